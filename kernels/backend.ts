@@ -1,0 +1,112 @@
+import type { Block } from "./blocks.ts";
+import type { StatePart } from "./state.ts";
+
+/** How a tensor's bytes are encoded: f32 is row-major little-endian, q8 is the tile layout of weights/layout.ts. */
+export type Encoding = "f32" | "q8";
+
+/** What a backend must know of a tensor before its bytes arrive. */
+export interface TensorSpec {
+  readonly shape: readonly number[];
+  readonly encoding: Encoding;
+  /** size of the encoded bytes. */
+  readonly bytes: number;
+}
+
+export interface CompileOptions {
+  /** most tokens in a pass, all sequences together; the backend chooses when absent. */
+  readonly maxTokens?: number;
+  /** most sequences in a pass. Default 8. */
+  readonly maxSequences?: number;
+}
+
+/** Bytes a compiled model takes, known before anything is allocated. */
+export interface MemoryPlan {
+  readonly weights: number;
+  readonly activations: number;
+  /** each live sequence. */
+  readonly statePerSequence: number;
+}
+
+/** Runs models on one kind of hardware. */
+export interface Backend {
+  readonly name: "reference" | "wasm";
+  plan(blocks: readonly Block[], tensors: ReadonlyMap<string, TensorSpec>, options?: CompileOptions): MemoryPlan;
+  /**
+   * Plans buffers and fusions for the block list. Weights follow through `Executable.load`, so that a model can start while they arrive.
+   * @throws KernelError when a tensor is missing or has another shape than its block says
+   */
+  compile(
+    blocks: readonly Block[],
+    tensors: ReadonlyMap<string, TensorSpec>,
+    options?: CompileOptions,
+  ): Promise<Executable>;
+}
+
+/** The recurrent state of one sequence, in the backend's own layout. Reading and writing speak the canonical order of `stateLayout`. */
+export interface SequenceState {
+  /** A copy, (stateLength) f32. */
+  read(): Promise<Float32Array>;
+  /** @throws KernelError on another length or a value that is not finite; the state is then unchanged */
+  write(values: Float32Array): void;
+  copyFrom(other: SequenceState): void;
+  /** Back to zero, as a fresh sequence. */
+  reset(): void;
+  /** Frees its memory for another sequence. Using it afterwards throws. */
+  dispose(): void;
+}
+
+/** One sequence's part of a pass: the tokens it advances by, and what to keep of them. */
+export interface Span {
+  readonly state: SequenceState;
+  /** token ids, at least one, each below the embedding's vocab. */
+  readonly tokens: ArrayLike<number>;
+  /** positions whose logits are wanted. Default none. */
+  readonly logits?: "none" | "last" | "all";
+  /** as long as tokens: asks for log p(targets[t] | tokens[0..t]) without keeping the logits (the head in row blocks). */
+  readonly targets?: ArrayLike<number>;
+}
+
+export interface SpanOutput {
+  /** (positions, vocab), valid until the next pass; empty when none were asked for. */
+  readonly logits: Float32Array;
+  /** (tokens) natural log; empty without targets. */
+  readonly logProbs: Float32Array;
+}
+
+/**
+ * A traversal of the blocks by a batch of spans. Opening a pass ends any other of the same executable that is unfinished:
+ * its spans' states are then neither the old nor the new ones and must be reset or written.
+ */
+export interface Pass {
+  /** blocks done so far. */
+  readonly block: number;
+  /** Enqueues the blocks up to `end` (exclusive, default all). @throws KernelError when one of them is not loaded */
+  advance(end?: number): void;
+  /** The one asynchronous call. In the order of the spans. @throws KernelError before the last block is done */
+  read(): Promise<readonly SpanOutput[]>;
+}
+
+/** A block list bound to memory. */
+export interface Executable {
+  readonly blocks: readonly Block[];
+  readonly stateLayout: readonly StatePart[];
+  readonly memory: MemoryPlan;
+  readonly maxTokens: number;
+  readonly maxSequences: number;
+  /** leading blocks whose tensors have all arrived. */
+  readonly blocksLoaded: number;
+  /** Copies a piece of a tensor's encoded bytes. Pieces of one tensor come in order; `bytes` may be reused afterwards. */
+  load(tensor: string, offset: number, bytes: Uint8Array): void;
+  createState(): SequenceState;
+  /** Opens a pass to be advanced by hand as the weights arrive. The spans must hold different states. */
+  begin(spans: readonly Span[]): Pass;
+  /** A pass through every block. Only enqueues. */
+  run(spans: readonly Span[]): Pass;
+  /** Drops all its memory. */
+  dispose(): void;
+}
+
+/** A call that the kernels cannot carry out: the message says what was wrong, what was seen and what to do. */
+export class KernelError extends Error {
+  override readonly name = "KernelError";
+}
