@@ -1,16 +1,21 @@
 /** What a model package's manifest.msgpack holds. */
+import type { Encoding } from "./layout.ts";
 
 export const MANIFEST_FILE = "manifest.msgpack";
 export const PACKAGE_VERSION = 1;
 /** Most bytes of a shard. */
 export const SHARD_BYTES = 8 * 1024 * 1024;
+/** Most bytes of a manifest. */
+export const MANIFEST_BYTES = 1024 * 1024;
+/** Most bytes of a tokenizer: what an asset server takes in one file. */
+export const TOKENIZER_BYTES = 25 * 1024 * 1024;
 /** Tensors begin at multiples of this in the stream of shards. */
 export const TENSOR_ALIGN = 16;
 
 export interface TensorEntry {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly encoding: "f32" | "q8";
+  readonly encoding: Encoding;
   /** first byte in the shards laid end to end; a tensor may cross shards. */
   readonly offset: number;
   readonly bytes: number;
@@ -23,6 +28,9 @@ export interface FileEntry {
   readonly sha256: string;
 }
 
+/** Sizes and switches of an architecture; numbers may be infinite but not NaN. */
+export type Hyperparameters = Readonly<Record<string, number | boolean | string>>;
+
 export interface Manifest {
   readonly version: number;
   /** version of the tile layout, weights/layout.ts. */
@@ -30,13 +38,15 @@ export interface Manifest {
   readonly name: string;
   /** name@first 12 hex of sha256 over all that decides what the model computes. */
   readonly id: string;
-  /** as id, without the quantization: packages of one checkpoint share it. */
+  /** architecture@first 12 hex, without name and quantization: packages of one checkpoint share it. */
   readonly family: string;
   /** which block list the engine builds, such as "mamba". */
   readonly architecture: string;
-  readonly hyperparameters: Readonly<Record<string, number | boolean | string>>;
-  /** "f32" or "q8": what the matrices were asked to be. */
-  readonly quantization: "f32" | "q8";
+  readonly hyperparameters: Hyperparameters;
+  /** what the matrices were asked to be. */
+  readonly quantization: Encoding;
+  /** sha256 over the f32 values that the tensors were encoded from: `sourceHash` of weights/ids.ts. */
+  readonly source: string;
   /** in execution order. */
   readonly tensors: readonly TensorEntry[];
   readonly shards: readonly FileEntry[];

@@ -1,0 +1,197 @@
+import { unpackQ8 } from "../../weights/layout.ts";
+import {
+  type Backend,
+  type CompileOptions,
+  type Executable,
+  KernelError,
+  type MemoryPlan,
+  type Pass,
+  type Span,
+  type SpanOutput,
+  type TensorSpec,
+} from "../backend.ts";
+import type { Block } from "../blocks.ts";
+import { checkCount, checkSpans, checkTensors } from "../check.ts";
+import { type StatePart, stateLayout, stateLength } from "../state.ts";
+import { ReferenceState } from "./state.ts";
+import { linear, logProbability, mambaStep, normalize, type Weights } from "./steps.ts";
+
+/** The specification: every other backend is tested against it. A quantized tensor means its dequantized values. */
+export function createReferenceBackend(): Backend {
+  return {
+    name: "reference",
+    plan,
+    compile: async (blocks, tensors, options) => new ReferenceExecutable(blocks, tensors, options),
+  };
+}
+
+/** Weights are kept decoded in f32, activations and states in f64. */
+function plan(blocks: readonly Block[], tensors: ReadonlyMap<string, TensorSpec>): MemoryPlan {
+  let weights = 0;
+  for (const spec of tensors.values()) weights += 4 * elements(spec.shape);
+  const width = Math.max(0, ...blocks.map((b) => b.dim));
+  return { weights, activations: 8 * width, statePerSequence: 8 * stateLength(stateLayout(blocks)) };
+}
+
+function elements(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
+interface Arriving {
+  readonly spec: TensorSpec;
+  bytes: Uint8Array;
+  arrived: number;
+  values: Float32Array | undefined;
+}
+
+class ReferenceExecutable implements Executable {
+  readonly stateLayout: readonly StatePart[];
+  readonly memory: MemoryPlan;
+  readonly maxTokens: number;
+  readonly maxSequences: number;
+  readonly blocks: readonly Block[];
+  readonly #names: readonly string[][];
+  readonly #tensors = new Map<string, Arriving>();
+  #pass: ReferencePass | undefined;
+
+  constructor(blocks: readonly Block[], tensors: ReadonlyMap<string, TensorSpec>, options: CompileOptions = {}) {
+    this.blocks = blocks;
+    this.#names = checkTensors(blocks, tensors);
+    for (const name of this.#names.flat()) {
+      const spec = tensors.get(name)!;
+      this.#tensors.set(name, { spec, bytes: new Uint8Array(spec.bytes), arrived: 0, values: undefined });
+    }
+    this.stateLayout = stateLayout(blocks);
+    this.memory = plan(blocks, tensors);
+    this.maxTokens = checkCount("maxTokens", options.maxTokens, 64);
+    this.maxSequences = checkCount("maxSequences", options.maxSequences, 8);
+  }
+
+  get blocksLoaded(): number {
+    const missing = this.#names.findIndex((names) => names.some((n) => this.#tensors.get(n)!.values === undefined));
+    return missing < 0 ? this.blocks.length : missing;
+  }
+
+  load(tensor: string, offset: number, bytes: Uint8Array): void {
+    const t = this.#tensors.get(tensor);
+    if (t === undefined) throw new KernelError(`no block has a tensor "${tensor}"`);
+    if (offset !== t.arrived)
+      throw new KernelError(`tensor "${tensor}": expected byte ${t.arrived} next, got ${offset}`);
+    if (offset + bytes.length > t.spec.bytes) {
+      throw new KernelError(`tensor "${tensor}" has ${t.spec.bytes} bytes, got ${offset + bytes.length}`);
+    }
+    t.bytes.set(bytes, offset);
+    t.arrived += bytes.length;
+    if (t.arrived < t.spec.bytes) return;
+    const [rows = 1, cols = 1] = t.spec.shape;
+    t.values = t.spec.encoding === "f32" ? new Float32Array(t.bytes.buffer) : unpackQ8(t.bytes, rows, cols);
+    t.bytes = new Uint8Array(0);
+  }
+
+  readonly weights: Weights = (tensor) => {
+    const values = this.#tensors.get(tensor)?.values;
+    if (values === undefined) throw new KernelError(`tensor "${tensor}" has not been loaded`);
+    return values;
+  };
+
+  createState(): ReferenceState {
+    return new ReferenceState(this.blocks);
+  }
+
+  begin(spans: readonly Span[]): Pass {
+    checkSpans(this, spans);
+    this.#pass = new ReferencePass(this, spans, (pass) => this.#pass === pass);
+    return this.#pass;
+  }
+
+  run(spans: readonly Span[]): Pass {
+    const pass = this.begin(spans);
+    pass.advance();
+    return pass;
+  }
+
+  dispose(): void {
+    this.#tensors.clear();
+  }
+}
+
+/** What a span becomes on its way through the blocks. */
+interface Row {
+  readonly span: Span;
+  readonly state: ReferenceState;
+  /** residual stream, a vector a token. */
+  u: Float64Array[];
+  logits: Float32Array[];
+  logProbs: number[];
+}
+
+class ReferencePass implements Pass {
+  block = 0;
+  readonly #executable: ReferenceExecutable;
+  readonly #isOpen: (pass: ReferencePass) => boolean;
+  readonly #rows: Row[];
+
+  constructor(executable: ReferenceExecutable, spans: readonly Span[], isOpen: (pass: ReferencePass) => boolean) {
+    this.#executable = executable;
+    this.#isOpen = isOpen;
+    this.#rows = spans.map((span) => {
+      if (!(span.state instanceof ReferenceState)) throw new KernelError("the span's state belongs to another backend");
+      return { span, state: span.state, u: [], logits: [], logProbs: [] };
+    });
+  }
+
+  advance(end = this.#executable.blocks.length): void {
+    if (!this.#isOpen(this)) throw new KernelError("another pass was opened since: this one can no longer advance");
+    const loaded = this.#executable.blocksLoaded;
+    for (; this.block < end; this.block++) {
+      if (this.block >= loaded) throw new KernelError(`block ${this.block} is not loaded yet`);
+      for (const row of this.#rows) this.#apply(this.#executable.blocks[this.block]!, row);
+    }
+  }
+
+  #apply(block: Block, row: Row): void {
+    const { weights } = this.#executable;
+    switch (block.kind) {
+      case "embedding": {
+        const table = weights(block.weight);
+        row.u = Array.from(row.span.tokens, (t) =>
+          Float64Array.from(table.subarray(t * block.dim, (t + 1) * block.dim)),
+        );
+        break;
+      }
+      case "mamba": {
+        const state = row.state.mamba(this.block);
+        for (const u of row.u) mambaStep(block, weights, state, u);
+        break;
+      }
+      case "norm":
+        row.u = row.u.map((u) => normalize(block.norm, weights, u));
+        break;
+      case "head": {
+        const { logits = "none", targets } = row.span;
+        row.u.forEach((u, t) => {
+          const wanted = logits === "all" || (logits === "last" && t === row.u.length - 1);
+          if (!wanted && targets === undefined) return;
+          const scores = linear(block.proj, weights, u);
+          if (wanted) row.logits.push(Float32Array.from(scores));
+          if (targets !== undefined) row.logProbs.push(logProbability(scores, targets[t]!));
+        });
+        break;
+      }
+    }
+  }
+
+  async read(): Promise<readonly SpanOutput[]> {
+    const total = this.#executable.blocks.length;
+    if (this.block < total)
+      throw new KernelError(`only ${this.block} of ${total} blocks are done: advance the pass first`);
+    return this.#rows.map((row) => {
+      const vocab = row.logits[0]?.length ?? 0;
+      const logits = new Float32Array(row.logits.length * vocab);
+      row.logits.forEach((l, i) => {
+        logits.set(l, i * vocab);
+      });
+      return { logits, logProbs: Float32Array.from(row.logProbs) };
+    });
+  }
+}

@@ -1,0 +1,90 @@
+import { KernelError } from "../backend.ts";
+
+/** The compiled C of src/, twice: with relaxed SIMD (absent where the host cannot compile it) and without. */
+export interface WasmModules {
+  readonly relaxed: WebAssembly.Module | undefined;
+  readonly baseline: WebAssembly.Module;
+}
+
+/**
+ * The exports of src/*.c. Every argument is a number: a byte address (0 = null), a count, or a stride in f32s.
+ * The C files say what each computes and the shapes.
+ */
+export interface Kernels {
+  readonly __heap_base: WebAssembly.Global;
+  embed_f32(table: number, dim: number, tokens: number, count: number, u: number, stride: number): void;
+  embed_q8(table: number, dim: number, tokens: number, count: number, u: number, stride: number): void;
+  rms_norm(
+    u: number,
+    stride: number,
+    tokens: number,
+    dim: number,
+    weight: number,
+    eps: number,
+    y: number,
+    yStride: number,
+  ): void;
+  quantize(x: number, stride: number, tokens: number, cols: number, records: number): void;
+  interleave(x: number, stride: number, tokens: number, cols: number, tiles: number): void;
+  project_q8: Project;
+  project_f32: Project;
+  causal_conv(
+    x: number,
+    stride: number,
+    tokens: number,
+    inner: number,
+    width: number,
+    weight: number,
+    bias: number,
+    state: number,
+    out: number,
+    outStride: number,
+  ): void;
+  softplus(dt: number, count: number): void;
+  selective_scan(
+    A: number,
+    D: number,
+    h: number,
+    dt: number,
+    x: number,
+    stride: number,
+    z: number,
+    zStride: number,
+    B: number,
+    C: number,
+    bcStride: number,
+    y: number,
+    tokens: number,
+    inner: number,
+    N: number,
+  ): void;
+  log_sum_exp(logits: number, stride: number, tokens: number, rows: number, totals: number): void;
+  read_one_stream(address: number, bytes: number): number;
+  read_four_streams(address: number, bytes: number): number;
+}
+
+/** y (tokens, stride) = W x + b, or += when `accumulate` is 1; `input` is what quantize or interleave wrote. */
+type Project = (
+  weight: number,
+  rows: number,
+  cols: number,
+  input: number,
+  tokens: number,
+  bias: number,
+  y: number,
+  stride: number,
+  accumulate: number,
+) => void;
+
+/** Where the modules' stack and constants end and the arena begins. */
+export const ARENA_START = 65_536;
+
+/** Binds a module to a memory of its own. */
+export async function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<Kernels> {
+  const instance = await WebAssembly.instantiate(module, { env: { memory } });
+  const kernels = instance.exports as unknown as Kernels;
+  if (kernels.__heap_base.value > ARENA_START) {
+    throw new KernelError(`the kernels' constants end at ${kernels.__heap_base.value}, beyond ARENA_START: raise it`);
+  }
+  return kernels;
+}

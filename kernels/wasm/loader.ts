@@ -1,0 +1,60 @@
+import { KernelError } from "../backend.ts";
+import type { Heap } from "./heap.ts";
+import { blockedIndex, type Place } from "./tensors.ts";
+
+/** Copies the pieces of one tensor into kernel memory as they arrive, rearranging f32 on the way. */
+export class Loader {
+  readonly #place: Place;
+  #arrived = 0;
+  /** the bytes of an f32 that the last piece cut through. */
+  readonly #cut = new Uint8Array(4);
+
+  constructor(place: Place) {
+    this.#place = place;
+  }
+
+  get done(): boolean {
+    return this.#arrived === this.#place.spec.bytes;
+  }
+
+  /** @throws KernelError when the piece is not the next one, or too long */
+  load(heap: Heap, offset: number, bytes: Uint8Array): void {
+    const { name, spec } = this.#place;
+    if (offset !== this.#arrived) {
+      throw new KernelError(`tensor "${name}": byte ${this.#arrived} comes next, the piece starts at ${offset}`);
+    }
+    if (offset + bytes.length > spec.bytes) {
+      throw new KernelError(`tensor "${name}" has ${spec.bytes} bytes, the piece ends at ${offset + bytes.length}`);
+    }
+    if (spec.encoding === "q8") heap.u8.set(bytes, this.#place.offset + offset);
+    else this.#loadF32(heap.f32, offset, bytes);
+    this.#arrived += bytes.length;
+  }
+
+  #loadF32(f32: Float32Array, offset: number, bytes: Uint8Array): void {
+    let i = 0;
+    for (; (offset + i) % 4 !== 0 && i < bytes.length; i++) {
+      this.#cut[(offset + i) % 4] = bytes[i]!;
+      if ((offset + i) % 4 === 3) this.#store(f32, (offset + i) >> 2, new DataView(this.#cut.buffer), 0, 1);
+    }
+    const whole = (bytes.length - i) >> 2;
+    this.#store(f32, (offset + i) / 4, new DataView(bytes.buffer, bytes.byteOffset + i, 4 * whole), 0, whole);
+    for (let at = i + 4 * whole; at < bytes.length; at++) this.#cut[(offset + at) % 4] = bytes[at]!;
+  }
+
+  /** `count` elements of the row-major tensor, from element `first` on. */
+  #store(f32: Float32Array, first: number, values: DataView, at: number, count: number): void {
+    const { offset, cols, factor } = this.#place;
+    const base = offset / 4;
+    let row = Math.floor(first / cols);
+    let col = first % cols;
+    for (let left = count; left > 0; ) {
+      const run = Math.min(left, cols - col);
+      let to = base + blockedIndex(row, col, cols);
+      for (let k = 0; k < run; k++, at += 4, to += 8) f32[to] = factor * values.getFloat32(at, true);
+      left -= run;
+      row++;
+      col = 0;
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { packQ8 } from "../../weights/layout.ts";
+import { KernelError } from "../backend.ts";
+import { ARENA_START, instantiate, type Kernels, type WasmModules } from "./kernels.ts";
+
+export type Simd = "relaxed" | "baseline";
+
+/** A function with one i32x4.relaxed_dot_i8x16_i7x16_add_s: valid where relaxed SIMD is on. */
+// biome-ignore format: one line an instruction or section
+const RELAXED_PROBE = new Uint8Array([
+  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00,
+  0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b, // type () → v128
+  0x03, 0x02, 0x01, 0x00,
+  0x0a, 0x13, 0x01, 0x11, 0x00,
+  0x41, 0x00, 0xfd, 0x0f, // i8x16.splat (i32.const 0)
+  0x41, 0x00, 0xfd, 0x0f,
+  0x41, 0x00, 0xfd, 0x0f,
+  0xfd, 0x93, 0x02, // i32x4.relaxed_dot_i8x16_i7x16_add_s
+  0x0b,
+]);
+
+/** Whether this host compiles relaxed SIMD; where it does not, the relaxed module need not be fetched. */
+export function hasRelaxedSimd(): boolean {
+  return WebAssembly.validate(RELAXED_PROBE);
+}
+
+/**
+ * The module to run. "auto" takes the relaxed one when it is there and computes exactly: Node 20 behind its flag does not.
+ * @throws KernelError when the module asked for is not there or not exact
+ */
+export async function chooseSimd(modules: WasmModules, wanted: Simd | "auto"): Promise<Simd> {
+  if (wanted !== "baseline" && modules.relaxed !== undefined && (await isExact(modules.relaxed))) return "relaxed";
+  if (wanted === "relaxed") {
+    throw new KernelError('relaxed SIMD is missing here, or its integer dots are not exact: use simd "auto"');
+  }
+  if (await isExact(modules.baseline)) return "baseline";
+  throw new KernelError("this host's WebAssembly SIMD computes wrong integer dots: no kernel can run on it");
+}
+
+async function isExact(module: WebAssembly.Module): Promise<boolean> {
+  const memory = new WebAssembly.Memory({ initial: 3 });
+  return computesExactly(await instantiate(module, memory), memory);
+}
+
+/**
+ * Known-answer test of the integer dots: q8 weights of scale 1 times whole activations must give the exact integers, for every shape of
+ * register tile and every extreme (−128 and ±127).
+ */
+export function computesExactly(
+  kernels: Pick<Kernels, "quantize" | "project_q8">,
+  memory: WebAssembly.Memory,
+): boolean {
+  const rows = 56; // 4 + 2 + 1 row blocks: every way the streams are cut
+  const cols = 64;
+  const input = ARENA_START + 16_384;
+  const records = input + 8_192;
+  const output = records + 16_384;
+  const values = Int8Array.from({ length: rows * cols }, (_, i) => pattern(i, -128));
+  const scales = new Uint16Array(rows * 2).fill(0x3f80);
+  new Uint8Array(memory.buffer).set(packQ8({ rows, cols, values, scales }), ARENA_START);
+  for (let tokens = 1; tokens <= 7; tokens++) {
+    const x = Float32Array.from({ length: tokens * cols }, (_, i) =>
+      i % 32 === 0 ? 127 : pattern(i * 7 + tokens, -127),
+    );
+    new Float32Array(memory.buffer, input, x.length).set(x);
+    kernels.quantize(input, cols, tokens, cols, records);
+    kernels.project_q8(ARENA_START, rows, cols, records, tokens, 0, output, rows, 0);
+    const y = new Float32Array(memory.buffer, output, tokens * rows);
+    for (let t = 0; t < tokens; t++) {
+      for (let r = 0; r < rows; r++) {
+        let sum = 0;
+        for (let c = 0; c < cols; c++) sum += values[r * cols + c]! * x[t * cols + c]!;
+        if (y[t * rows + r] !== sum) return false;
+      }
+    }
+  }
+  return true;
+}
+
+/** Runs of extremes, then values that look random. */
+function pattern(i: number, least: number): number {
+  const hash = Math.imul(i + 1, 0x9e3779b1) >>> 0;
+  switch (hash % 4) {
+    case 0:
+      return least;
+    case 1:
+      return 127;
+    default:
+      return ((hash >>> 8) % 255) - 127;
+  }
+}

@@ -1,0 +1,22 @@
+#include "simd.h"
+
+// y = u / sqrt(mean(u²) + eps) · weight, for each token; y may be u.
+EXPORT(rms_norm)
+void rms_norm(const float *u, int stride, int tokens, int dim, const float *weight, float eps, float *y, int y_stride) {
+  for (int t = 0; t < tokens; t++, u += stride, y += y_stride) {
+    v128_t s0 = splat(0.f), s1 = splat(0.f), s2 = splat(0.f), s3 = splat(0.f);
+    int i = 0;
+    for (; i + 16 <= dim; i += 16) {
+      v128_t a = load(u + i), b = load(u + i + 4), c = load(u + i + 8), d = load(u + i + 12);
+      s0 = add(s0, mul(a, a));
+      s1 = add(s1, mul(b, b));
+      s2 = add(s2, mul(c, c));
+      s3 = add(s3, mul(d, d));
+    }
+    float squares = sum_lanes(add(add(s0, s1), add(s2, s3)));
+    for (; i < dim; i++) squares += u[i] * u[i];
+    const float scale = 1.f / __builtin_sqrtf(squares / (float)dim + eps);
+    for (i = 0; i + 4 <= dim; i += 4) store(y + i, mul(mul(load(u + i), splat(scale)), load(weight + i)));
+    for (; i < dim; i++) y[i] = u[i] * scale * weight[i];
+  }
+}

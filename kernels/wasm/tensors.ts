@@ -1,0 +1,68 @@
+import { GROUP, Q8_TILE_BYTES, q8Bytes, TILE_ROWS } from "../../weights/layout.ts";
+import { KernelError, type TensorSpec } from "../backend.ts";
+import { type Block, matrixNames, tensorShapes } from "../blocks.ts";
+import { checkTensors } from "../check.ts";
+import { type Arena, roundUp } from "./arena.ts";
+
+/**
+ * A tensor in kernel memory. q8 stays as it arrives. f32 is kept in blocks of 8 rows, each (cols, 8), so that lanes are rows for every
+ * kernel; a vector is a matrix of one column, and the rows missing at the end are zero.
+ */
+export interface Place {
+  readonly name: string;
+  readonly spec: TensorSpec;
+  readonly offset: number;
+  readonly rows: number;
+  readonly cols: number;
+  /** what f32 values are multiplied by on arrival: A by log2 e, so that the scan's exponential is a power of two. */
+  readonly factor: number;
+}
+
+/** Finds room for every tensor of the blocks, in the order of execution; a tensor of two blocks is stored once. */
+export function placeTensors(
+  blocks: readonly Block[],
+  tensors: ReadonlyMap<string, TensorSpec>,
+  arena: Arena,
+): Map<string, Place> {
+  checkTensors(blocks, tensors);
+  const places = new Map<string, Place>();
+  blocks.forEach((block, i) => {
+    const matrices = matrixNames(block);
+    for (const name of tensorShapes(block).keys()) {
+      const spec = tensors.get(name) as TensorSpec;
+      const where = `tensor "${name}" of block ${i} (${block.kind})`;
+      if (spec.encoding !== "f32" && !matrices.includes(name)) {
+        throw new KernelError(`${where} must be f32, is ${spec.encoding}: only matrices may be quantized`);
+      }
+      const factor = block.kind === "mamba" && block.A === name ? Math.LOG2E : 1;
+      const placed = places.get(name);
+      if (placed === undefined) places.set(name, place(name, spec, factor, where, arena));
+      else if (placed.factor !== factor)
+        throw new KernelError(`${where} is A in one place and something else in another`);
+    }
+  });
+  return places;
+}
+
+function place(name: string, spec: TensorSpec, factor: number, where: string, arena: Arena): Place {
+  const [rows = 1, cols = 1] = spec.shape;
+  const bytes = spec.encoding === "q8" ? q8Bytes(rows, cols) : 4 * rows * cols;
+  if (spec.bytes !== bytes) {
+    throw new KernelError(`${where} in ${spec.encoding} takes ${bytes} bytes, its spec says ${spec.bytes}`);
+  }
+  const stored = spec.encoding === "q8" ? bytes : 4 * roundUp(rows, TILE_ROWS) * cols;
+  return { name, spec, offset: arena.take(stored), rows, cols, factor };
+}
+
+/** Address of a row of a matrix; row is a multiple of 8. */
+export function rowAddress(matrix: Pick<Place, "offset" | "cols" | "spec">, row: number): number {
+  const { offset, cols, spec } = matrix;
+  return (
+    offset + (spec.encoding === "q8" ? (row / TILE_ROWS) * Math.ceil(cols / GROUP) * Q8_TILE_BYTES : 4 * row * cols)
+  );
+}
+
+/** Index of element (row, col) in the f32 layout of `Place`. */
+export function blockedIndex(row: number, col: number, cols: number): number {
+  return ((row >> 3) * cols + col) * TILE_ROWS + (row & 7);
+}

@@ -1,0 +1,59 @@
+import { cpus } from "node:os";
+import { coldStart } from "./bench/cold-start.ts";
+import { contextLength } from "./bench/context-length.ts";
+import { snapshots } from "./bench/snapshots.ts";
+import { throughput } from "./bench/throughput.ts";
+import { runCommand, UsageError } from "./lib/cli.ts";
+
+const help = `npm run bench [-- --only PART --json]
+
+Measures on this machine, one thread, with everything that is compared measured in turns in one run:
+
+throughput  decode and prefill in tokens/s, f32 and q8, of the built-in model and of a mamba-130m shape with random weights; the bytes of
+            weights that decoding reads over what a plain read of the same memory reads; relaxed against baseline SIMD
+cold-start  from nothing to the first token: in Node with its parts, and of the Worker in the local edge runtime
+snapshots   bytes, and milliseconds to take, encode, decode and restore
+context     decode speed after 0, 1,000, 10,000 and 100,000 tokens
+
+--only  one of the parts
+--json  one JSON object instead of tables
+`;
+
+/** A table's rows: column → cell. */
+export type Row = Readonly<Record<string, string | number>>;
+
+const parts: Readonly<Record<string, () => Promise<Row[]>>> = {
+  throughput,
+  "cold-start": coldStart,
+  snapshots,
+  context: contextLength,
+};
+
+await runCommand({
+  help,
+  options: { only: { type: "string" }, json: { type: "boolean" } },
+  positionals: { min: 0, max: 0 },
+  async run(_, { only, json }) {
+    if (only !== undefined && !(String(only) in parts)) {
+      throw new UsageError(`--only must be one of ${Object.keys(parts).join(", ")}, is "${only}"`);
+    }
+    const machine = `${cpus()[0]?.model ?? "unknown processor"}, Node ${process.version}, one thread`;
+    const result: Record<string, Row[]> = {};
+    if (json !== true) process.stdout.write(`${machine}\n`);
+    for (const [name, part] of Object.entries(parts)) {
+      if (only !== undefined && name !== only) continue;
+      process.stderr.write(`${name} …\n`);
+      result[name] = await part();
+      if (json !== true) process.stdout.write(`\n${name}\n${table(result[name])}`);
+    }
+    if (json === true) process.stdout.write(`${JSON.stringify({ machine, ...result })}\n`);
+  },
+});
+
+function table(rows: readonly Row[]): string {
+  const columns = [...new Set(rows.flatMap((r) => Object.keys(r)))];
+  const line = (cells: readonly (string | number)[]): string => `| ${cells.join(" | ")} |\n`;
+  return (
+    line(columns) + line(columns.map(() => "---")) + rows.map((r) => line(columns.map((c) => r[c] ?? ""))).join("")
+  );
+}

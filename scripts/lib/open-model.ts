@@ -1,0 +1,62 @@
+import { existsSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import type { Backend } from "../../kernels/backend.ts";
+import { createReferenceBackend } from "../../kernels/reference/index.ts";
+import { createWasmBackend } from "../../kernels/wasm/index.ts";
+import { loadWasmModules } from "../../kernels/wasm/node.ts";
+import type { Encoding } from "../../weights/layout.ts";
+import { MANIFEST_FILE } from "../../weights/manifest.ts";
+import { MemoryPackage } from "../../weights/memory.ts";
+import { openCheckpoint } from "../../weights/node/checkpoint.ts";
+import { folderSource } from "../../weights/node/folder.ts";
+import { convertCheckpoint } from "../../worker/engine/convert.ts";
+import { Model, type ModelOptions } from "../../worker/engine/model.ts";
+import { progressBar, UsageError } from "./cli.ts";
+
+export type BackendName = "reference" | "wasm";
+
+export const BACKENDS = ["reference", "wasm"] as const;
+export const QUANTIZATIONS = ["f32", "q8"] as const;
+
+export interface OpenOptions extends ModelOptions {
+  readonly backend: BackendName | Backend;
+  /** of a checkpoint's matrices; a package must have it already. */
+  readonly quantization?: Encoding | undefined;
+}
+
+/** A backend of this machine. */
+export async function openBackend(name: BackendName): Promise<Backend> {
+  return name === "reference" ? createReferenceBackend() : createWasmBackend(await loadWasmModules());
+}
+
+/** A name for a package from where its checkpoint lies. */
+export function nameOf(path: string): string {
+  const full = resolve(path);
+  const name = /\.(safetensors|json)$/.test(full) ? basename(dirname(full)) : basename(full);
+  return name.replace(/[^A-Za-z0-9._-]/g, "-");
+}
+
+/** Opens a package folder, a checkpoint folder or a checkpoint file. Outside an isolate there is no memory budget. */
+export async function openModel(path: string, options: OpenOptions): Promise<Model> {
+  const bar = progressBar("loading");
+  try {
+    const load = { memoryBudget: Infinity, ...options, onProgress: bar.update };
+    const backend = typeof options.backend === "string" ? await openBackend(options.backend) : options.backend;
+    if (existsSync(join(path, MANIFEST_FILE))) {
+      const model = await Model.load(folderSource(path), backend, load);
+      const has = model.manifest.quantization;
+      if (options.quantization !== undefined && options.quantization !== has) {
+        throw new UsageError(
+          `${path} is a package at ${has}: give the checkpoint itself to run it at ${options.quantization}`,
+        );
+      }
+      return model;
+    }
+    const memory = new MemoryPackage();
+    const checkpoint = await openCheckpoint(path);
+    await convertCheckpoint(checkpoint, { name: nameOf(path), quantization: options.quantization ?? "f32" }, memory);
+    return await Model.load(memory, backend, load);
+  } finally {
+    bar.stop();
+  }
+}

@@ -1,0 +1,70 @@
+import type { Backend, Encoding, Executable, TensorSpec } from "../../kernels/backend.ts";
+import { type Block, matrixNames, tensorShapes } from "../../kernels/blocks.ts";
+import { f32ToBf16, GROUP, Q8_TILE_BYTES, q8Bytes, TILE_ROWS } from "../../weights/layout.ts";
+import { blocksOf } from "../../worker/engine/architectures/index.ts";
+
+/** Sizes of state-spaces/mamba-130m. */
+export const MAMBA_130M = {
+  vocab: 50280,
+  dim: 768,
+  layers: 24,
+  inner: 1536,
+  state: 16,
+  conv: 4,
+  dtRank: 48,
+  eps: 1e-5,
+  tied: true,
+  bias: false,
+  convBias: true,
+} as const;
+
+/** A Mamba-1 of given sizes with random weights, for benchmarks: speed depends on sizes, not on what was learned. */
+export async function randomMamba(
+  backend: Backend,
+  sizes: Readonly<Record<string, number | boolean>>,
+  encoding: Encoding,
+): Promise<Executable> {
+  const blocks = blocksOf("mamba", sizes);
+  const matrices = new Set(blocks.flatMap(matrixNames));
+  const tensors = new Map<string, TensorSpec>();
+  for (const [name, shape] of blocks.flatMap((b) => [...tensorShapes(b)])) {
+    const quantized = encoding === "q8" && matrices.has(name);
+    const [rows = 1, cols = 1] = shape;
+    const bytes = quantized ? q8Bytes(rows, cols) : 4 * rows * cols;
+    tensors.set(name, { shape, encoding: quantized ? "q8" : "f32", bytes });
+  }
+  const executable = await backend.compile(blocks, tensors);
+  for (const [name, spec] of tensors)
+    executable.load(name, 0, spec.encoding === "q8" ? randomQ8(spec) : randomF32(name, spec, blocks));
+  return executable;
+}
+
+/** Random integers with one scale for all, about 1/sqrt(cols) in size. */
+function randomQ8(spec: TensorSpec): Uint8Array {
+  const bytes = new Uint8Array(spec.bytes);
+  const words = new Uint32Array(bytes.buffer);
+  for (let i = 0, x = 0x9e3779b9; i < words.length; i++) {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    words[i] = x;
+  }
+  const scale = f32ToBf16(1 / (74 * Math.sqrt(Math.max(spec.shape[1] ?? 1, GROUP))));
+  const view = new DataView(bytes.buffer);
+  for (let tile = 0; tile < bytes.length; tile += Q8_TILE_BYTES) {
+    for (let row = 0; row < TILE_ROWS; row++) view.setUint16(tile + 2 * row, scale, true);
+  }
+  return bytes;
+}
+
+function randomF32(name: string, spec: TensorSpec, blocks: readonly Block[]): Uint8Array {
+  const decays = blocks.some((b) => b.kind === "mamba" && b.A === name);
+  const stepBias = blocks.some((b) => b.kind === "mamba" && b.dtProj.bias === name);
+  const scale = 1 / Math.sqrt(spec.shape[1] ?? 1);
+  const values = Float32Array.from({ length: spec.bytes / 4 }, (_, i) => {
+    if (decays) return -(1 + (i % (spec.shape[1] ?? 1)));
+    if (stepBias) return -4.6;
+    return spec.shape.length === 1 ? 1 : scale * 2 * (Math.random() - 0.5);
+  });
+  return new Uint8Array(values.buffer);
+}

@@ -1,0 +1,9 @@
+/** Sizes of the long checks: `npm run test:full` runs them whole, `npm test` at about a tenth. */
+const full = process.env.EFFORT === "full";
+
+export const effort = {
+  /** tokens of the run that memory must not grow over. */
+  soakTokens: full ? 10_000 : 1_000,
+  /** random inputs of each fuzz test. */
+  fuzzCases: full ? 2_000 : 200,
+};

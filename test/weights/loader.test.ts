@@ -1,0 +1,333 @@
+import { beforeEach, describe, expect, test, vi } from "vitest";
+import { LeadershipLost, PackageError } from "../../weights/errors.ts";
+import { PackageLoad, readManifest, type ShardLoaded } from "../../weights/loader.ts";
+import type { Manifest } from "../../weights/manifest.ts";
+import type { MemoryPackage } from "../../weights/memory.ts";
+import type { PackageSource } from "../../weights/source.ts";
+import { Collector, pieces, StallingSource, settle, smallPackage } from "./fixtures.ts";
+
+const SHARDS = ["shard-000.bin", "shard-001.bin", "shard-002.bin", "shard-003.bin", "shard-004.bin"];
+
+let memory: MemoryPackage;
+let manifest: Manifest;
+let whole: Collector;
+let collector: Collector;
+let load: PackageLoad;
+
+beforeEach(async () => {
+  memory = await smallPackage();
+  manifest = await readManifest(memory);
+  whole = new Collector();
+  for await (const _ of new PackageLoad(manifest, whole).lead(memory));
+  collector = new Collector();
+  load = new PackageLoad(manifest, collector);
+});
+
+async function drain(shards: AsyncGenerator<ShardLoaded>): Promise<number[]> {
+  const seen: number[] = [];
+  for await (const { shard } of shards) seen.push(shard);
+  return seen;
+}
+
+/** The memory package as a source that records what is opened. */
+function recording(): PackageSource & { opened: string[] } {
+  const opened: string[] = [];
+  return {
+    description: "recording",
+    opened,
+    open: (file) => {
+      opened.push(file);
+      return memory.open(file);
+    },
+  };
+}
+
+describe("leading", () => {
+  test("gives the pieces in order, each byte once, and counts", async () => {
+    expect([load.done, load.led, load.shardsDone, load.bytesDone, load.beats]).toEqual([false, false, 0, 0, 0]);
+    const seen: unknown[] = [];
+    for await (const step of load.lead(memory)) {
+      seen.push([step, load.shardsDone, load.bytesDone, load.led]);
+    }
+    expect(seen).toEqual(
+      SHARDS.map((file, shard) => {
+        const bytes = shard < 4 ? 1024 : 236;
+        return [{ shard, file, bytes }, shard + 1, 1024 * shard + bytes, true];
+      }),
+    );
+    expect(collector.pieces).toEqual([
+      "scale+0",
+      "embed+0",
+      "embed+880",
+      "embed+1904",
+      "embed+2928",
+      "out+0",
+      "out+688",
+    ]);
+    expect([load.done, load.led, load.bytesDone]).toEqual([true, false, load.bytesTotal]);
+    expect(load.beats).toBeGreaterThanOrEqual(SHARDS.length);
+    expect(await drain(load.lead(memory))).toEqual([]);
+  });
+
+  test.each([
+    { type: "bytes" as const, sizes: [1] },
+    { type: undefined, sizes: [1] },
+    { type: "bytes" as const, sizes: [3, 500, 17] },
+    { type: undefined, sizes: [3, 500, 17] },
+  ])("streams of type $type in pieces of $sizes load the same", async ({ type, sizes }) => {
+    const open = async (file: string) => pieces(memory.files.get(file) as Uint8Array, sizes, type);
+    await drain(load.lead({ description: "slow", open }));
+    expect(collector.tensors).toEqual(whole.tensors);
+    expect(load.beats).toBeGreaterThan(SHARDS.length * 2);
+  });
+
+  test("opens the next shard, and no further, before it works on one", async () => {
+    const source = recording();
+    const leader = load.lead(source);
+    expect(source.opened).toEqual([]);
+    for (const [i] of SHARDS.entries()) {
+      await leader.next();
+      expect(source.opened).toEqual(SHARDS.slice(0, i + 2));
+    }
+  });
+
+  test("reads all shards into one buffer", async () => {
+    const buffers = vi.spyOn(globalThis, "ArrayBuffer");
+    try {
+      await drain(
+        load.lead({
+          ...memory,
+          description: "x",
+          open: async (f) => pieces(memory.files.get(f) as Uint8Array, [], "bytes"),
+        }),
+      );
+      expect(buffers.mock.calls.filter(([bytes]) => (bytes as number) > 1000)).toEqual([[1025]]);
+    } finally {
+      buffers.mockRestore();
+    }
+  });
+
+  test("a second leader is refused while one leads, and the first goes on", async () => {
+    const first = load.lead(memory);
+    await first.next();
+    const second = load.lead(memory).next();
+    await expect(second).rejects.toThrow(PackageError);
+    await expect(second).rejects.toThrow(/already being loaded; follow/);
+    expect(await drain(first)).toEqual([1, 2, 3, 4]);
+    expect(collector.tensors).toEqual(whole.tensors);
+  });
+
+  test("a generator that was never started holds nothing", async () => {
+    await load.lead(memory).return();
+    load.lead(memory);
+    expect(await drain(load.lead(memory))).toEqual([0, 1, 2, 3, 4]);
+  });
+});
+
+describe("a bad shard is an error, nothing of it is applied, and a good one goes on from there", () => {
+  const flip = (bytes: Uint8Array, at: number) => bytes.map((byte, i) => (i === at ? byte ^ 0x10 : byte));
+  test.each([
+    {
+      title: "truncated",
+      change: (b: Uint8Array) => b.subarray(0, 1000),
+      message: /shard-002.bin: truncated: got 1000 bytes, the manifest says 1024/,
+    },
+    { title: "empty", change: (b: Uint8Array) => b.subarray(0, 0), message: /shard-002.bin/ },
+    {
+      title: "too long",
+      change: (b: Uint8Array) => Uint8Array.of(...b, 0),
+      message: /shard-002.bin: too long: got at least 1025 bytes, the manifest says 1024/,
+    },
+    {
+      title: "first bit changed",
+      change: (b: Uint8Array) => flip(b, 0),
+      message: /shard-002.bin: sha256 is .* damaged or of another package/,
+    },
+    { title: "last bit changed", change: (b: Uint8Array) => flip(b, 1023), message: /shard-002.bin: sha256/ },
+    { title: "another shard", change: () => memory.files.get("shard-001.bin"), message: /shard-002.bin: sha256/ },
+    { title: "missing", change: () => undefined, message: /no file shard-002.bin/ },
+  ])("$title", async ({ change, message }) => {
+    const good = memory.files.get("shard-002.bin") as Uint8Array;
+    const bad = change(good);
+    if (bad === undefined) memory.files.delete("shard-002.bin");
+    else memory.files.set("shard-002.bin", bad);
+    const leading = drain(load.lead(memory));
+    await expect(leading).rejects.toThrow(PackageError);
+    await expect(leading).rejects.toThrow(message);
+    expect(collector.pieces).toEqual(["scale+0", "embed+0", "embed+880"]);
+    expect([load.shardsDone, load.bytesDone, load.led, load.failure]).toEqual([2, 2048, false, undefined]);
+
+    memory.files.set("shard-002.bin", good);
+    const source = recording();
+    expect(await drain(load.lead(source))).toEqual([2, 3, 4]);
+    expect(source.opened).toEqual(SHARDS.slice(2));
+    expect(collector.tensors).toEqual(whole.tensors);
+  });
+});
+
+describe("taking over", () => {
+  test("after an abort in the middle of a shard: what is verified is not read again, open streams are cancelled", async () => {
+    const stalling = new StallingSource(memory.files, { "shard-002.bin": 100 });
+    const abort = new AbortController();
+    const leading = drain(load.lead(stalling, { signal: abort.signal }));
+    await settle();
+    expect([load.shardsDone, load.led]).toEqual([2, true]);
+    abort.abort(new Error("client left"));
+    expect(load.led).toBe(false);
+    await expect(leading).rejects.toThrow("client left");
+    await settle();
+    expect(stalling.cancelled.sort()).toEqual(["shard-002.bin", "shard-003.bin"]);
+    expect(load.shardsDone).toBe(2);
+
+    const source = recording();
+    expect(await drain(load.lead(source))).toEqual([2, 3, 4]);
+    expect(source.opened).toEqual(SHARDS.slice(2));
+    expect(collector.tensors).toEqual(whole.tensors);
+  });
+
+  test("after return() between shards", async () => {
+    const stalling = new StallingSource(memory.files, { "shard-001.bin": 0 });
+    for await (const _ of load.lead(stalling)) break;
+    await settle();
+    expect(stalling.cancelled).toEqual(["shard-001.bin"]);
+    expect(load.led).toBe(false);
+    expect(await drain(load.lead(memory))).toEqual([1, 2, 3, 4]);
+    expect(collector.tensors).toEqual(whole.tensors);
+  });
+
+  test("after an abort while nobody resumes the generator", async () => {
+    const abort = new AbortController();
+    const stalling = new StallingSource(memory.files, { "shard-001.bin": 0 });
+    const forgotten = load.lead(stalling, { signal: abort.signal });
+    await forgotten.next();
+    abort.abort(new Error("client left"));
+    await settle();
+    expect(stalling.cancelled).toEqual(["shard-001.bin"]);
+    expect(await drain(load.lead(memory))).toEqual([1, 2, 3, 4]);
+    await expect(forgotten.next()).rejects.toThrow("client left");
+    expect(collector.tensors).toEqual(whole.tensors);
+  });
+
+  test("after an abort while a source that ignores signals opens, whose late stream is cancelled", async () => {
+    const abort = new AbortController();
+    let cancelled = false;
+    let answer = (_: ReadableStream<Uint8Array>): void => {};
+    const source: PackageSource = {
+      description: "deaf",
+      open: () =>
+        new Promise((resolve) => {
+          answer = resolve;
+        }),
+    };
+    const leading = drain(load.lead(source, { signal: abort.signal }));
+    await settle();
+    abort.abort(new Error("client left"));
+    await expect(leading).rejects.toThrow("client left");
+    answer(
+      new ReadableStream({
+        cancel() {
+          cancelled = true;
+        },
+      }),
+    );
+    await settle();
+    expect(cancelled).toBe(true);
+  });
+
+  test("an aborted signal leads nothing and leaves no leader behind", async () => {
+    const source = recording();
+    await expect(load.lead(source, { signal: AbortSignal.abort(new Error("gone")) }).next()).rejects.toThrow("gone");
+    expect([source.opened, load.led]).toEqual([[], false]);
+  });
+});
+
+describe("an abandoned leader", () => {
+  test("that hangs in a read gives no beats, and throws without applying when it wakes", async () => {
+    const stalling = new StallingSource(memory.files, { "shard-001.bin": 10 });
+    const zombie = drain(load.lead(stalling));
+    zombie.catch(() => {});
+    await settle();
+    const beats = load.beats;
+    await settle();
+    expect(load.beats).toBe(beats);
+
+    load.abandon();
+    expect(load.led).toBe(false);
+    const heir = load.lead(memory);
+    await heir.next();
+    expect(load.beats).toBeGreaterThan(beats);
+    const before = [load.beats, [...collector.pieces]];
+    stalling.release();
+    await expect(zombie).rejects.toThrow(LeadershipLost);
+    expect([load.beats, collector.pieces]).toEqual(before);
+    expect(load.led).toBe(true);
+    expect(await drain(heir)).toEqual([2, 3, 4]);
+    expect(collector.tensors).toEqual(whole.tensors);
+  });
+
+  test("that hangs in the hash applies nothing when it wakes, whether the heir has passed it or not", async () => {
+    for (const heirFirst of [true, false]) {
+      collector = new Collector();
+      load = new PackageLoad(manifest, collector);
+      let wake = (): void => {};
+      const digest = vi.spyOn(crypto.subtle, "digest");
+      digest.mockImplementationOnce(async (_, data) => {
+        const copy = new Uint8Array(data as Uint8Array);
+        digest.mockRestore();
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        return await crypto.subtle.digest("SHA-256", copy);
+      });
+      const zombie = load.lead(memory).next();
+      zombie.catch(() => {});
+      await settle();
+      load.abandon();
+      const heir = load.lead(memory);
+      if (heirFirst) await heir.next();
+      const pieces = [...collector.pieces];
+      wake();
+      await expect(zombie).rejects.toThrow(LeadershipLost);
+      expect(collector.pieces).toEqual(pieces);
+      await drain(heir);
+      expect(collector.tensors).toEqual(whole.tensors);
+    }
+  });
+
+  test("that was between shards throws when it is resumed, and takes nothing from its heir", async () => {
+    const zombie = load.lead(memory);
+    await zombie.next();
+    load.abandon();
+    const heir = load.lead(memory);
+    await heir.next();
+    await expect(zombie.next()).rejects.toThrow(LeadershipLost);
+    await expect(load.lead(memory).next()).rejects.toThrow(/already being loaded/);
+    expect(await drain(heir)).toEqual([2, 3, 4]);
+    expect(collector.tensors).toEqual(whole.tensors);
+  });
+
+  test("may be its own heir", async () => {
+    const zombie = load.lead(memory);
+    await zombie.next();
+    load.abandon();
+    await zombie.return();
+    expect(await drain(load.lead(memory))).toEqual([1, 2, 3, 4]);
+  });
+
+  test("keeps being believed while it says that it computes", () => {
+    load.beat();
+    expect(load.beats).toBe(1);
+  });
+});
+
+test("a sink that throws ends the load for good, because a shard is half applied", async () => {
+  const failing = new PackageLoad(manifest, {
+    load(name) {
+      if (name === "embed") throw new Error("memory is full");
+    },
+  });
+  await expect(drain(failing.lead(memory))).rejects.toThrow(/tensor embed could not be loaded \(memory is full\)/);
+  expect([failing.shardsDone, failing.led]).toEqual([0, false]);
+  expect(failing.failure).toBeInstanceOf(PackageError);
+  await expect(failing.lead(memory).next()).rejects.toBe(failing.failure);
+});

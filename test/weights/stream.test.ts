@@ -1,0 +1,119 @@
+import { describe, expect, test } from "vitest";
+import { PackageError } from "../../weights/errors.ts";
+import { readLimited, readWhole, Staging } from "../../weights/stream.ts";
+import { pieces, values } from "./fixtures.ts";
+
+const DATA = new Uint8Array(values(2500).buffer); // 10,000 bytes
+const SIZES = [[1], [1, 7, 3], [4096], [9999, 1], []];
+
+/** As in workerd: a byte stream's reader with readAtLeast, which answers once so many bytes are there or the stream ends. */
+function withReadAtLeast(stream: ReadableStream<Uint8Array>, asked: number[]): ReadableStream<Uint8Array> {
+  const getReader = stream.getReader.bind(stream);
+  stream.getReader = ((options: { mode: "byob" }) => {
+    const reader = getReader(options);
+    reader.readAtLeast = async <T extends ArrayBufferView>(least: number, view: T) => {
+      asked.push(least);
+      let { buffer } = view as ArrayBufferView;
+      let filled = 0;
+      while (filled < least) {
+        const rest = new Uint8Array(buffer, view.byteOffset + filled, view.byteLength - filled);
+        const { value } = await reader.read(rest);
+        if (value === undefined) return { done: true } as ReadableStreamReadResult<T>;
+        buffer = value.buffer;
+        filled += value.byteLength;
+        if (value.byteLength === 0) break;
+      }
+      const value = new Uint8Array(buffer, view.byteOffset, filled) as unknown as T;
+      return { value, done: filled === 0 } as ReadableStreamReadResult<T>;
+    };
+    return reader;
+  }) as typeof stream.getReader;
+  return stream;
+}
+
+const kinds = {
+  byte: (bytes: Uint8Array, sizes: readonly number[]) => pieces(bytes, sizes, "bytes"),
+  plain: (bytes: Uint8Array, sizes: readonly number[]) => pieces(bytes, sizes),
+  "readAtLeast byte": (bytes: Uint8Array, sizes: readonly number[]) =>
+    withReadAtLeast(pieces(bytes, sizes, "bytes"), []),
+};
+
+describe.each(Object.entries(kinds))("%s streams", (_, open) => {
+  test.each(SIZES)("are read whole in pieces of %j", async (...sizes) => {
+    const staging = new Staging(DATA.length + 1);
+    let chunks = 0;
+    const bytes = await readWhole(open(DATA, sizes), DATA.length, staging, "x", { onChunk: () => chunks++ });
+    expect(Buffer.compare(bytes, DATA)).toBe(0);
+    expect(bytes.buffer).toBe(staging.buffer);
+    expect(chunks).toBeGreaterThan(0);
+    // The same buffer serves again, also for something shorter.
+    const again = await readWhole(open(DATA.subarray(100, 200), sizes), 100, staging, "x");
+    expect([...again]).toEqual([...DATA.subarray(100, 200)]);
+    expect(staging.buffer.byteLength).toBe(DATA.length + 1);
+  });
+
+  test.each([
+    { bytes: 9999, message: /x: too long: got at least 10000 bytes, the manifest says 9999/ },
+    { bytes: 10001, message: /x: truncated: got 10000 bytes, the manifest says 10001/ },
+  ])("of 10000 bytes are refused for $bytes", async ({ bytes, message }) => {
+    for (const sizes of SIZES) {
+      const reading = readWhole(open(DATA, sizes), bytes, new Staging(bytes + 1), "x");
+      await expect(reading).rejects.toThrow(PackageError);
+      await expect(reading).rejects.toThrow(message);
+    }
+  });
+});
+
+test("readAtLeast is asked for 1 MiB, or for what may still come", async () => {
+  const asked: number[] = [];
+  const bytes = 2 ** 21 + 5;
+  const stream = withReadAtLeast(pieces(new Uint8Array(bytes), [2 ** 20], "bytes"), asked);
+  await readWhole(stream, bytes, new Staging(bytes + 1), "x");
+  expect(asked).toEqual([2 ** 20, 2 ** 20, 6, 1]);
+});
+
+describe.each(["bytes", undefined] as const)("a stream of type %s", (type) => {
+  const broken = (cancelled: unknown[], fail: boolean): ReadableStream<Uint8Array> => {
+    let pulls = 0;
+    const underlying = {
+      pull(controller: { enqueue(chunk: Uint8Array): void; error(reason: unknown): void }): Promise<void> | void {
+        if (pulls++ === 0) return controller.enqueue(new Uint8Array(10));
+        if (fail) return controller.error(new Error("connection reset"));
+        return new Promise(() => {});
+      },
+      cancel: (reason: unknown) => void cancelled.push(reason),
+    };
+    return type === "bytes" ? new ReadableStream({ type, ...underlying }) : new ReadableStream(underlying);
+  };
+
+  test("that breaks is an error with how far it came", async () => {
+    const reading = readWhole(broken([], true), 100, new Staging(101), "shard-000.bin");
+    await expect(reading).rejects.toThrow(PackageError);
+    await expect(reading).rejects.toThrow(/shard-000.bin: the stream broke after 10 of 100 bytes \(connection reset\)/);
+    await expect(readLimited(broken([], true), 100, "m")).rejects.toThrow(/m: the stream broke after 10 bytes/);
+  });
+
+  test("that stands still is left when the signal says so, and cancelled", async () => {
+    for (const read of [
+      (s: ReadableStream<Uint8Array>, signal: AbortSignal) => readWhole(s, 100, new Staging(101), "x", { signal }),
+      (s: ReadableStream<Uint8Array>, signal: AbortSignal) => readLimited(s, 100, "x", signal),
+    ]) {
+      const abort = new AbortController();
+      const cancelled: unknown[] = [];
+      const reading = read(broken(cancelled, false), abort.signal);
+      setTimeout(() => abort.abort(new Error("left")), 5);
+      await expect(reading).rejects.toThrow("left");
+      expect(cancelled).toEqual([abort.signal.reason]);
+    }
+  });
+
+  test("is cancelled with what onChunk throws", async () => {
+    const cancelled: unknown[] = [];
+    const stop = new Error("stop");
+    const onChunk = () => {
+      throw stop;
+    };
+    await expect(readWhole(broken(cancelled, false), 100, new Staging(101), "x", { onChunk })).rejects.toBe(stop);
+    expect(cancelled).toEqual([stop]);
+  });
+});

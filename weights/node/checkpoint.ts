@@ -1,0 +1,96 @@
+/** Checkpoints on disk. For Node only. */
+import { open, readdir, readFile, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { type ByteSource, type Checkpoint, type CheckpointTensors, parseConfig } from "../checkpoint.ts";
+import { CheckpointError } from "../errors.ts";
+import { openSafetensors, openSafetensorsIndex } from "../safetensors.ts";
+
+const WEIGHTS = "model.safetensors";
+const INDEX = "model.safetensors.index.json";
+
+/**
+ * Opens a checkpoint folder (config.json with model.safetensors, with one other .safetensors file, or with
+ * model.safetensors.index.json and its parts) or one .safetensors file beside its config.json. Tensor names are left as they are.
+ * @throws CheckpointError when something is missing, damaged or of a format that is not read
+ */
+export async function openCheckpoint(path: string): Promise<Checkpoint> {
+  const description = `checkpoint ${path}`;
+  const info = await stat(path).catch((cause: Error) => {
+    throw new CheckpointError(`${description}: cannot be opened (${cause.message}); check the path`, { cause });
+  });
+  const folder = info.isDirectory() ? path : dirname(path);
+  const files = await readdir(folder);
+  if (!files.includes("config.json")) {
+    throw new CheckpointError(
+      `${description}: no config.json in ${folder}, which says the model's sizes; put it beside the weights`,
+    );
+  }
+  const config = parseConfig(await readFile(join(folder, "config.json"), "utf8"), join(folder, "config.json"));
+  const weights = info.isDirectory() ? chooseWeights(files, description) : basename(path);
+  const tokenizer = files.includes("tokenizer.json") ? await readFile(join(folder, "tokenizer.json")) : undefined;
+  return {
+    config,
+    tensors: await openWeights(folder, weights, description),
+    ...(tokenizer && { tokenizer: new Uint8Array(tokenizer) }),
+    description,
+  };
+}
+
+function chooseWeights(files: readonly string[], description: string): string {
+  for (const name of [WEIGHTS, INDEX]) {
+    if (files.includes(name)) return name;
+  }
+  const candidates = files.filter((file) => file.endsWith(".safetensors"));
+  if (candidates.length === 1) return candidates[0] as string;
+  if (candidates.length > 1) {
+    throw new CheckpointError(
+      `${description}: no ${WEIGHTS} or ${INDEX}, but ${candidates.join(", ")}; name one of them instead of the folder`,
+    );
+  }
+  const other = files.find((file) => /\.(bin|pth|pt|ckpt|gguf)$/.test(file));
+  throw new CheckpointError(
+    other === undefined
+      ? `${description}: no weights in it; it must hold ${WEIGHTS}, or ${INDEX} with its parts`
+      : unread(description, other),
+  );
+}
+
+async function openWeights(folder: string, file: string, description: string): Promise<CheckpointTensors> {
+  if (file === INDEX) {
+    const json = await readFile(join(folder, file), "utf8");
+    return await openSafetensorsIndex(json, (part) => fileSource(join(folder, part)), `${description}: ${file}`);
+  }
+  if (!file.endsWith(".safetensors")) throw new CheckpointError(unread(description, file));
+  return await openSafetensors(await fileSource(join(folder, file)), join(folder, file));
+}
+
+function unread(description: string, file: string): string {
+  return `${description}: ${file} is of a format that is not read; save the weights as safetensors (one file, or parts with ${INDEX})`;
+}
+
+/** A file, opened anew for each read, so that nothing is left open. @throws CheckpointError when there is none */
+export async function fileSource(path: string): Promise<ByteSource> {
+  const { size } = await stat(path).catch((cause: Error) => {
+    throw new CheckpointError(`${path}: cannot be opened (${cause.message}); the checkpoint is incomplete`, { cause });
+  });
+  return {
+    size,
+    async read(offset, length) {
+      const file = await open(path);
+      try {
+        const bytes = new Uint8Array(length);
+        let done = 0;
+        while (done < length) {
+          const { bytesRead } = await file.read(bytes, done, Math.min(length - done, 1 << 30), offset + done);
+          if (bytesRead === 0) {
+            throw new CheckpointError(`${path}: ends at byte ${offset + done}, had ${size}; did it change meanwhile?`);
+          }
+          done += bytesRead;
+        }
+        return bytes;
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}

@@ -1,0 +1,113 @@
+/**
+ * Tensors to encoded bytes and back. A quantized matrix means its decoded values: the reference backend computes with exactly those.
+ */
+import { PackageError } from "./errors.ts";
+import {
+  bf16ToF32,
+  type Encoding,
+  encodedBytes,
+  f32ToBf16Up,
+  GROUP,
+  packQ8,
+  type Q8Matrix,
+  unpackQ8,
+} from "./layout.ts";
+
+/** Smallest normal bf16, 2⁻¹²⁶. */
+const NORMAL = 0x0080;
+/** Adding and taking away 1.5·2⁵² rounds a double to the nearest integer, ties to even, so that signs are treated alike. */
+const ROUND = 1.5 * 2 ** 52;
+
+/**
+ * Per row and group of 32 columns: scale = max|w| / 127 rounded up to bf16, q = round(w / scale). The scale is rounded up before it
+ * divides, so |q| never passes 127, and |w − scale·q| ≤ scale / 2. A scale that would be denormal is zero, and so is its group.
+ * @param data (rows, cols) row-major
+ * @throws PackageError naming the tensor when a weight is not finite
+ */
+export function quantizeQ8(name: string, rows: number, cols: number, data: Float32Array): Q8Matrix {
+  const groups = Math.ceil(cols / GROUP);
+  const values = new Int8Array(rows * cols);
+  const scales = new Uint16Array(rows * groups);
+  for (let row = 0; row < rows; row++) {
+    for (let g = 0; g < groups; g++) {
+      const first = row * cols + g * GROUP;
+      const end = row * cols + Math.min(cols, (g + 1) * GROUP);
+      let max = 0;
+      for (let i = first; i < end; i++) {
+        const size = Math.abs(data[i] as number);
+        if (!(size < Infinity)) throw notFinite(name, [rows, cols], data, i);
+        if (size > max) max = size;
+      }
+      const half = f32ToBf16Up(max / 127);
+      if (half < NORMAL) continue;
+      scales[row * groups + g] = half;
+      const scale = bf16ToF32(half);
+      for (let i = first; i < end; i++) values[i] = (data[i] as number) / scale + ROUND - ROUND;
+    }
+  }
+  return { rows, cols, values, scales };
+}
+
+/**
+ * A tensor's encoded bytes; for f32 on the data's own memory, so copy them before the data changes.
+ * @param data as many values as the shape says, row-major
+ * @throws PackageError naming the tensor when a value is not finite, when data and shape differ, or for q8 of anything but (rows, cols)
+ */
+export function encodeTensor(
+  name: string,
+  shape: readonly number[],
+  data: Float32Array,
+  encoding: Encoding,
+): Uint8Array {
+  const count = shape.reduce((product, size) => product * size, 1);
+  if (data.length !== count) {
+    throw new PackageError(`tensor ${name}: shape (${shape.join(", ")}) needs ${count} values, got ${data.length}`);
+  }
+  if (encoding === "f32") {
+    for (let i = 0; i < count; i++) {
+      if (!(Math.abs(data[i] as number) < Infinity)) throw notFinite(name, shape, data, i);
+    }
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  }
+  const [rows, cols] = shape;
+  if (shape.length !== 2 || rows === undefined || cols === undefined) {
+    throw new PackageError(
+      `tensor ${name}: ${encoding} is for matrices (rows, cols), not for shape (${shape.join(", ")}): encode it as f32`,
+    );
+  }
+  return packQ8(quantizeQ8(name, rows, cols, data));
+}
+
+/**
+ * The f32 values that encoded bytes mean, row-major, in memory of their own.
+ * @throws PackageError when the bytes are not as many as shape and encoding say
+ */
+export function decodeTensor(shape: readonly number[], encoding: Encoding, bytes: Uint8Array): Float32Array {
+  const expected = encodedBytes(shape, encoding);
+  if (bytes.byteLength !== expected) {
+    throw new PackageError(
+      `${encoding} of shape (${shape.join(", ")}) takes ${expected} bytes, got ${bytes.byteLength}`,
+    );
+  }
+  if (encoding === "q8") return unpackQ8(bytes, shape[0] as number, shape[1] as number);
+  return new Float32Array(new Uint8Array(bytes).buffer);
+}
+
+/** ‖source − decoded‖ / ‖source‖, both of the same length; 0 when the source is all zero and so is the other. */
+export function relativeRms(source: Float32Array, decoded: Float32Array): number {
+  let error = 0;
+  let size = 0;
+  for (let i = 0; i < source.length; i++) {
+    const w = source[i] as number;
+    const d = w - (decoded[i] as number);
+    error += d * d;
+    size += w * w;
+  }
+  return error === 0 ? 0 : Math.sqrt(error / size);
+}
+
+function notFinite(name: string, shape: readonly number[], data: Float32Array, index: number): PackageError {
+  return new PackageError(
+    `tensor ${name} (${shape.join(", ")}): value ${index} is ${data[index]}: every weight must be finite; check the checkpoint`,
+  );
+}

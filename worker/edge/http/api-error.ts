@@ -1,0 +1,59 @@
+export type ErrorStatus = 400 | 401 | 404 | 405 | 409 | 413 | 415 | 422 | 500 | 503;
+
+export interface ErrorDetails {
+  readonly status: ErrorStatus;
+  /** what was wrong, what was seen, what to do. */
+  readonly message: string;
+  /** the field at fault, such as "stop[1]". */
+  readonly param?: string | undefined;
+  /** for programs, such as "model_not_found". */
+  readonly code: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** The JSON of every error reply. */
+export interface ErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string | null;
+  };
+}
+
+/**
+ * A request that cannot be served, as the client will see it.
+ *
+ * @example
+ * throw new ApiError({ status: 404, code: "model_not_found", param: "model", message: 'model "x" is not served here …' });
+ */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly status: ErrorStatus;
+  readonly param: string | undefined;
+  readonly code: string;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor({ status, message, param, code, headers = {} }: ErrorDetails) {
+    super(message);
+    this.status = status;
+    this.param = param;
+    this.code = code;
+    this.headers = headers;
+  }
+
+  get body(): ErrorBody {
+    return { error: { message: this.message, type: typeOf(this.status), param: this.param ?? null, code: this.code } };
+  }
+}
+
+/** OpenAI's names for kinds of errors. */
+function typeOf(status: ErrorStatus): string {
+  if (status === 401) return "authentication_error";
+  return status < 500 ? "invalid_request_error" : "server_error";
+}
+
+/** A parameter with a wrong value. */
+export function badValue(param: string, message: string, code = "invalid_value"): ApiError {
+  return new ApiError({ status: 400, code, param, message });
+}

@@ -1,0 +1,49 @@
+import { KernelError } from "../../../kernels/backend.ts";
+import { LeadershipLost, PackageError } from "../../../weights/errors.ts";
+import {
+  MemoryBudgetError,
+  ModelError,
+  NonFiniteLogitsError,
+  ParameterError,
+  SnapshotError,
+  TokenizerError,
+} from "../../engine/errors.ts";
+import { isUnavailable } from "../models/package-source.ts";
+import { ApiError } from "./api-error.ts";
+
+/**
+ * What the client sees of any error. The engine's messages are written for it; of an unexpected error it sees only an id, and the log
+ * has the rest under the same id.
+ */
+export function toApiError(error: unknown, where: string): ApiError {
+  if (error instanceof ApiError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof ParameterError) {
+    return new ApiError({ status: 400, code: "invalid_value", param: error.param, message });
+  }
+  if (error instanceof SnapshotError) return new ApiError({ status: 422, code: "invalid_snapshot", message });
+  if (error instanceof MemoryBudgetError) return unavailable("memory_budget_exceeded", message);
+  if (error instanceof LeadershipLost) return unavailable("model_loading", `${message}; send the request again`);
+  if (error instanceof PackageError) {
+    return unavailable(isUnavailable(error) ? "weights_unavailable" : "weights_corrupt", message);
+  }
+  if (error instanceof ModelError || error instanceof TokenizerError) return unavailable("model_unusable", message);
+  if (error instanceof NonFiniteLogitsError) return new ApiError({ status: 500, code: "non_finite_logits", message });
+  return unexpected(error, where);
+}
+
+function unavailable(code: string, message: string): ApiError {
+  return new ApiError({ status: 503, code, message });
+}
+
+function unexpected(error: unknown, where: string): ApiError {
+  const id = `err_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
+  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const kind = error instanceof KernelError ? "kernel" : "unexpected";
+  console.error(JSON.stringify({ level: "error", kind, id, where, detail }));
+  return new ApiError({
+    status: 500,
+    code: "internal_error",
+    message: `the server failed unexpectedly; send the request again, and if it fails again, report error ${id}`,
+  });
+}

@@ -1,0 +1,51 @@
+import type { z } from "@hono/zod-openapi";
+import { ApiError, badValue } from "./api-error.ts";
+import { show } from "./show.ts";
+
+/**
+ * The value as the schema gives it. The schemas' error texts say what a field must be; this puts the field's name and what was seen in
+ * front.
+ *
+ * @throws ApiError 400 naming the first field that is wrong
+ * @example
+ * validate(Completion, { prompt: "a", temperature: 3 }); // temperature is 3: it must be a number from 0 to 2
+ */
+export function validate<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw issue === undefined ? badValue("", "the request is not valid") : describe(issue, value);
+}
+
+function describe(issue: z.core.$ZodIssue, value: unknown): ApiError {
+  if (issue.code === "unrecognized_keys") {
+    const param = nameOf([...issue.path, issue.keys[0] ?? ""]);
+    return badValue(
+      param,
+      `unknown field "${param}": it is not supported here and could change the result; leave it out (GET /openapi.json lists the fields)`,
+      "unknown_field",
+    );
+  }
+  const param = nameOf(issue.path);
+  if (param === "") {
+    return new ApiError({
+      status: 400,
+      code: "invalid_body",
+      message: `the body is ${show(value)}: it must be a JSON object`,
+    });
+  }
+  const seen = at(value, issue.path);
+  if (seen === undefined) return badValue(param, `${param} is missing: give ${issue.message}`, "missing_field");
+  return badValue(param, `${param} is ${show(seen)}: it must be ${issue.message}`);
+}
+
+function nameOf(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((name, key) => {
+    if (typeof key === "number") return `${name}[${key}]`;
+    return name === "" ? String(key) : `${name}.${String(key)}`;
+  }, "");
+}
+
+function at(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | null | undefined)?.[key], value);
+}

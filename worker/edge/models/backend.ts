@@ -1,0 +1,6 @@
+import baseline from "../../../kernels/wasm/build/baseline.wasm";
+import relaxed from "../../../kernels/wasm/build/relaxed.wasm";
+import { createWasmBackend } from "../../../kernels/wasm/index.ts";
+
+/** The isolate's kernels. Workers compile WebAssembly when they are deployed, never from bytes, so the modules are imported. */
+export const backend = createWasmBackend({ relaxed, baseline });

@@ -1,0 +1,93 @@
+import { z } from "@hono/zod-openapi";
+import type { Env } from "../env.ts";
+import { ApiError } from "../http/api-error.ts";
+
+/** One package as index.json lists it, written by scripts/build-assets.ts. */
+const Entry = z.object({
+  id: z.string().regex(/^[A-Za-z0-9._-]+@[0-9a-f]{12}$/),
+  name: z.string(),
+  family: z.string(),
+  architecture: z.string(),
+  quantization: z.string(),
+  /** of the shards. */
+  bytes: z.number(),
+  /** unix seconds. */
+  created: z.number(),
+});
+const Index = z.array(Entry);
+
+export type IndexEntry = z.output<typeof Entry>;
+
+export interface CatalogEntry extends IndexEntry {
+  readonly store: "assets" | "r2";
+}
+
+/** The models that are served. */
+export interface Catalog {
+  list(env: Env): Promise<readonly CatalogEntry[]>;
+  /** @param model a name, an id (name@hash), or nothing for the default. @throws ApiError 404, 503 when nothing is served */
+  find(env: Env, model: string | undefined): Promise<CatalogEntry>;
+}
+
+/** How long a bucket's index is believed. Assets change only with the deployment, and with it the isolate. */
+const BUCKET_TTL = 60_000;
+const INDEX_FILE = "index.json";
+
+/**
+ * Reads the indexes of the built-in packages and of the bucket, where there is one, and remembers them for the isolate. It keeps values
+ * only: a promise would belong to the request that made it.
+ *
+ * @example
+ * const catalog = createCatalog();
+ * const { id } = await catalog.find(env, "mamba-tiny");
+ */
+export function createCatalog(): Catalog {
+  let assets: readonly CatalogEntry[] | undefined;
+  let bucket: readonly CatalogEntry[] = [];
+  let bucketRead = Number.NEGATIVE_INFINITY;
+
+  async function list(env: Env): Promise<readonly CatalogEntry[]> {
+    assets ??= await readAssets(env.ASSETS);
+    if (env.WEIGHTS !== undefined && Date.now() - bucketRead > BUCKET_TTL) {
+      bucket = await readBucket(env.WEIGHTS);
+      bucketRead = Date.now();
+    }
+    return [...assets, ...bucket];
+  }
+
+  async function find(env: Env, model: string | undefined): Promise<CatalogEntry> {
+    const entries = await list(env);
+    const wanted = model ?? (env.DEFAULT_MODEL || entries[0]?.id);
+    if (wanted === undefined) {
+      throw new ApiError({
+        status: 503,
+        code: "no_models",
+        message: "this deployment has no models: put packages into weights/models or the bucket and build again",
+      });
+    }
+    const found = entries.find((e) => e.id === wanted) ?? entries.find((e) => e.name === wanted);
+    if (found !== undefined) return found;
+    throw new ApiError({
+      status: 404,
+      code: "model_not_found",
+      param: "model",
+      message: `model ${JSON.stringify(wanted)} is not served here: use one of ${entries.map((e) => e.id).join(", ")}`,
+    });
+  }
+
+  return { list, find };
+}
+
+async function readAssets(assets: Fetcher): Promise<readonly CatalogEntry[]> {
+  const response = await assets.fetch(`https://assets.local/weights/${INDEX_FILE}`);
+  if (!response.ok) {
+    await response.body?.cancel();
+    return [];
+  }
+  return Index.parse(await response.json()).map((entry) => ({ ...entry, store: "assets" }));
+}
+
+async function readBucket(bucket: R2Bucket): Promise<readonly CatalogEntry[]> {
+  const object = await bucket.get(INDEX_FILE);
+  return object === null ? [] : Index.parse(await object.json()).map((entry) => ({ ...entry, store: "r2" }));
+}

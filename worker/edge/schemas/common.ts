@@ -1,0 +1,40 @@
+import { z } from "@hono/zod-openapi";
+
+/** Of every error reply. */
+export const ErrorReply = z
+  .object({
+    error: z.object({
+      message: z.string().openapi({ description: "What was wrong, what was seen, what to do." }),
+      type: z.string(),
+      param: z.string().nullable(),
+      code: z.string().nullable(),
+    }),
+  })
+  .openapi("Error");
+
+export const ModelInfo = z
+  .object({
+    id: z.string().openapi({ example: "mamba-tiny@0123456789ab" }),
+    object: z.literal("model"),
+    created: z.int(),
+    owned_by: z.string(),
+    name: z.string(),
+    family: z.string().openapi({ description: "Shared by packages of one checkpoint, whatever their quantization." }),
+    architecture: z.string(),
+    quantization: z.string(),
+    bytes: z.int(),
+    weights_url: z.string().nullable().openapi({ description: "Folder of the package's files, where they are public." }),
+  })
+  .openapi("Model");
+
+/** A JSON reply in an OpenAPI route. */
+export function json<T extends z.ZodType>(schema: T, description: string) {
+  return { description, content: { "application/json": { schema } } };
+}
+
+/** The replies that any route of /v1 may give. */
+export const errorReplies = {
+  400: json(ErrorReply, "The request is wrong; the error names the field"),
+  401: json(ErrorReply, "No API key, or a wrong one"),
+  503: json(ErrorReply, "The model cannot be served: busy, over the memory budget, weights missing or damaged"),
+};

@@ -1,0 +1,50 @@
+import { z } from "@hono/zod-openapi";
+import { text, tokenList } from "./fields.ts";
+import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
+
+export const SessionRequest = z
+  .strictObject(
+    { model: text.nullish(), metadata: ignoredFields.metadata, user: ignoredFields.user },
+    { error: objectMessage("a JSON object") },
+  )
+  .openapi("SessionRequest");
+
+export const AppendRequest = z
+  .strictObject(
+    {
+      text: text.min(1, { error: "a text of at least one character; leave it out to go on" }).nullish(),
+      tokens: tokenList.nullish(),
+      ...generationFields,
+      ...ignoredFields,
+    },
+    { error: objectMessage("a JSON object") },
+  )
+  .openapi("AppendRequest", {
+    description: "text or tokens go first, then max_tokens are generated; 0 only appends. With neither it goes on generating.",
+  });
+
+export const ForkRequest = z
+  .strictObject(
+    {
+      snapshot: text.nullish().openapi({ description: "One of the session's retained snapshots. Default the latest." }),
+    },
+    { error: objectMessage("a JSON object") },
+  )
+  .openapi("ForkRequest");
+
+export const Session = z
+  .object({
+    id: z.string().openapi({ example: "sess_5f0c…" }),
+    object: z.literal("session"),
+    model: z.string(),
+    tokens: z.int().openapi({ description: "Of the latest snapshot." }),
+    snapshot: z.string().nullable().openapi({ description: "The latest; null while nothing was appended." }),
+    snapshots: z
+      .array(z.object({ id: z.string(), tokens: z.int(), created: z.int() }))
+      .openapi({ description: "Those retained, the latest first." }),
+    forked_from: z.string().nullable(),
+    created: z.int(),
+    expires: z.int().openapi({ description: "Unix seconds; moves on with every use." }),
+  })
+  .openapi("Session");
+export type Session = z.output<typeof Session>;

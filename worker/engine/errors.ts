@@ -1,0 +1,58 @@
+/** A request parameter out of its range. The HTTP layer answers 400 with `message` and `param`. */
+export class ParameterError extends Error {
+  override readonly name = "ParameterError";
+  /** The parameter as it is spelled on the wire, such as "top_p". */
+  readonly param: string;
+
+  constructor(message: string, param: string) {
+    super(message);
+    this.param = param;
+  }
+}
+
+/** A tokenizer.json that cannot be used: malformed, or of a kind that is not supported. The package is at fault. */
+export class TokenizerError extends Error {
+  override readonly name = "TokenizerError";
+}
+
+/** A logit that is NaN or infinite: the state or the weights are damaged, and no token may be drawn from it. */
+export class NonFiniteLogitsError extends Error {
+  override readonly name = "NonFiniteLogitsError";
+  readonly token: number;
+
+  constructor(token: number, value: number) {
+    super(
+      `the logit of token ${token} is ${value}: the state or the weights are damaged; ` +
+        "go on from an earlier snapshot or start a new sequence",
+    );
+    this.token = token;
+  }
+}
+
+/** A checkpoint or package that the engine cannot run: an unknown architecture, a missing tensor, more memory than the budget. */
+export class ModelError extends Error {
+  override readonly name: string = "ModelError";
+}
+
+/** A model that does not fit the memory it is given, with the numbers. */
+export class MemoryBudgetError extends ModelError {
+  override readonly name = "MemoryBudgetError";
+  /** what needs how much, in words. */
+  readonly demand: string;
+  /** bytes. */
+  readonly need: number;
+
+  constructor(demand: string, need: number, budget: number) {
+    super(
+      `${demand}, the budget is ${(budget / 1e6).toFixed(1)} MB: convert it with a smaller --quant, serve a smaller model, ` +
+        "or run it outside an isolate with a larger budget",
+    );
+    this.demand = demand;
+    this.need = need;
+  }
+}
+
+/** Bytes that are no snapshot, or one that does not fit the model it is to continue on. */
+export class SnapshotError extends Error {
+  override readonly name = "SnapshotError";
+}

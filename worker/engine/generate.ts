@@ -1,0 +1,153 @@
+import { ParameterError } from "./errors.ts";
+import { nextMacrotask } from "./macrotask.ts";
+import { draw } from "./random.ts";
+import { type Sample, type SamplingOptions, sample, validateSampling } from "./sampling.ts";
+import type { FeedOptions, Sequence } from "./sequence.ts";
+import { StopMatcher } from "./stop-strings.ts";
+import { Utf8Stream } from "./utf8-stream.ts";
+
+/** Multiply-adds between two macrotasks while decoding. */
+const PIECE_MULTIPLY_ADDS = 150_000_000;
+
+export interface GenerationOptions extends Pick<FeedOptions, "signal" | "more" | "onProgress"> {
+  /** new tokens in front of what is generated; may be empty when the sequence can go on by itself. */
+  readonly prompt: readonly number[];
+  /** 0 appends the prompt and generates nothing. */
+  readonly maxTokens: number;
+  /** without a seed, the sequence's last is used, else a random one. */
+  readonly sampling: SamplingOptions;
+  readonly stop?: readonly string[];
+  /** how many alternatives to report a token, and each token's own log-probability; absent reports none. */
+  readonly logprobs?: number | undefined;
+  /**
+   * Whether text that could still become a character or a stop string is kept for a continuation (a session) or given out at the
+   * end (a single completion).
+   */
+  readonly keepHeld?: boolean;
+}
+
+export interface GeneratedToken {
+  readonly id: number;
+  /** ln p under the model itself; when asked for. */
+  readonly logprob?: number;
+  /** the most probable tokens with their ln p, in order; when asked for. */
+  readonly top?: readonly (readonly [token: number, logprob: number])[];
+}
+
+/** A piece of what was generated: text that is final, and the tokens sampled since the last piece. */
+export interface GenerationChunk {
+  readonly text: string;
+  readonly tokens: readonly GeneratedToken[];
+}
+
+export interface GenerationResult {
+  /** "stop": a stop string or the end-of-text token; "length": max_tokens. */
+  readonly finishReason: "stop" | "length";
+  /** tokens in front of the first generated one. */
+  readonly promptTokens: number;
+  /** those of them that came from the stored state. */
+  readonly cachedTokens: number;
+  /** tokens that went through the model in this call. */
+  readonly computedTokens: number;
+  readonly completionTokens: number;
+  readonly seed: number;
+  /** the last piece of text. */
+  readonly tail: GenerationChunk;
+}
+
+/**
+ * Feeds a prompt and generates. The draw for the token at index p of the sequence depends on (seed, p) alone, so that a generation cut
+ * in two anywhere gives the text of one that was not.
+ *
+ * A token that ends the generation stays pending: sampled, not yet fed. A stop string stays part of the sequence's past, though it is
+ * not given out.
+ *
+ * @throws ParameterError on sampling out of range or nothing to continue, before anything is fed; the signal's reason when aborted (the sequence is then part-way)
+ */
+export async function* generate(
+  sequence: Sequence,
+  options: GenerationOptions,
+): AsyncGenerator<GenerationChunk, GenerationResult> {
+  const { model } = sequence;
+  const tokenizer = model.requireTokenizer();
+  const sampling = validateSampling({ ...options.sampling, seed: options.sampling.seed ?? sequence.seed }, model.vocab);
+  const { seed } = sampling;
+  const cachedTokens = sequence.consumed;
+  if (sequence.length === 0 && options.prompt.length === 0) {
+    throw new ParameterError(
+      "the sequence is empty: there is nothing to continue, give a prompt of at least one token",
+      "prompt",
+    );
+  }
+  const input = [...opening(sequence, options.prompt), ...sequence.pending, ...options.prompt];
+  const promptTokens = cachedTokens + input.length;
+  if (options.prompt.length > 0) {
+    // What was held back belonged to a text that now ends: it stays in the past as tokens.
+    sequence.utf8 = new Uint8Array(0);
+    sequence.held = "";
+  }
+  sequence.window.pushAll(options.prompt, false);
+  sequence.seed = seed;
+
+  // The last token is fed only when something is to be generated from it: an appended text then continues like an unbroken one.
+  const last = input.length - 1;
+  if (options.maxTokens === 0) {
+    await sequence.feed(input.slice(0, last), options);
+    sequence.pending = input.slice(last);
+    return result("length", 0, { text: "", tokens: [] });
+  }
+
+  const utf8 = new Utf8Stream(sequence.utf8);
+  const stops = new StopMatcher(options.stop ?? [], sequence.held);
+  const piece = Math.max(1, Math.floor(PIECE_MULTIPLY_ADDS / model.multiplyAddsPerToken));
+  let tokens: GeneratedToken[] = [];
+  let next: readonly number[] = input;
+  sequence.pending = [];
+  for (let generated = 1; ; generated++) {
+    const { logits } = await sequence.feed(next, { ...options, logits: true });
+    const sampled = sample(logits, sampling, sequence.window, draw(seed, sequence.consumed), options.logprobs);
+    sequence.window.push(sampled.token, true);
+    sequence.pending = [sampled.token];
+    tokens.push(toGenerated(sampled));
+
+    const ended = sampled.token === tokenizer.endOfText;
+    const pushed = ended ? { text: "" } : stops.push(utf8.push(tokenizer.bytes(sampled.token)));
+    const stopped = ended || pushed.stopped !== undefined;
+    if (stopped || generated === options.maxTokens) {
+      let { text } = pushed;
+      if (ended || (!stopped && options.keepHeld !== true)) text += flush(utf8, stops);
+      sequence.utf8 = stopped ? new Uint8Array(0) : utf8.pending;
+      sequence.held = stopped ? "" : stops.held;
+      return result(stopped ? "stop" : "length", generated, { text, tokens });
+    }
+    if (pushed.text !== "") {
+      yield { text: pushed.text, tokens };
+      tokens = [];
+    }
+    next = sequence.pending;
+    sequence.pending = [];
+    if (generated % piece === 0) await nextMacrotask();
+    options.signal?.throwIfAborted();
+  }
+
+  function result(finishReason: "stop" | "length", completionTokens: number, tail: GenerationChunk): GenerationResult {
+    const computedTokens = sequence.consumed - cachedTokens;
+    return { finishReason, promptTokens, cachedTokens, computedTokens, completionTokens, seed, tail };
+  }
+}
+
+/** A fresh sequence is fed the end-of-text token first, as in training, unless the prompt brings its own. */
+function opening(sequence: Sequence, prompt: readonly number[]): number[] {
+  const token = sequence.model.tokenizer?.endOfText;
+  return sequence.length === 0 && token !== undefined && prompt[0] !== token ? [token] : [];
+}
+
+/** What is left at the end: an unfinished character becomes U+FFFD, and it may complete a stop string's false start. */
+function flush(utf8: Utf8Stream, stops: StopMatcher): string {
+  const rest = stops.push(utf8.flush());
+  return rest.stopped === undefined ? rest.text + stops.flush() : rest.text;
+}
+
+function toGenerated({ token, ...scores }: Sample): GeneratedToken {
+  return { id: token, ...scores };
+}

@@ -1,0 +1,127 @@
+import type { Backend, CompileOptions, Executable, MemoryPlan } from "../../kernels/backend.ts";
+import { type Block, multiplyAdds } from "../../kernels/blocks.ts";
+import { PackageLoad, readManifest, readVerified } from "../../weights/loader.ts";
+import type { Manifest } from "../../weights/manifest.ts";
+import type { PackageSource } from "../../weights/source.ts";
+import { blocksOf } from "./architectures/index.ts";
+import { MemoryBudgetError, ModelError } from "./errors.ts";
+import { TextTokenizer } from "./tokenizer.ts";
+
+/** Bytes that an isolate of 128 MB leaves for a model, after the script, the tokenizer and the requests in flight. */
+export const DEFAULT_MEMORY_BUDGET = 104_000_000;
+
+export interface ModelOptions {
+  /** bytes for weights, activations, states and the staging buffer. Default 104 MB. */
+  readonly memoryBudget?: number;
+  /** live sequences that the budget must hold. Default 8. */
+  readonly sequences?: number;
+  readonly compile?: CompileOptions;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A package on a backend. Opening reads the manifest and the tokenizer and plans the memory; the weights follow through `weights.lead`,
+ * and blocks can compute as soon as they are loaded.
+ *
+ * @example
+ * const model = await Model.load(folderSource("weights/models/fable-31m"), backend);
+ */
+export class Model {
+  readonly manifest: Manifest;
+  readonly blocks: readonly Block[];
+  readonly executable: Executable;
+  /** absent in packages that speak in token ids only. */
+  readonly tokenizer: TextTokenizer | undefined;
+  readonly weights: PackageLoad;
+  /** of a token through every block but the head. */
+  readonly multiplyAddsPerToken: number;
+  /** of the head, a position. */
+  readonly multiplyAddsPerHead: number;
+
+  private constructor(
+    manifest: Manifest,
+    blocks: readonly Block[],
+    executable: Executable,
+    tokenizer: TextTokenizer | undefined,
+  ) {
+    this.manifest = manifest;
+    this.blocks = blocks;
+    this.executable = executable;
+    this.tokenizer = tokenizer;
+    this.weights = new PackageLoad(manifest, executable);
+    const cost = (kind: "head" | "body"): number =>
+      blocks.filter((b) => (b.kind === "head") === (kind === "head")).reduce((sum, b) => sum + multiplyAdds(b), 0);
+    this.multiplyAddsPerToken = cost("body");
+    this.multiplyAddsPerHead = cost("head");
+  }
+
+  /** @throws PackageError, ModelError (over the memory budget, with the numbers) or KernelError */
+  static async open(source: PackageSource, backend: Backend, options: ModelOptions = {}): Promise<Model> {
+    const manifest = await readManifest(source, options.signal);
+    const blocks = blocksOf(manifest.architecture, manifest.hyperparameters);
+    const tensors = new Map(manifest.tensors.map((t) => [t.name, t]));
+    const staging = Math.max(0, ...manifest.shards.map((s) => s.bytes));
+    checkBudget(manifest, backend.plan(blocks, tensors, options.compile), staging, options);
+    const tokenizer =
+      manifest.tokenizer && TextTokenizer.fromJson(await readVerified(source, manifest.tokenizer, options.signal));
+    const vocab = blocks.find((b) => b.kind === "embedding")?.vocab ?? 0;
+    if (tokenizer !== undefined && tokenizer.vocab > vocab) {
+      throw new ModelError(
+        `the tokenizer of ${manifest.id} has ${tokenizer.vocab} tokens, the embedding has ${vocab} rows: they do not belong together`,
+      );
+    }
+    return new Model(manifest, blocks, await backend.compile(blocks, tensors, options.compile), tokenizer);
+  }
+
+  /** Opens a package and loads all of it. */
+  static async load(
+    source: PackageSource,
+    backend: Backend,
+    options: ModelOptions & { readonly onProgress?: (done: number, total: number) => void } = {},
+  ): Promise<Model> {
+    const model = await Model.open(source, backend, options);
+    try {
+      for await (const _ of model.weights.lead(source, options)) {
+        options.onProgress?.(model.weights.bytesDone, model.weights.bytesTotal);
+      }
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+    return model;
+  }
+
+  get vocab(): number {
+    return this.blocks.find((b) => b.kind === "embedding")?.vocab ?? 0;
+  }
+
+  /** Every block can compute. */
+  get ready(): boolean {
+    return this.executable.blocksLoaded === this.blocks.length;
+  }
+
+  /** @throws ModelError when the package has no tokenizer.json */
+  requireTokenizer(): TextTokenizer {
+    if (this.tokenizer === undefined) {
+      throw new ModelError(`package ${this.manifest.id} has no tokenizer: give token ids instead of text`);
+    }
+    return this.tokenizer;
+  }
+
+  dispose(): void {
+    this.executable.dispose();
+  }
+}
+
+function checkBudget(manifest: Manifest, plan: MemoryPlan, staging: number, options: ModelOptions): void {
+  const { memoryBudget = DEFAULT_MEMORY_BUDGET, sequences = 8 } = options;
+  const states = sequences * plan.statePerSequence;
+  const need = plan.weights + plan.activations + states + staging;
+  if (need <= memoryBudget) return;
+  const mb = (bytes: number): string => (bytes / 1e6).toFixed(1);
+  throw new MemoryBudgetError(
+    `${manifest.id} needs ${mb(need)} MB (weights ${mb(plan.weights)}, activations ${mb(plan.activations)}, ${sequences} states ${mb(states)}, staging ${mb(staging)})`,
+    need,
+    memoryBudget,
+  );
+}

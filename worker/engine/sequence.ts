@@ -1,0 +1,131 @@
+import type { SequenceState } from "../../kernels/backend.ts";
+import { nextMacrotask } from "./macrotask.ts";
+import type { Model } from "./model.ts";
+import { PenaltyWindow } from "./penalty-window.ts";
+
+/** Multiply-adds between two macrotasks: long enough to cost nothing, short enough that an abort or another request gets in. */
+const PIECE_MULTIPLY_ADDS = 1_000_000_000;
+
+export interface FeedOptions {
+  /** Stops between pieces; the tokens fed so far stay consumed. */
+  readonly signal?: AbortSignal | undefined;
+  /** Waits for further blocks of a model that is still loading. */
+  readonly more?: (() => Promise<void>) | undefined;
+  /** tokens fed so far, of all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** log p of a target for each token, as in Span.targets. */
+  readonly targets?: ArrayLike<number>;
+  /** keep the last token's logits. */
+  readonly logits?: boolean;
+}
+
+export interface FeedResult {
+  /** (vocab) after the last token; empty unless asked for. Valid until the next pass of the model. */
+  readonly logits: Float32Array;
+  /** (tokens) of the targets; empty without. */
+  readonly logProbs: Float32Array;
+}
+
+/**
+ * One sequence of tokens and what the model remembers of it: a state of fixed size, whatever its length.
+ * It also carries what generation needs to go on exactly where it stopped.
+ */
+export class Sequence {
+  readonly model: Model;
+  readonly state: SequenceState;
+  /** tokens that the state has seen. */
+  consumed = 0;
+  /** the last token, emitted or given but not yet fed; empty in a fresh sequence. */
+  pending: number[] = [];
+  window = new PenaltyWindow();
+  /** of the last generation: a continuation without a seed of its own uses it. */
+  seed: number | undefined;
+  /** bytes of an unfinished UTF-8 character. */
+  utf8: Uint8Array = new Uint8Array(0);
+  /** text held back because it could begin a stop string. */
+  held = "";
+  #torn = false;
+  #disposed = false;
+
+  constructor(model: Model) {
+    this.model = model;
+    this.state = model.executable.createState();
+  }
+
+  /** Tokens in all, pending ones included. */
+  get length(): number {
+    return this.consumed + this.pending.length;
+  }
+
+  /**
+   * Advances the state by tokens, in pieces with a macrotask between them. Any cut gives the same result.
+   * @throws the signal's reason when aborted, PackageError when the model cannot be loaded, KernelError on a token out of range
+   */
+  async feed(tokens: ArrayLike<number>, options: FeedOptions = {}): Promise<FeedResult> {
+    const { model } = this;
+    const { executable } = model;
+    const piece = Math.max(
+      1,
+      Math.min(executable.maxTokens, Math.floor(PIECE_MULTIPLY_ADDS / model.multiplyAddsPerToken)),
+    );
+    const logProbs = new Float32Array(options.targets === undefined ? 0 : tokens.length);
+    let logits = new Float32Array(0);
+    for (let done = 0; done < tokens.length; ) {
+      options.signal?.throwIfAborted();
+      this.#checkUsable();
+      const end = Math.min(tokens.length, done + piece);
+      const pass = executable.begin([
+        {
+          state: this.state,
+          tokens: Array.prototype.slice.call(tokens, done, end),
+          logits: options.logits === true && end === tokens.length ? "last" : "none",
+          ...(options.targets && { targets: Array.prototype.slice.call(options.targets, done, end) }),
+        },
+      ]);
+      this.#torn = true;
+      for (;;) {
+        pass.advance(executable.blocksLoaded);
+        if (pass.block === model.blocks.length) break;
+        if (options.more === undefined)
+          throw new Error(`${model.manifest.id} is not loaded: wait for its weights first`);
+        await options.more();
+      }
+      const [output] = await pass.read();
+      this.#torn = false;
+      this.consumed += end - done;
+      logProbs.set(output!.logProbs, done < logProbs.length ? done : 0);
+      logits = output!.logits as Float32Array<ArrayBuffer>;
+      done = end;
+      options.onProgress?.(done, tokens.length);
+      if (done < tokens.length) await nextMacrotask();
+    }
+    return { logits, logProbs };
+  }
+
+  /** A second sequence with the same past. Neither changes the other. */
+  fork(): Sequence {
+    this.#checkUsable();
+    const copy = new Sequence(this.model);
+    copy.state.copyFrom(this.state);
+    copy.consumed = this.consumed;
+    copy.pending = [...this.pending];
+    copy.window = this.window.fork();
+    copy.seed = this.seed;
+    copy.utf8 = this.utf8;
+    copy.held = this.held;
+    return copy;
+  }
+
+  /** Frees the state's memory. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.state.dispose();
+  }
+
+  #checkUsable(): void {
+    if (this.#disposed) throw new Error("this sequence was disposed");
+    if (this.#torn)
+      throw new Error("a pass over this sequence did not finish: its state is torn; restore it from a snapshot");
+  }
+}
