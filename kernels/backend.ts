@@ -67,7 +67,7 @@ export interface Span {
 }
 
 export interface SpanOutput {
-  /** (positions, vocab), valid until the next pass; empty when none were asked for. */
+  /** (positions, vocab), the caller's to keep: other sequences may run before it is looked at. Empty when none were asked for. */
   readonly logits: Float32Array;
   /** (tokens) natural log; empty without targets. */
   readonly logProbs: Float32Array;

@@ -7,7 +7,7 @@ export async function sha256(bytes: Uint8Array): Promise<string> {
       "this page cannot verify weights, for browsers offer sha256 only over https or on localhost",
     );
   }
-  return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+  return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>)));
 }
 
 /** sha256 of the UTF-8 bytes of a text. */

@@ -39,5 +39,5 @@ export class MemoryPackage implements PackageSource, PackageSink {
 
 /** A byte stream over a copy of the bytes. */
 export function byteStream(bytes: Uint8Array): ReadableStream<Uint8Array> {
-  return new Response(bytes).body as ReadableStream<Uint8Array>;
+  return new Response(bytes as Uint8Array<ArrayBuffer>).body as ReadableStream<Uint8Array>;
 }

@@ -39,7 +39,7 @@ export async function readWhole(
   let filled = 0;
   try {
     while (filled <= bytes) {
-      let chunk: Uint8Array | undefined;
+      let chunk: Uint8Array;
       try {
         chunk = await abortable(reader.read(staging.buffer, filled, bytes + 1 - filled), signal);
       } catch (cause) {
@@ -49,9 +49,9 @@ export async function readWhole(
           { cause },
         );
       }
-      if (chunk === undefined) break;
       if (reader.lends) staging.buffer = chunk.buffer as ArrayBuffer;
       else new Uint8Array(staging.buffer).set(chunk.subarray(0, bytes + 1 - filled), filled);
+      if (chunk.byteLength === 0) break;
       filled += chunk.byteLength;
       onChunk?.();
     }
@@ -116,17 +116,25 @@ export async function readLimited(
 interface ChunkReader {
   /** whether chunks lie in the buffer that was lent, at their place, instead of in memory of their own. */
   readonly lends: boolean;
-  /** What comes next, undefined at the end of the stream. */
-  read(buffer: ArrayBuffer, at: number, room: number): Promise<Uint8Array | undefined>;
+  /** What comes next, empty at the end of the stream. */
+  read(buffer: ArrayBuffer, at: number, room: number): Promise<Uint8Array>;
   cancel(reason: unknown): void;
   release(): void;
 }
 
+/** What the platforms' BYOB readers have in common; readAtLeast is workerd's own. */
+interface ByobReader {
+  read(view: Uint8Array): Promise<{ value?: Uint8Array | undefined }>;
+  readAtLeast?(least: number, view: Uint8Array): Promise<{ value?: Uint8Array | undefined }>;
+  cancel(reason: unknown): Promise<void>;
+  releaseLock(): void;
+}
+
 /** undefined when it is not a byte stream. */
 function byobReader(stream: ReadableStream<Uint8Array>): ChunkReader | undefined {
-  let reader: ReadableStreamBYOBReader;
+  let reader: ByobReader;
   try {
-    reader = stream.getReader({ mode: "byob" });
+    reader = stream.getReader({ mode: "byob" }) as unknown as ByobReader;
   } catch {
     return undefined;
   }
@@ -134,13 +142,10 @@ function byobReader(stream: ReadableStream<Uint8Array>): ChunkReader | undefined
     lends: true,
     async read(buffer, at, room) {
       const view = new Uint8Array(buffer, at, room);
-      // readAtLeast is workerd's own.
-      const { value } =
-        typeof reader.readAtLeast === "function"
-          ? await reader.readAtLeast(Math.min(READ_BYTES, room), view)
-          : await reader.read(view);
-      // At its end a stream gives an empty view back, a cancelled one nothing.
-      return value?.byteLength ? value : undefined;
+      const { value } = await (reader.readAtLeast?.(Math.min(READ_BYTES, room), view) ?? reader.read(view));
+      // A stream that ended gives the buffer back in an empty view, one that was cancelled nothing.
+      if (value === undefined) throw new Error("it was cancelled");
+      return value;
     },
     cancel: (reason) => void reader.cancel(reason).catch(() => {}),
     release: () => release(reader),
@@ -151,7 +156,13 @@ function defaultReader(stream: ReadableStream<Uint8Array>): ChunkReader {
   const reader = stream.getReader();
   return {
     lends: false,
-    read: async () => (await reader.read()).value,
+    async read() {
+      for (;;) {
+        const { value } = await reader.read();
+        if (value === undefined) return new Uint8Array(0);
+        if (value.byteLength > 0) return value; // a plain stream may hand out empty chunks in its midst
+      }
+    },
     cancel: (reason) => void reader.cancel(reason).catch(() => {}),
     release: () => release(reader),
   };

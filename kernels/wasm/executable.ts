@@ -18,7 +18,6 @@ export class WasmExecutable implements Executable, PassHost {
   #live: { readonly kernels: Kernels; readonly heap: Heap } | undefined;
   #blocksLoaded = 0;
   #pass: Pass | undefined;
-  #logits = new Float32Array(0);
 
   constructor(layout: Layout, kernels: Kernels, memory: WebAssembly.Memory) {
     this.layout = layout;
@@ -98,17 +97,11 @@ export class WasmExecutable implements Executable, PassHost {
     return this.#pass === pass;
   }
 
-  logits(length: number): Float32Array {
-    if (this.#logits.length < length) this.#logits = new Float32Array(length);
-    return this.#logits.subarray(0, length);
-  }
-
   dispose(): void {
     this.#live = undefined;
     this.#pass = undefined;
     this.#slots.close();
     this.#loaders.clear();
-    this.#logits = new Float32Array(0);
   }
 
   #alive(): { readonly kernels: Kernels; readonly heap: Heap } {

@@ -13,8 +13,6 @@ export interface PassHost {
   readonly heap: Heap;
   readonly blocksLoaded: number;
   isOpen(pass: Pass): boolean;
-  /** room for `length` logits, the same memory for every pass. */
-  logits(length: number): Float32Array;
 }
 
 /** A batch of spans on its way through the blocks. Kernels run as it advances; nothing is left for `read` to wait for. */
@@ -54,14 +52,13 @@ export class WasmPass implements Pass {
         runBlock(kernels, layout.buffers, placed, this.#flights, this.#tokens, layout.dim);
         continue;
       }
-      this.#logits = this.#host.logits(this.#wanted.logitCount * placed.proj.matrix.rows);
+      this.#logits = new Float32Array(this.#wanted.logitCount * placed.proj.matrix.rows);
       this.#logProbs = new Float32Array(this.#wanted.positions.length);
       runHead(kernels, this.#host.heap, layout.buffers, placed.proj, this.#wanted, this.#logits, this.#logProbs);
     }
   }
 
   async read(): Promise<readonly SpanOutput[]> {
-    this.#checkOpen();
     const total = this.#host.layout.placed.length;
     if (this.block < total) {
       throw new KernelError(`only ${this.block} of ${total} blocks are done: advance the pass to the end first`);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const WRANGLER = fileURLToPath(import.meta.resolve("wrangler/bin/wrangler.js"));
+const WRANGLER = fileURLToPath(new URL("bin/wrangler.js", import.meta.resolve("wrangler/package.json")));
 const START_TIMEOUT_MS = 60_000;
 
 export interface DevServer extends AsyncDisposable {

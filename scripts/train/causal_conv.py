@@ -35,11 +35,20 @@ def _forward(
 
 @triton.jit
 def _load_x(x, tail, b, t, d, L, x_stride, DI: tl.constexpr, HAS_TAIL: tl.constexpr):
-    inside = (t >= 0) & (t < L)
-    x_t = tl.load(x + (b * L + t) * x_stride + d, mask=inside, other=0.0).to(tl.float32)
+    x_t = tl.load(x + (b * L + t) * x_stride + d, mask=(t >= 0) & (t < L), other=0.0).to(tl.float32)
     if HAS_TAIL:
-        x_t += tl.load(tail + (b * 3 + t + 3) * DI + d, mask=(t < 0), other=0.0).to(tl.float32)
+        x_t += tl.load(tail + (b * 3 + t + 3) * DI + d, mask=t < 0, other=0.0).to(tl.float32)
     return x_t
+
+
+@triton.jit
+def _dp(p, du_a, du_b, b, t, d, L, DI: tl.constexpr):
+    """The gradient of p_t; zero beyond the window."""
+    row = (b * L + t) * DI + d
+    du = tl.load(du_a + row, mask=t < L, other=0.0).to(tl.float32)
+    du += tl.load(du_b + row, mask=t < L, other=0.0).to(tl.float32)
+    s = tl.sigmoid(p)
+    return du * s * (1 + p * (1 - s))
 
 
 @triton.jit
@@ -49,39 +58,37 @@ def _backward(
 ):  # fmt: skip
     b = tl.program_id(2).to(tl.int64)
     first = tl.program_id(1) * BT
+    end = first + BT
     d = tl.program_id(0) * BD + tl.arange(0, BD)
     w0 = tl.load(weight + d * 4)
     w1 = tl.load(weight + d * 4 + 1)
     w2 = tl.load(weight + d * 4 + 2)
     w3 = tl.load(weight + d * 4 + 3)
     bias_d = tl.load(bias + d)
+    # The p of the three tokens after this program's see its inputs too.
+    after2 = _load_x(x, tail, b, end + 2, d, L, x_stride, DI, HAS_TAIL)
+    after1 = _load_x(x, tail, b, end + 1, d, L, x_stride, DI, HAS_TAIL)
+    after0 = _load_x(x, tail, b, end, d, L, x_stride, DI, HAS_TAIL)
+    x3 = _load_x(x, tail, b, end - 1, d, L, x_stride, DI, HAS_TAIL)
+    x2 = _load_x(x, tail, b, end - 2, d, L, x_stride, DI, HAS_TAIL)
+    x1 = _load_x(x, tail, b, end - 3, d, L, x_stride, DI, HAS_TAIL)
+    dp3 = _dp(bias_d + w0 * x3 + w1 * after0 + w2 * after1 + w3 * after2, du_a, du_b, b, end + 2, d, L, DI)
+    dp2 = _dp(bias_d + w0 * x2 + w1 * x3 + w2 * after0 + w3 * after1, du_a, du_b, b, end + 1, d, L, DI)
+    dp1 = _dp(bias_d + w0 * x1 + w1 * x2 + w2 * x3 + w3 * after0, du_a, du_b, b, end, d, L, DI)
     zero = tl.zeros((BD,), tl.float32)
     dw0, dw1, dw2, dw3, dbias = zero, zero, zero, zero, zero
-    # The gradients of p at t+1, t+2, t+3 and the inputs at t−2, t−1, t.
-    dp1, dp2, dp3 = zero, zero, zero
-    x1 = _load_x(x, tail, b, first + BT, d, L, x_stride, DI, HAS_TAIL)
-    x2 = _load_x(x, tail, b, first + BT + 1, d, L, x_stride, DI, HAS_TAIL)
-    x3 = _load_x(x, tail, b, first + BT + 2, d, L, x_stride, DI, HAS_TAIL)
-    # Three tokens of the next program's are computed here again: their p sees this one's x.
-    for back in range(BT + 3):
-        t = first + BT + 2 - back
+    # At t: x0 … x3 are the inputs at t−3 … t, dp1 … dp3 the gradients of p at t+1 … t+3.
+    for back in range(BT):
+        t = end - 1 - back
         x0 = _load_x(x, tail, b, t - 3, d, L, x_stride, DI, HAS_TAIL)
-        p = bias_d + w0 * x0 + w1 * x1 + w2 * x2 + w3 * x3
-        row = (b * L + t) * DI + d
-        inside = (t < L)
-        du = tl.load(du_a + row, mask=inside, other=0.0).to(tl.float32)
-        du += tl.load(du_b + row, mask=inside, other=0.0).to(tl.float32)
-        s = tl.sigmoid(p)
-        dp = du * s * (1 + p * (1 - s))
-        own = t < first + BT
+        dp = _dp(bias_d + w0 * x0 + w1 * x1 + w2 * x2 + w3 * x3, du_a, du_b, b, t, d, L, DI)
         dx_t = w3 * dp + w2 * dp1 + w1 * dp2 + w0 * dp3
-        tl.store(dx + (b * L + t) * dx_stride + d, dx_t.to(dx.dtype.element_ty), mask=own & inside)
-        dp_own = tl.where(own, dp, 0.0)
-        dw0 += dp_own * x0
-        dw1 += dp_own * x1
-        dw2 += dp_own * x2
-        dw3 += dp_own * x3
-        dbias += dp_own
+        tl.store(dx + (b * L + t) * dx_stride + d, dx_t.to(dx.dtype.element_ty), mask=t < L)
+        dw0 += dp * x0
+        dw1 += dp * x1
+        dw2 += dp * x2
+        dw3 += dp * x3
+        dbias += dp
         dp3, dp2, dp1 = dp2, dp1, dp
         x3, x2, x1 = x2, x1, x0
     dparams += (b * tl.num_programs(1) + tl.program_id(1)) * 5 * DI + d

@@ -59,18 +59,20 @@ export function tinyCheckpoint(sizes: Partial<TinySizes> = {}): TinyCheckpoint {
     values.set(name, { shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value) });
   };
   const spread = (scale: number) => (): number => scale * (random() + random() + random() - 1.5);
+  // Keeps a row's product with a vector of ones' size at about 1, as trained matrices do.
+  const matrix = (cols: number) => spread(2 / Math.sqrt(cols));
   add(`backbone.${s.layout === "hf" ? "embeddings" : "embedding"}.weight`, [s.vocab, s.dim], spread(1));
   for (let i = 0; i < s.layers; i++) {
     const mixer = `backbone.layers.${i}.mixer.`;
     add(`backbone.layers.${i}.norm.weight`, [s.dim], () => 0.5 + random());
-    add(`${mixer}in_proj.weight`, [2 * inner, s.dim], spread(0.5));
+    add(`${mixer}in_proj.weight`, [2 * inner, s.dim], matrix(s.dim));
     add(`${mixer}conv1d.weight`, [inner, 1, s.conv], spread(0.8));
-    add(`${mixer}x_proj.weight`, [s.dtRank + 2 * s.state, inner], spread(0.4));
-    add(`${mixer}dt_proj.weight`, [inner, s.dtRank], spread(0.6));
+    add(`${mixer}x_proj.weight`, [s.dtRank + 2 * s.state, inner], matrix(inner));
+    add(`${mixer}dt_proj.weight`, [inner, s.dtRank], matrix(s.dtRank));
     add(`${mixer}dt_proj.bias`, [inner], () => -4 + 3 * random());
     add(`${mixer}A_log`, [inner, s.state], () => Math.log(1 + s.state * random()));
     add(`${mixer}D`, [inner], spread(1));
-    add(`${mixer}out_proj.weight`, [s.dim, inner], spread(0.4));
+    add(`${mixer}out_proj.weight`, [s.dim, inner], matrix(inner));
     if (s.convBias) add(`${mixer}conv1d.bias`, [inner], spread(0.3));
     if (s.bias) {
       add(`${mixer}in_proj.bias`, [2 * inner], spread(0.3));

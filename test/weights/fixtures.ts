@@ -65,13 +65,33 @@ export function* cut(bytes: Uint8Array, sizes: readonly number[]): Generator<Uin
 /** A stream that hands out the pieces one a pull, as a byte stream or as a plain one. */
 export function pieces(bytes: Uint8Array, sizes: readonly number[], type?: "bytes"): ReadableStream<Uint8Array> {
   const parts = cut(bytes, sizes);
-  const pull = (controller: { enqueue(chunk: Uint8Array): void; close(): void }): void => {
-    const { value, done } = parts.next();
-    if (!done) return controller.enqueue(value);
-    controller.close();
-    (controller as ReadableByteStreamController).byobRequest?.respond(0);
-  };
-  return type === "bytes" ? new ReadableStream({ type, pull }) : new ReadableStream({ pull });
+  return makeStream(type, {
+    pull(controller) {
+      const { value, done } = parts.next();
+      if (!done) {
+        controller.enqueue(value);
+        return;
+      }
+      controller.close();
+      controller.byobRequest?.respond(0); // a read that waits for bytes ends only with this
+    },
+  });
+}
+
+/** What both kinds of controller have. */
+interface Controller {
+  enqueue(chunk: Uint8Array): void;
+  close(): void;
+  error(reason: unknown): void;
+  readonly byobRequest?: { respond(bytes: number): void } | null;
+}
+
+export function makeStream(
+  type: "bytes" | undefined,
+  source: { pull(controller: Controller): void | Promise<void>; cancel?(reason: unknown): void },
+): ReadableStream<Uint8Array> {
+  const underlying = (type === undefined ? source : { type, ...source }) as UnderlyingDefaultSource<Uint8Array>;
+  return new ReadableStream(underlying);
 }
 
 /** A source that gives each file's first `bytes` bytes and then nothing more until `release` is called. */

@@ -17,7 +17,9 @@ function server(memory: MemoryPackage) {
     signal?.throwIfAborted();
     if (!url.startsWith(`${BASE}/`)) return new Response("elsewhere", { status: 500 });
     const bytes = memory.files.get(url.slice(BASE.length + 1));
-    return bytes === undefined ? new Response("not here", { status: 404 }) : new Response(bytes);
+    return bytes === undefined
+      ? new Response("not here", { status: 404 })
+      : new Response(bytes as Uint8Array<ArrayBuffer>);
   };
 }
 
@@ -32,7 +34,9 @@ const kinds: { kind: string; source: (memory: MemoryPackage) => PackageSource }[
         {
           get: async (key) => {
             const bytes = key.startsWith("models/small/") ? files.get(key.slice("models/small/".length)) : undefined;
-            return bytes === undefined ? null : { body: new Response(bytes).body as ReadableStream };
+            return bytes === undefined
+              ? null
+              : { body: new Response(bytes as Uint8Array<ArrayBuffer>).body as ReadableStream };
           },
         },
         "models/small",

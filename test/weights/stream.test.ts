@@ -1,34 +1,39 @@
 import { describe, expect, test } from "vitest";
 import { PackageError } from "../../weights/errors.ts";
 import { readLimited, readWhole, Staging } from "../../weights/stream.ts";
-import { pieces, values } from "./fixtures.ts";
+import { makeStream, pieces, values } from "./fixtures.ts";
 
 const DATA = new Uint8Array(values(2500).buffer); // 10,000 bytes
-const SIZES = [[1], [1, 7, 3], [4096], [9999, 1], []];
+const SIZES = [[1], [1, 7, 3], [4096], [9999, 1], [10_000]];
+
+interface Reader {
+  read(view: Uint8Array): Promise<{ value?: Uint8Array; done: boolean }>;
+  readAtLeast?(least: number, view: Uint8Array): Promise<{ value?: Uint8Array; done: boolean }>;
+}
 
 /** As in workerd: a byte stream's reader with readAtLeast, which answers once so many bytes are there or the stream ends. */
 function withReadAtLeast(stream: ReadableStream<Uint8Array>, asked: number[]): ReadableStream<Uint8Array> {
-  const getReader = stream.getReader.bind(stream);
-  stream.getReader = ((options: { mode: "byob" }) => {
-    const reader = getReader(options);
-    reader.readAtLeast = async <T extends ArrayBufferView>(least: number, view: T) => {
-      asked.push(least);
-      let { buffer } = view as ArrayBufferView;
-      let filled = 0;
-      while (filled < least) {
-        const rest = new Uint8Array(buffer, view.byteOffset + filled, view.byteLength - filled);
-        const { value } = await reader.read(rest);
-        if (value === undefined) return { done: true } as ReadableStreamReadResult<T>;
-        buffer = value.buffer;
-        filled += value.byteLength;
-        if (value.byteLength === 0) break;
-      }
-      const value = new Uint8Array(buffer, view.byteOffset, filled) as unknown as T;
-      return { value, done: filled === 0 } as ReadableStreamReadResult<T>;
-    };
-    return reader;
-  }) as typeof stream.getReader;
-  return stream;
+  const getReader = stream.getReader.bind(stream) as unknown as (options: { mode: "byob" }) => Reader;
+  return Object.assign(stream, {
+    getReader(options: { mode: "byob" }): Reader {
+      const reader = getReader(options);
+      reader.readAtLeast = async (least, view) => {
+        asked.push(least);
+        const { byteOffset, byteLength } = view;
+        let buffer = view.buffer;
+        let filled = 0;
+        while (filled < least) {
+          const { value } = await reader.read(new Uint8Array(buffer, byteOffset + filled, byteLength - filled));
+          if (value === undefined) return { done: true };
+          buffer = value.buffer;
+          filled += value.byteLength;
+          if (value.byteLength === 0) break;
+        }
+        return { value: new Uint8Array(buffer, byteOffset, filled), done: filled === 0 };
+      };
+      return reader;
+    },
+  });
 }
 
 const kinds = {
@@ -39,7 +44,7 @@ const kinds = {
 };
 
 describe.each(Object.entries(kinds))("%s streams", (_, open) => {
-  test.each(SIZES)("are read whole in pieces of %j", async (...sizes) => {
+  test.each(SIZES.map((sizes) => ({ sizes })))("are read whole in pieces of $sizes", async ({ sizes }) => {
     const staging = new Staging(DATA.length + 1);
     let chunks = 0;
     const bytes = await readWhole(open(DATA, sizes), DATA.length, staging, "x", { onChunk: () => chunks++ });
@@ -75,15 +80,14 @@ test("readAtLeast is asked for 1 MiB, or for what may still come", async () => {
 describe.each(["bytes", undefined] as const)("a stream of type %s", (type) => {
   const broken = (cancelled: unknown[], fail: boolean): ReadableStream<Uint8Array> => {
     let pulls = 0;
-    const underlying = {
-      pull(controller: { enqueue(chunk: Uint8Array): void; error(reason: unknown): void }): Promise<void> | void {
-        if (pulls++ === 0) return controller.enqueue(new Uint8Array(10));
-        if (fail) return controller.error(new Error("connection reset"));
-        return new Promise(() => {});
+    return makeStream(type, {
+      pull(controller) {
+        if (pulls++ === 0) controller.enqueue(new Uint8Array(10));
+        else if (fail) controller.error(new Error("connection reset"));
+        else return new Promise(() => {});
       },
-      cancel: (reason: unknown) => void cancelled.push(reason),
-    };
-    return type === "bytes" ? new ReadableStream({ type, ...underlying }) : new ReadableStream(underlying);
+      cancel: (reason) => void cancelled.push(reason),
+    });
   };
 
   test("that breaks is an error with how far it came", async () => {

@@ -102,7 +102,11 @@ describe("what cannot be in a package is refused, and the sink discarded", () =>
       message: /needs 5 values/,
     },
     { title: "q8 in an f32 package", changes: { quantization: "f32" }, message: /encoding is "q8", must be f32/ },
-    { title: "a tensor of size 0", changes: { tensors: [tensor("a", [0])] }, message: /shape\[0\] is 0/ },
+    {
+      title: "a tensor of size 0",
+      changes: { tensors: [tensor("a", [0]), tensor("b", [1])] },
+      message: /shape\[0\] is 0/,
+    },
     { title: "an empty tokenizer", changes: { tokenizer: new Uint8Array(0) }, message: /tokenizer: bytes is 0/ },
     { title: "shards of an odd size", changes: { shardBytes: 1000 }, message: /must be a multiple of 16/ },
     { title: "shards over 8 MiB", changes: { shardBytes: 2 * SHARD_BYTES }, message: /up to 8388608/ },

@@ -20,7 +20,7 @@ export interface FeedOptions {
 }
 
 export interface FeedResult {
-  /** (vocab) after the last token; empty unless asked for. Valid until the next pass of the model. */
+  /** (vocab) after the last token; empty unless asked for. */
   readonly logits: Float32Array;
   /** (tokens) of the targets; empty without. */
   readonly logProbs: Float32Array;

@@ -1,22 +1,6 @@
-import { z } from "@hono/zod-openapi";
 import type { Env } from "../env.ts";
 import { ApiError } from "../http/api-error.ts";
-
-/** One package as index.json lists it, written by scripts/build-assets.ts. */
-const Entry = z.object({
-  id: z.string().regex(/^[A-Za-z0-9._-]+@[0-9a-f]{12}$/),
-  name: z.string(),
-  family: z.string(),
-  architecture: z.string(),
-  quantization: z.string(),
-  /** of the shards. */
-  bytes: z.number(),
-  /** unix seconds. */
-  created: z.number(),
-});
-const Index = z.array(Entry);
-
-export type IndexEntry = z.output<typeof Entry>;
+import { INDEX_FILE, type IndexEntry, IndexFile } from "./index-file.ts";
 
 export interface CatalogEntry extends IndexEntry {
   readonly store: "assets" | "r2";
@@ -31,7 +15,6 @@ export interface Catalog {
 
 /** How long a bucket's index is believed. Assets change only with the deployment, and with it the isolate. */
 const BUCKET_TTL = 60_000;
-const INDEX_FILE = "index.json";
 
 /**
  * Reads the indexes of the built-in packages and of the bucket, where there is one, and remembers them for the isolate. It keeps values
@@ -84,10 +67,10 @@ async function readAssets(assets: Fetcher): Promise<readonly CatalogEntry[]> {
     await response.body?.cancel();
     return [];
   }
-  return Index.parse(await response.json()).map((entry) => ({ ...entry, store: "assets" }));
+  return IndexFile.parse(await response.json()).map((entry) => ({ ...entry, store: "assets" }));
 }
 
 async function readBucket(bucket: R2Bucket): Promise<readonly CatalogEntry[]> {
   const object = await bucket.get(INDEX_FILE);
-  return object === null ? [] : Index.parse(await object.json()).map((entry) => ({ ...entry, store: "r2" }));
+  return object === null ? [] : IndexFile.parse(await object.json()).map((entry) => ({ ...entry, store: "r2" }));
 }

@@ -1,0 +1,95 @@
+import { existsSync } from "node:fs";
+import { copyFile, link, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { readManifest } from "../weights/loader.ts";
+import { MANIFEST_FILE, type Manifest } from "../weights/manifest.ts";
+import { folderSource } from "../weights/node/folder.ts";
+import { INDEX_FILE, type IndexEntry } from "../worker/edge/models/index-file.ts";
+import { runCommand } from "./lib/cli.ts";
+
+const HELP = `Usage: node scripts/build-assets.ts [--models DIR] [--out DIR]
+
+Puts every model package below DIR (default weights/models) into the folder of static assets that the Worker serves (default
+dist/assets): weights/<package id>/ with hard links where the disk allows, weights/index.json, and _headers. What is no longer
+there is removed; other assets are left alone.
+
+  --models DIR   folder of package folders
+  --out DIR      folder of static assets
+  --help
+`;
+
+/** Package files are named by their content's hash. The index is not. */
+const HEADERS = `/weights/:package/*
+  access-control-allow-origin: *
+  cross-origin-resource-policy: cross-origin
+  cache-control: public, max-age=31536000, immutable
+/weights/${INDEX_FILE}
+  access-control-allow-origin: *
+  cross-origin-resource-policy: cross-origin
+  cache-control: public, max-age=60
+`;
+
+/** @returns the index, in the order of the folders' names */
+export async function buildAssets(models: string, out: string): Promise<IndexEntry[]> {
+  const weights = join(out, "weights");
+  await mkdir(weights, { recursive: true });
+  const index: IndexEntry[] = [];
+  for (const folder of await packageFolders(models)) {
+    const manifest = await readManifest(folderSource(folder));
+    if (index.some((entry) => entry.id === manifest.id)) continue;
+    await place(folder, manifest, join(weights, manifest.id));
+    index.push(await entryOf(folder, manifest));
+  }
+  const kept = new Set([INDEX_FILE, ...index.map((entry) => entry.id)]);
+  for (const name of await readdir(weights)) {
+    if (!kept.has(name)) await rm(join(weights, name), { recursive: true });
+  }
+  await writeFile(join(weights, INDEX_FILE), `${JSON.stringify(index, null, 2)}\n`);
+  await writeFile(join(out, "_headers"), HEADERS);
+  return index;
+}
+
+async function packageFolders(models: string): Promise<string[]> {
+  const names = existsSync(models) ? (await readdir(models)).sort() : [];
+  return names.map((name) => join(models, name)).filter((folder) => existsSync(join(folder, MANIFEST_FILE)));
+}
+
+function filesOf(manifest: Manifest): string[] {
+  const files = [MANIFEST_FILE, ...manifest.shards.map((shard) => shard.file)];
+  return manifest.tokenizer === undefined ? files : [...files, manifest.tokenizer.file];
+}
+
+async function place(from: string, manifest: Manifest, to: string): Promise<void> {
+  await mkdir(to, { recursive: true });
+  const files = filesOf(manifest);
+  for (const name of await readdir(to)) {
+    if (!files.includes(name)) await rm(join(to, name), { recursive: true });
+  }
+  for (const file of files) await linkOrCopy(join(from, file), join(to, file));
+}
+
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  const [source, target] = [await stat(from), await stat(to).catch(() => undefined)];
+  if (target?.ino === source.ino && target.dev === source.dev) return;
+  await rm(to, { force: true });
+  // Other disks and some file systems have no hard links.
+  await link(from, to).catch(() => copyFile(from, to));
+}
+
+async function entryOf(folder: string, manifest: Manifest): Promise<IndexEntry> {
+  const { id, name, family, architecture, quantization, shards } = manifest;
+  const { mtimeMs } = await stat(join(folder, MANIFEST_FILE));
+  const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
+  return { id, name, family, architecture, quantization, bytes, created: Math.floor(mtimeMs / 1000) };
+}
+
+if (import.meta.main) {
+  await runCommand({
+    help: HELP,
+    options: { models: { type: "string" }, out: { type: "string" } },
+    positionals: { min: 0, max: 0 },
+    async run(_, { models = "weights/models", out = "dist/assets" }) {
+      await buildAssets(String(models), String(out));
+    },
+  });
+}

@@ -1,0 +1,178 @@
+import type { Backend, CompileOptions, Executable, SequenceState, Span, TensorSpec } from "../../kernels/backend.ts";
+import { type Block, matrixNames, tensorShapes } from "../../kernels/blocks.ts";
+import { GROUP, f32ToBf16Up, packQ8, bf16ToF32, type Q8Matrix } from "../../weights/layout.ts";
+
+/** Random Mamba models of any size, and short ways to run them. */
+
+export interface Sizes {
+  readonly dim: number;
+  readonly inner: number;
+  readonly state: number;
+  readonly conv: number;
+  readonly dtRank: number;
+  readonly vocab: number;
+  readonly layers: number;
+  readonly tied: boolean;
+  /** biases of every projection and of the convolution. */
+  readonly biases: boolean;
+}
+
+export const SMALL: Sizes = {
+  dim: 40,
+  inner: 72,
+  state: 16,
+  conv: 4,
+  dtRank: 3,
+  vocab: 99,
+  layers: 2,
+  tied: true,
+  biases: false,
+};
+
+export interface RandomModel {
+  readonly blocks: readonly Block[];
+  readonly tensors: ReadonlyMap<string, TensorSpec>;
+  readonly bytes: ReadonlyMap<string, Uint8Array>;
+}
+
+/** Uniform in [−1, 1), the same for the same seed. */
+export function randomNumbers(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x9e3779b9) >>> 0;
+    let z = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+    z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+    return ((z ^ (z >>> 15)) >>> 0) / 2 ** 31 - 1;
+  };
+}
+
+export function mambaBlocks(sizes: Sizes): Block[] {
+  const { dim, inner, state, conv, dtRank, vocab, layers, tied, biases } = sizes;
+  const bias = (name: string): { bias?: string } => (biases ? { bias: name } : {});
+  const blocks: Block[] = [{ kind: "embedding", vocab, dim, weight: "embedding" }];
+  for (let i = 0; i < layers; i++) {
+    blocks.push({
+      kind: "mamba",
+      dim,
+      inner,
+      state,
+      conv,
+      dtRank,
+      norm: { type: "rms", weight: `${i}.norm`, eps: 1e-5 },
+      inProj: { weight: `${i}.in`, ...bias(`${i}.in.bias`) },
+      convWeight: `${i}.conv`,
+      ...(biases ? { convBias: `${i}.conv.bias` } : {}),
+      xProj: `${i}.x`,
+      dtProj: { weight: `${i}.dt`, bias: `${i}.dt.bias` },
+      A: `${i}.A`,
+      D: `${i}.D`,
+      outProj: { weight: `${i}.out`, ...bias(`${i}.out.bias`) },
+    });
+  }
+  blocks.push({ kind: "norm", dim, norm: { type: "rms", weight: "norm", eps: 1e-5 } });
+  blocks.push({ kind: "head", vocab, dim, proj: { weight: tied ? "embedding" : "head", ...bias("head.bias") } });
+  return blocks;
+}
+
+/** quantized: which tensors are q8; all matrices by default when `encoding` is q8. */
+export function randomModel(
+  sizes: Sizes,
+  encoding: "f32" | "q8",
+  seed = 1,
+  quantized: (name: string) => boolean = () => encoding === "q8",
+): RandomModel {
+  const blocks = mambaBlocks(sizes);
+  const random = randomNumbers(seed);
+  const tensors = new Map<string, TensorSpec>();
+  const bytes = new Map<string, Uint8Array>();
+  for (const block of blocks) {
+    const matrices = matrixNames(block);
+    for (const [name, shape] of tensorShapes(block)) {
+      if (tensors.has(name)) continue;
+      const values = randomTensor(name, shape, random);
+      const q8 = matrices.includes(name) && quantized(name);
+      const encoded = q8 ? packQ8(quantize(shape[0]!, shape[1]!, values)) : new Uint8Array(values.buffer);
+      tensors.set(name, { shape, encoding: q8 ? "q8" : "f32", bytes: encoded.length });
+      bytes.set(name, encoded);
+    }
+  }
+  return { blocks, tensors, bytes };
+}
+
+/** Values of the size that a trained model has, so that no part of the state dies out. */
+function randomTensor(name: string, shape: readonly number[], random: () => number): Float32Array {
+  const length = shape.reduce((a, b) => a * b, 1);
+  const fill = (value: () => number): Float32Array => Float32Array.from({ length }, value);
+  if (name.endsWith("norm")) return fill(() => 1 + 0.5 * random());
+  if (name.endsWith(".A")) return fill(() => -0.05 - 8 * Math.abs(random()));
+  if (name.endsWith(".D")) return fill(() => 1 + random());
+  if (name.endsWith(".dt.bias")) return fill(() => -3 + 2 * random());
+  if (name.endsWith("bias")) return fill(() => 0.3 * random());
+  if (name === "embedding") return fill(random);
+  const cols = shape[1] ?? 1;
+  return fill(() => (2 * random()) / Math.sqrt(cols));
+}
+
+/** Nearest integers against a scale that covers the group's largest value. */
+export function quantize(rows: number, cols: number, values: Float32Array): Q8Matrix {
+  const groups = Math.ceil(cols / GROUP);
+  const q = new Int8Array(rows * cols);
+  const scales = new Uint16Array(rows * groups);
+  for (let r = 0; r < rows; r++) {
+    for (let g = 0; g < groups; g++) {
+      const first = r * cols + g * GROUP;
+      const group = values.subarray(first, r * cols + Math.min(cols, (g + 1) * GROUP));
+      const scale = f32ToBf16Up(group.reduce((m, v) => Math.max(m, Math.abs(v)), 0) / 127);
+      scales[r * groups + g] = scale;
+      group.forEach((v, i) => {
+        q[first + i] = scale === 0 ? 0 : Math.round(v / bf16ToF32(scale));
+      });
+    }
+  }
+  return { rows, cols, values: q, scales };
+}
+
+export async function compileModel(
+  backend: Backend,
+  model: RandomModel,
+  options?: CompileOptions,
+): Promise<Executable> {
+  const executable = await backend.compile(model.blocks, model.tensors, options);
+  for (const [name, bytes] of model.bytes) executable.load(name, 0, bytes);
+  return executable;
+}
+
+export function randomTokens(count: number, vocab: number, seed = 7): number[] {
+  const random = randomNumbers(seed);
+  return Array.from({ length: count }, () => Math.floor(((random() + 1) / 2) * vocab));
+}
+
+/** Logits of the last token, copied. */
+export async function lastLogits(executable: Executable, state: SequenceState, tokens: number[]): Promise<Float32Array> {
+  const [output] = await executable.run([{ state, tokens, logits: "last" }]).read();
+  return output!.logits.slice();
+}
+
+export async function runSpans(
+  executable: Executable,
+  spans: readonly Span[],
+): Promise<{ logits: Float32Array; logProbs: Float32Array }[]> {
+  const outputs = await executable.run(spans).read();
+  return outputs.map(({ logits, logProbs }) => ({ logits: logits.slice(), logProbs: logProbs.slice() }));
+}
+
+/** The bits of f32s, so that equality is exact and −0 differs from 0. */
+export function bits(values: Float32Array): Uint32Array {
+  return new Uint32Array(values.slice().buffer);
+}
+
+/** max|a − b| / max|b| */
+export function distance(a: Float32Array, b: Float32Array): number {
+  let difference = 0;
+  let largest = 0;
+  a.forEach((v, i) => {
+    if (!(Math.abs(v - b[i]!) <= difference)) difference = Math.abs(v - b[i]!);
+    largest = Math.max(largest, Math.abs(b[i]!));
+  });
+  return a.length === b.length ? difference / largest : Number.NaN;
+}

@@ -1,0 +1,65 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { cors } from "hono/cors";
+import { HTTPException } from "hono/http-exception";
+import { name, version } from "../../package.json";
+import type { AppEnv } from "./env.ts";
+import { ApiError } from "./http/api-error.ts";
+import { bearerAuth } from "./http/auth.ts";
+import { methodNotAllowed } from "./http/method-not-allowed.ts";
+import { outliveClient } from "./http/outlive-client.ts";
+import { toApiError } from "./http/to-api-error.ts";
+import { appendRoutes } from "./routes/append.ts";
+import { completionsRoutes } from "./routes/completions.ts";
+import { modelsRoutes } from "./routes/models.ts";
+import { rootRoutes } from "./routes/root.ts";
+import { sessionStateRoutes } from "./routes/session-state.ts";
+import { sessionsRoutes } from "./routes/sessions.ts";
+import type { Services } from "./services.ts";
+
+/**
+ * The HTTP surface. Static assets (/weights) are answered before it is asked.
+ *
+ * @example
+ * export default { fetch: createApp({ catalog: createCatalog(), pool: createModelPool(backend) }).fetch };
+ */
+export function createApp(services: Services): OpenAPIHono<AppEnv> {
+  const app = new OpenAPIHono<AppEnv>();
+  app.use("*", cors({ origin: "*", exposeHeaders: ["etag", "retry-after"], maxAge: 86_400 }));
+  app.use("/v1/*", bearerAuth());
+  app.use("/v1/*", outliveClient());
+
+  app.route("/", rootRoutes(endpoints));
+  app.route("/v1", modelsRoutes(services));
+  app.route("/v1", completionsRoutes(services));
+  app.route("/v1", sessionsRoutes(services));
+  app.route("/v1", appendRoutes(services));
+  app.route("/v1", sessionStateRoutes(services));
+  app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
+  app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: name, version }, security: [{ bearer: [] }] });
+  app.all("/openapi.json", methodNotAllowed("GET"));
+
+  app.notFound((c) => {
+    throw new ApiError({
+      status: 404,
+      code: "not_found",
+      message: `${c.req.method} ${c.req.path}: there is nothing here; GET / lists the endpoints`,
+    });
+  });
+  app.onError((error, c) => {
+    const seen = error instanceof HTTPException ? fromHono(error) : error;
+    const { status, body, headers } = toApiError(seen, `${c.req.method} ${c.req.path}`);
+    return c.json(body, status, headers);
+  });
+  return app;
+
+  function endpoints(): string[] {
+    return app.openAPIRegistry.definitions.flatMap((d) =>
+      d.type === "route" ? [`${d.route.method.toUpperCase()} ${d.route.path}`] : [],
+    );
+  }
+}
+
+/** Hono throws its own for what it cannot parse. */
+function fromHono(error: HTTPException): unknown {
+  return error.status < 500 ? new ApiError({ status: 400, code: "bad_request", message: error.message }) : error;
+}

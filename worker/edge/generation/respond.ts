@@ -1,0 +1,91 @@
+import type { Context } from "hono";
+import type { GeneratedToken, GenerationResult } from "../../engine/generate.ts";
+import type { AppEnv } from "../env.ts";
+import { eventStream } from "../http/event-stream.ts";
+import type { Completion, Usage } from "../schemas/completion.ts";
+import type { Generation } from "./start-generation.ts";
+
+/** What storing an append adds to its reply. */
+export type Stored = Pick<Completion, "session" | "snapshot" | "forked_from">;
+
+export interface RespondOptions {
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+  /** ends the computation when the client of a stream is gone. */
+  readonly stop: () => void;
+  /** the end of an append: what it throws is the reply. */
+  readonly store?: () => Promise<Stored>;
+}
+
+/**
+ * Runs a generation and replies with its completion object, whole or in chunks. The first piece is computed before a stream begins, so
+ * that whatever goes wrong while the model loads still has a status of its own. Closes the generation.
+ */
+export async function respond(c: Context<AppEnv>, generation: Generation, options: RespondOptions): Promise<Response> {
+  const { pieces, logprobs, model } = generation;
+  const head = {
+    id: `cmpl-${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`,
+    object: "text_completion",
+    created: Math.floor(Date.now() / 1000),
+    model: model.manifest.id,
+  } as const;
+  const object = (text: string, tokens: readonly GeneratedToken[], finish: GenerationResult["finishReason"] | null): Completion => ({
+    ...head,
+    choices: [{ index: 0, text, logprobs: logprobs?.(tokens) ?? null, finish_reason: finish }],
+  });
+  const ending = async (result: GenerationResult): Promise<Pick<Completion, "usage" | "timings" | "seed"> & Stored> => ({
+    usage: usageOf(result),
+    timings: generation.timings(),
+    seed: result.seed,
+    ...(await options.store?.()),
+  });
+
+  if (!options.stream) {
+    try {
+      let text = "";
+      const tokens: GeneratedToken[] = [];
+      let next = await pieces.next();
+      for (; !next.done; next = await pieces.next()) {
+        text += next.value.text;
+        tokens.push(...next.value.tokens);
+      }
+      const { tail, finishReason } = next.value;
+      return c.json({ ...object(text + tail.text, [...tokens, ...tail.tokens], finishReason), ...(await ending(next.value)) });
+    } finally {
+      generation.close();
+    }
+  }
+
+  let first: Awaited<ReturnType<typeof pieces.next>>;
+  try {
+    first = await pieces.next();
+  } catch (error) {
+    generation.close();
+    throw error;
+  }
+  const { response, done } = eventStream(`${c.req.method} ${c.req.path}`, options.stop, async (send) => {
+    try {
+      let next = first;
+      for (; !next.done; next = await pieces.next()) await send(object(next.value.text, next.value.tokens, null));
+      const { tail, finishReason } = next.value;
+      // What the reply's end says must be true when it is read: the state is stored before.
+      const { usage, ...rest } = await ending(next.value);
+      await send({ ...object(tail.text, tail.tokens, finishReason), ...rest });
+      if (options.includeUsage) await send({ ...head, choices: [], usage, ...rest });
+    } finally {
+      generation.close();
+    }
+  });
+  c.executionCtx.waitUntil(done);
+  return response;
+}
+
+function usageOf({ promptTokens, completionTokens, cachedTokens, computedTokens }: GenerationResult): Usage {
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
+    computed_tokens: computedTokens,
+  };
+}

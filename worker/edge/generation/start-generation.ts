@@ -1,0 +1,127 @@
+import { type GenerationChunk, type GenerationResult, generate } from "../../engine/generate.ts";
+import type { Model } from "../../engine/model.ts";
+import type { SamplingOptions } from "../../engine/sampling.ts";
+import { Sequence } from "../../engine/sequence.ts";
+import { restoreSnapshot, type Snapshot } from "../../engine/snapshot.ts";
+import { type Env, limitsOf } from "../env.ts";
+import { badValue } from "../http/api-error.ts";
+import type { CatalogEntry } from "../models/catalog.ts";
+import type { ModelPool } from "../models/model-pool.ts";
+import { packageSource } from "../models/package-source.ts";
+import { maxTokensWithin } from "../models/request-budget.ts";
+import type { Timings } from "../schemas/completion.ts";
+import type { GenerationFields } from "../schemas/generation.ts";
+import { createLogprobsReport, type LogprobsReport } from "./logprobs-report.ts";
+
+export interface GenerationRequest {
+  readonly entry: CatalogEntry;
+  /** what to feed first; undefined to go on from the snapshot. */
+  readonly prompt: string | readonly number[] | undefined;
+  /** the field that the prompt came in, for messages. */
+  readonly param: string;
+  readonly fields: GenerationFields;
+  /** where the sequence goes on. It was checked when it was stored. */
+  readonly snapshot?: Snapshot | undefined;
+  /** a session: text that may become a stop string is kept for the next request. */
+  readonly keepHeld: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** A generation that is under way. It holds a model and a state until it is closed. */
+export interface Generation {
+  readonly model: Model;
+  readonly sequence: Sequence;
+  readonly pieces: AsyncGenerator<GenerationChunk, GenerationResult>;
+  /** present when the request asked for log-probabilities. */
+  readonly logprobs: LogprobsReport | undefined;
+  timings(): Timings;
+  /** Safe to call twice. */
+  close(): void;
+}
+
+/**
+ * Borrows the model, restores or makes the sequence, and checks all that can only be checked then. Nothing is computed yet.
+ * @throws ApiError and whatever loading a model throws; everything is then given back
+ */
+export async function startGeneration(env: Env, pool: ModelPool, request: GenerationRequest): Promise<Generation> {
+  const { entry, fields, signal } = request;
+  const begin = performance.now();
+  const limits = limitsOf(env);
+  const lease = await pool.lease(entry.id, packageSource(env, entry), { limits, signal });
+  let sequence: Sequence | undefined;
+  const close = (): void => {
+    sequence?.dispose();
+    lease.release();
+  };
+  try {
+    const { model } = lease;
+    const prompt = tokensOf(model, request);
+    const counts = { prompt: prompt.length, param: request.param, maxTokens: fields.max_tokens ?? undefined };
+    const maxTokens = maxTokensWithin(model, limits, counts);
+    const { snapshot } = request;
+    sequence = snapshot === undefined ? new Sequence(model) : restoreSnapshot(model, snapshot, { otherQuantization: true });
+    const logprobs = fields.logprobs ?? undefined;
+    const report = logprobs === undefined ? undefined : createLogprobsReport(sequence, prompt);
+    const stop = typeof fields.stop === "string" ? [fields.stop] : (fields.stop ?? []);
+    const ready = performance.now();
+    let first: number | undefined;
+    const pieces = generate(sequence, {
+      prompt,
+      maxTokens,
+      sampling: samplingOptions(fields),
+      stop,
+      logprobs,
+      keepHeld: request.keepHeld,
+      signal,
+      more: lease.more,
+      onProgress: (done, total) => {
+        if (done === total) first ??= performance.now();
+      },
+    });
+    const timings = (): Timings => {
+      const now = performance.now();
+      const seconds = (at: number): number => Math.round(at - begin) / 1000;
+      return {
+        wall_seconds_across_io: { model: seconds(ready), first_token: seconds(first ?? now), total: seconds(now) },
+      };
+    };
+    return { model, sequence, pieces, logprobs: report, timings, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** @throws ApiError when the prompt makes no tokens, or has some that the model has not */
+function tokensOf(model: Model, { prompt, param }: GenerationRequest): readonly number[] {
+  const { id } = model.manifest;
+  const { tokenizer } = model;
+  if (tokenizer === undefined) throw badValue("model", `${id} has no tokenizer, so it cannot generate text: use another model`);
+  if (prompt === undefined) return [];
+  if (typeof prompt !== "string") {
+    const at = prompt.findIndex((token) => token >= model.vocab);
+    if (at < 0) return prompt;
+    throw badValue(
+      `${param}[${at}]`,
+      `${param}[${at}] is token ${prompt[at]}: the vocabulary of ${id} has ${model.vocab} tokens, 0 to ${model.vocab - 1}`,
+    );
+  }
+  const tokens = tokenizer.encode(prompt);
+  if (tokens.length === 0) throw badValue(param, `${param} makes no tokens with the tokenizer of ${id}: give more text`);
+  return tokens;
+}
+
+function samplingOptions(fields: GenerationFields): SamplingOptions {
+  const bias = Object.entries(fields.logit_bias ?? {}).map(([token, value]): [number, number] => [Number(token), value]);
+  return {
+    temperature: fields.temperature ?? undefined,
+    topP: fields.top_p ?? undefined,
+    topK: fields.top_k ?? undefined,
+    minP: fields.min_p ?? undefined,
+    repetitionPenalty: fields.repetition_penalty ?? undefined,
+    frequencyPenalty: fields.frequency_penalty ?? undefined,
+    presencePenalty: fields.presence_penalty ?? undefined,
+    logitBias: new Map(bias),
+    seed: fields.seed ?? undefined,
+  };
+}

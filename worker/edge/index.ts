@@ -1,0 +1,9 @@
+/** The Cloudflare Worker: its HTTP surface, and the Durable Objects that hold sessions. */
+import { createApp } from "./app.ts";
+import type { Env } from "./env.ts";
+import { isolate } from "./isolate.ts";
+
+const app = createApp(isolate);
+
+export default { fetch: app.fetch } satisfies ExportedHandler<Env>;
+export { SessionStore } from "./sessions/session-store.ts";

@@ -1,0 +1,20 @@
+import { z } from "zod";
+
+/** Beside the packages, in the static assets and in a bucket. */
+export const INDEX_FILE = "index.json";
+
+/** One package as index.json lists it, written by scripts/build-assets.ts. */
+const Entry = z.object({
+  id: z.string().regex(/^[A-Za-z0-9._-]+@[0-9a-f]{12}$/),
+  name: z.string(),
+  family: z.string(),
+  architecture: z.string(),
+  quantization: z.string(),
+  /** of the shards. */
+  bytes: z.number(),
+  /** unix seconds. */
+  created: z.number(),
+});
+
+export const IndexFile = z.array(Entry);
+export type IndexEntry = z.output<typeof Entry>;

@@ -1,0 +1,145 @@
+/** Snapshots kept of a session: the latest, and those before it that a fork may still name. */
+export const RETAINED_SNAPSHOTS = 4;
+
+/** Most bytes of a BLOB. A row of a Durable Object holds 2 MB. */
+const PIECE_BYTES = 1024 * 1024;
+const DIGEST_BYTES = 32;
+
+/** What is stored of a snapshot besides its bytes. */
+export interface SnapshotRow {
+  readonly id: string;
+  readonly tokens: number;
+  /** milliseconds. */
+  readonly created: number;
+}
+
+/** A session without its snapshots. */
+export interface SessionRow {
+  readonly id: string;
+  readonly owner: string;
+  readonly model: string;
+  readonly forkedFrom: string | null;
+  /** milliseconds, as all times here. */
+  readonly created: number;
+  readonly used: number;
+  /** counts the changes: a writer that saw another number is late. */
+  readonly revision: number;
+}
+
+/** A snapshot's bytes, and where they may be cut into rows: the ends of the header, of each layer's state, and of all. */
+export interface SnapshotBytes {
+  readonly id: string;
+  readonly tokens: number;
+  readonly bytes: Uint8Array;
+  readonly cuts: readonly number[];
+}
+
+/**
+ * The tables of one session. All of it is synchronous, so that callers can make a change whole with transactionSync.
+ * An object that holds no session has no tables: asking for an id that nobody made stores nothing.
+ */
+export class SessionTables {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  create(row: SessionRow): void {
+    this.#sql.exec(`
+      CREATE TABLE session (
+        id TEXT PRIMARY KEY, owner TEXT NOT NULL, model TEXT NOT NULL, forked_from TEXT,
+        created INTEGER NOT NULL, used INTEGER NOT NULL, revision INTEGER NOT NULL
+      );
+      CREATE TABLE snapshots (
+        revision INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, tokens INTEGER NOT NULL, created INTEGER NOT NULL,
+        bytes INTEGER NOT NULL, sha256 BLOB NOT NULL
+      );
+      CREATE TABLE pieces (
+        revision INTEGER NOT NULL, piece INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (revision, piece)
+      );
+    `);
+    const { id, owner, model, forkedFrom, created, used, revision } = row;
+    this.#sql.exec(
+      "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?)",
+      id,
+      owner,
+      model,
+      forkedFrom,
+      created,
+      used,
+      revision,
+    );
+  }
+
+  session(): SessionRow | undefined {
+    const tables = this.#sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'session'");
+    if (tables.toArray().length === 0) return undefined;
+    const query = 'SELECT id, owner, model, forked_from AS "forkedFrom", created, used, revision FROM session';
+    return this.#sql.exec(query).toArray()[0] as SessionRow | undefined;
+  }
+
+  touch(used: number): void {
+    this.#sql.exec("UPDATE session SET used = ?", used);
+  }
+
+  /** The latest first. */
+  snapshots(): SnapshotRow[] {
+    const query = "SELECT id, tokens, created FROM snapshots ORDER BY revision DESC";
+    return this.#sql.exec(query).toArray() as unknown as SnapshotRow[];
+  }
+
+  /** Makes a snapshot the latest, and drops the oldest beyond those retained. */
+  add({ id, tokens, bytes, cuts }: SnapshotBytes, now: number): void {
+    this.#remove("id = ?", id);
+    this.#sql.exec("UPDATE session SET used = ?, revision = revision + 1", now);
+    const { revision } = this.#sql.exec<{ revision: number }>("SELECT revision FROM session").one();
+    this.#sql.exec(
+      "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?)",
+      revision,
+      id,
+      tokens,
+      now,
+      bytes.byteLength,
+      bytes.subarray(-DIGEST_BYTES),
+    );
+    let piece = 0;
+    for (const [start, end] of ranges(cuts, bytes.byteLength)) {
+      this.#sql.exec("INSERT INTO pieces VALUES (?, ?, ?)", revision, piece++, bytes.subarray(start, end));
+    }
+    this.#remove(
+      `revision NOT IN (SELECT revision FROM snapshots ORDER BY revision DESC LIMIT ${RETAINED_SNAPSHOTS})`,
+    );
+  }
+
+  /** The bytes of one snapshot, and the sha256 that they were stored with. */
+  read(id: string): { bytes: Uint8Array<ArrayBuffer>; sha256: Uint8Array } | undefined {
+    const query = "SELECT revision, bytes, sha256 FROM snapshots WHERE id = ?";
+    const row = this.#sql.exec<{ revision: number; bytes: number; sha256: ArrayBuffer }>(query, id).toArray()[0];
+    if (row === undefined) return undefined;
+    const bytes = new Uint8Array(row.bytes);
+    let end = 0;
+    const pieces = this.#sql.exec<{ bytes: ArrayBuffer }>(
+      "SELECT bytes FROM pieces WHERE revision = ? ORDER BY piece",
+      row.revision,
+    );
+    for (const piece of pieces) {
+      // More bytes than there should be are cut: the digest then does not match.
+      bytes.set(new Uint8Array(piece.bytes).subarray(0, bytes.length - end), end);
+      end += piece.bytes.byteLength;
+    }
+    return { bytes, sha256: new Uint8Array(row.sha256) };
+  }
+
+  #remove(where: string, ...values: string[]): void {
+    this.#sql.exec(`DELETE FROM pieces WHERE revision IN (SELECT revision FROM snapshots WHERE ${where})`, ...values);
+    this.#sql.exec(`DELETE FROM snapshots WHERE ${where}`, ...values);
+  }
+}
+
+function* ranges(cuts: readonly number[], size: number): Generator<readonly [number, number]> {
+  let start = 0;
+  for (const cut of [...cuts, size]) {
+    for (; start < cut; start = Math.min(cut, start + PIECE_BYTES)) yield [start, Math.min(cut, start + PIECE_BYTES)];
+  }
+}
