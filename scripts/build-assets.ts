@@ -1,9 +1,11 @@
 import { existsSync } from "node:fs";
 import { copyFile, link, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { PackageError } from "../weights/errors.ts";
 import { readManifest } from "../weights/loader.ts";
 import { MANIFEST_FILE, type Manifest } from "../weights/manifest.ts";
 import { folderSource } from "../weights/node/folder.ts";
+import { CARD_FILE, LICENSE_FILE } from "../weights/writer.ts";
 import { INDEX_FILE, type IndexEntry } from "../worker/edge/models/index-file.ts";
 import { runCommand } from "./lib/cli.ts";
 
@@ -54,14 +56,22 @@ async function packageFolders(models: string): Promise<string[]> {
   return names.map((name) => join(models, name)).filter((folder) => existsSync(join(folder, MANIFEST_FILE)));
 }
 
-function filesOf(manifest: Manifest): string[] {
-  const files = [MANIFEST_FILE, ...manifest.shards.map((shard) => shard.file)];
-  return manifest.tokenizer === undefined ? files : [...files, manifest.tokenizer.file];
+/** The package's files, its card and licence where it has them. @throws PackageError when one is missing or of another size */
+async function filesOf(folder: string, manifest: Manifest): Promise<string[]> {
+  const listed = manifest.tokenizer === undefined ? manifest.shards : [...manifest.shards, manifest.tokenizer];
+  for (const { file, bytes } of listed) {
+    const seen = (await stat(join(folder, file)).catch(() => undefined))?.size;
+    if (seen === bytes) continue;
+    const what = seen === undefined ? "is missing" : `has ${seen} bytes`;
+    throw new PackageError(`${folder}: ${file} ${what}, the manifest says ${bytes} bytes; convert the package again`);
+  }
+  const beside = [CARD_FILE, LICENSE_FILE].filter((file) => existsSync(join(folder, file)));
+  return [MANIFEST_FILE, ...listed.map(({ file }) => file), ...beside];
 }
 
 async function place(from: string, manifest: Manifest, to: string): Promise<void> {
+  const files = await filesOf(from, manifest);
   await mkdir(to, { recursive: true });
-  const files = filesOf(manifest);
   for (const name of await readdir(to)) {
     if (!files.includes(name)) await rm(join(to, name), { recursive: true });
   }

@@ -43,6 +43,7 @@ export class Collector {
 
   load(name: string, offset: number, bytes: Uint8Array): void {
     const before = this.tensors.get(name) ?? [];
+    if (bytes.length === 0) throw new Error(`${name}: empty piece`);
     if (offset !== before.length) throw new Error(`${name}: piece at ${offset}, expected ${before.length}`);
     this.tensors.set(name, [...before, ...bytes]);
     this.pieces.push(`${name}+${offset}`);

@@ -265,6 +265,24 @@ describe("an abandoned leader", () => {
     expect(collector.tensors).toEqual(whole.tensors);
   });
 
+  test("that reads on writes nothing into its heir's buffer", async () => {
+    const garbage = new Map<string, Uint8Array>(SHARDS.map((file) => [file, new Uint8Array(1024).fill(0xee)]));
+    garbage.set("shard-000.bin", memory.files.get("shard-000.bin") as Uint8Array);
+    const slow = new StallingSource(garbage, { "shard-001.bin": 10 });
+    const zombie = drain(load.lead(slow));
+    zombie.catch(() => {});
+    await settle();
+    load.abandon();
+    const good = new StallingSource(memory.files, { "shard-001.bin": 1000 });
+    const heir = drain(load.lead(good));
+    await settle();
+    slow.release();
+    await expect(zombie).rejects.toThrow(LeadershipLost);
+    good.release();
+    expect(await heir).toEqual([1, 2, 3, 4]);
+    expect(collector.tensors).toEqual(whole.tensors);
+  });
+
   test("that hangs in the hash applies nothing when it wakes, whether the heir has passed it or not", async () => {
     for (const heirFirst of [true, false]) {
       collector = new Collector();

@@ -249,6 +249,13 @@ describe("ids", () => {
     expect(changed.family).not.toBe(good.family);
   });
 
+  test("the same f32 tensors, asked for as q8 and as f32, are two packages of one family", async () => {
+    const asked = await manifestOf({ quantization: "q8", tensors: small("f32", "f32") });
+    const plain = await manifestOf({ quantization: "f32", tensors: small("f32", "f32") });
+    expect(asked.id).not.toBe(plain.id);
+    expect(asked.family).toBe(plain.family);
+  });
+
   test("each layout has ids of its own", async () => {
     expect(await packageId({ ...good, layout: 2 })).not.toBe(good.id);
   });

@@ -69,6 +69,11 @@ describe.each(Object.entries(kinds))("%s streams", (_, open) => {
   });
 });
 
+test("empty chunks amid a plain stream are not its end", async () => {
+  const bytes = await readWhole(pieces(DATA, [0, 5000, 0]), DATA.length, new Staging(DATA.length + 1), "x");
+  expect(Buffer.compare(bytes, DATA)).toBe(0);
+});
+
 test("readAtLeast is asked for 1 MiB, or for what may still come", async () => {
   const asked: number[] = [];
   const bytes = 2 ** 21 + 5;

@@ -63,6 +63,22 @@ describe("a package", () => {
     expect(new Float32Array(last.buffer, 0, 4)).toEqual(Float32Array.of(4, 4, 4, 4));
   });
 
+  test("whose tensors fill shards exactly is loaded in whole pieces", async () => {
+    const tensors = [tensor("a", [256]), tensor("b", [512], "f32", 2), tensor("c", [4], "f32", 3)];
+    const memory = await smallPackage({ tensors });
+    await roundTrip(memory, tensors);
+    expect((await readManifest(memory)).shards.map((s) => s.bytes)).toEqual([1024, 1024, 1024, 16]);
+  });
+
+  test("is padded with zeros, in shards after the first too", async () => {
+    const tensors = [tensor("a", [260]), tensor("b", [1]), tensor("c", [4])];
+    const memory = await smallPackage({ tensors });
+    const second = memory.files.get("shard-001.bin") as Uint8Array;
+    expect(second.length).toBe(48);
+    expect([...second.subarray(20, 32)]).toEqual(new Array(12).fill(0));
+    await roundTrip(memory, tensors);
+  });
+
   test("is the same bytes when it is made twice", async () => {
     expect((await smallPackage()).files).toEqual((await smallPackage()).files);
   });

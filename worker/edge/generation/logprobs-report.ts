@@ -24,8 +24,11 @@ export function createLogprobsReport(sequence: Sequence, prompt: readonly number
       reply.tokens.push(spelling(tokenizer, id));
       reply.token_logprobs.push(logprob);
       reply.top_logprobs.push(Object.fromEntries(top.map(([t, p]) => [spelling(tokenizer, t), p])));
-      reply.text_offset.push(offset);
-      if (id !== tokenizer.endOfText) offset += utf8.push(tokenizer.bytes(id)).length;
+      const added = id === tokenizer.endOfText ? "" : utf8.push(tokenizer.bytes(id));
+      // In front of whole characters there may be the U+FFFD of one that was left unfinished.
+      const own = textOf(tokenizer, id)?.length ?? added.length;
+      reply.text_offset.push(offset + Math.max(0, added.length - own));
+      offset += added.length;
     }
     return reply;
   };
@@ -33,10 +36,14 @@ export function createLogprobsReport(sequence: Sequence, prompt: readonly number
 
 /** A token's text, or its bytes where they are not whole characters, as OpenAI writes them. */
 function spelling(tokenizer: TextTokenizer, token: number): string {
-  const bytes = tokenizer.bytes(token);
+  const hex = (): string => [...tokenizer.bytes(token)].map((b) => `\\x${b.toString(16).padStart(2, "0")}`).join("");
+  return textOf(tokenizer, token) ?? `bytes:${hex()}`;
+}
+
+function textOf(tokenizer: TextTokenizer, token: number): string | undefined {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(tokenizer.bytes(token));
   } catch {
-    return `bytes:${[...bytes].map((b) => `\\x${b.toString(16).padStart(2, "0")}`).join("")}`;
+    return undefined;
   }
 }

@@ -1,5 +1,6 @@
 import type { Env } from "../env.ts";
 import { ApiError } from "../http/api-error.ts";
+import { show } from "../http/show.ts";
 import { INDEX_FILE, type IndexEntry, IndexFile } from "./index-file.ts";
 
 export interface CatalogEntry extends IndexEntry {
@@ -29,9 +30,9 @@ export function createCatalog(): Catalog {
   let bucket: readonly CatalogEntry[] = [];
   let bucketRead = Number.NEGATIVE_INFINITY;
 
-  async function list(env: Env): Promise<readonly CatalogEntry[]> {
+  async function list(env: Env, ttl = BUCKET_TTL): Promise<readonly CatalogEntry[]> {
     assets ??= await readAssets(env.ASSETS);
-    if (env.WEIGHTS !== undefined && Date.now() - bucketRead > BUCKET_TTL) {
+    if (env.WEIGHTS !== undefined && Date.now() - bucketRead >= ttl) {
       bucket = await readBucket(env.WEIGHTS);
       bucketRead = Date.now();
     }
@@ -39,7 +40,7 @@ export function createCatalog(): Catalog {
   }
 
   async function find(env: Env, model: string | undefined): Promise<CatalogEntry> {
-    const entries = await list(env);
+    let entries = await list(env);
     const wanted = model ?? (env.DEFAULT_MODEL || entries[0]?.id);
     if (wanted === undefined) {
       throw new ApiError({
@@ -48,17 +49,26 @@ export function createCatalog(): Catalog {
         message: "this deployment has no models: put packages into weights/models or the bucket and build again",
       });
     }
-    const found = entries.find((e) => e.id === wanted) ?? entries.find((e) => e.name === wanted);
+    let found = named(entries, wanted);
+    if (found === undefined && env.WEIGHTS !== undefined) {
+      // It may have been uploaded a moment ago.
+      entries = await list(env, 0);
+      found = named(entries, wanted);
+    }
     if (found !== undefined) return found;
     throw new ApiError({
       status: 404,
       code: "model_not_found",
       param: "model",
-      message: `model ${JSON.stringify(wanted)} is not served here: use one of ${entries.map((e) => e.id).join(", ")}`,
+      message: `model ${show(wanted)} is not served here: use one of ${entries.map((e) => e.id).join(", ")}`,
     });
   }
 
-  return { list, find };
+  return { list: (env) => list(env), find };
+}
+
+function named(entries: readonly CatalogEntry[], model: string): CatalogEntry | undefined {
+  return entries.find((e) => e.id === model) ?? entries.find((e) => e.name === model);
 }
 
 async function readAssets(assets: Fetcher): Promise<readonly CatalogEntry[]> {

@@ -1,0 +1,198 @@
+import { describe, expect, test } from "vitest";
+import { append, call, chunksOf, complete, errorOf, fork, newSession, session, state, textOf } from "./support/client.ts";
+
+const text = "Once upon a time";
+const seconds = Date.now() / 1000;
+/** Keeps the end-of-text token out, so that lengths are known. */
+const logit_bias = { 0: -100 };
+
+describe("POST /v1/sessions", () => {
+  test("makes an empty session of the default model, or of one by name", async () => {
+    const made = await newSession();
+    expect(made).toEqual({
+      id: expect.stringMatching(/^sess_[0-9a-f]{32}$/),
+      object: "session",
+      model: expect.stringMatching(/^tiny@/),
+      tokens: 0,
+      snapshot: null,
+      snapshots: [],
+      forked_from: null,
+      created: expect.any(Number),
+      expires: made.created + 30 * 86_400,
+    });
+    expect(Math.abs(made.created - seconds)).toBeLessThan(120);
+    expect((await newSession({ model: "other" })).model).toMatch(/^other@/);
+    expect(await session(made.id)).toEqual(made);
+  });
+
+  test("needs no body", async () => {
+    expect((await call("POST", "/v1/sessions")).status).toBe(201);
+  });
+});
+
+describe("append", () => {
+  test("replies with a completion, and says what is stored and what it cost", async () => {
+    const { id } = await newSession();
+    const first = await append(id, { text, max_tokens: 8, seed: 1, logit_bias });
+    expect(first).toMatchObject({ object: "text_completion", session: id, seed: 1 });
+    expect(first.usage).toMatchObject({ prompt_tokens: 17, prompt_tokens_details: { cached_tokens: 0 }, computed_tokens: 24 });
+    expect(await session(id)).toMatchObject({ tokens: 25, snapshot: first.snapshot });
+
+    const second = await append(id, { text: " more", max_tokens: 4, logit_bias });
+    // The token generated last is fed now.
+    expect(second.usage).toMatchObject({ prompt_tokens: 30, prompt_tokens_details: { cached_tokens: 24 }, computed_tokens: 9 });
+    expect(second.seed).toBe(1);
+    expect(await session(id)).toMatchObject({ tokens: 34, snapshot: second.snapshot });
+    expect((await session(id)).snapshots.map((s) => s.id)).toEqual([second.snapshot, first.snapshot]);
+  });
+
+  test("max_tokens 0 only appends, and text in pieces is the same text", async () => {
+    const { id } = await newSession();
+    for (const piece of ["Once ", "upon", " a time"]) {
+      const reply = await append(id, { text: piece, max_tokens: 0 });
+      expect(textOf(reply)).toBe("");
+    }
+    const reply = await append(id, { max_tokens: 20, seed: 5 });
+    expect(textOf(reply)).toBe(textOf(await complete({ prompt: text, max_tokens: 20, seed: 5 })).replace(/\ufffd$/, ""));
+  });
+
+  test("tokens instead of text", async () => {
+    const [a, b] = [await newSession(), await newSession()];
+    const tokens = [...new TextEncoder().encode(text)].map((byte) => byte + 1);
+    const one = await append(a.id, { text, max_tokens: 8, seed: 3 });
+    const two = await append(b.id, { tokens, max_tokens: 8, seed: 3 });
+    expect([textOf(two), two.snapshot]).toEqual([textOf(one), one.snapshot]);
+  });
+
+  test("a stream gives the same text, and the ids at its end, when the state is stored already", async () => {
+    const [a, b] = [await newSession(), await newSession()];
+    const fields = { text, max_tokens: 16, seed: 9, logit_bias };
+    const whole = await append(a.id, fields);
+    const body = { ...fields, stream: true, stream_options: { include_usage: true } };
+    const chunks = await chunksOf(await call("POST", `/v1/sessions/${b.id}/append`, body));
+    expect(textOf(...chunks)).toBe(textOf(whole));
+    const [end, usage] = chunks.slice(-2);
+    expect(end).toMatchObject({ session: b.id, snapshot: whole.snapshot, choices: [{ finish_reason: "length" }] });
+    expect(usage).toMatchObject({ session: b.id, snapshot: whole.snapshot, choices: [], usage: whole.usage });
+    expect(await state(b.id)).toEqual(await state(a.id));
+  });
+
+  test("text that may be the beginning of a stop string waits for the next request", async () => {
+    const { id } = await newSession();
+    const bias = { 98: 100 }; // "a"
+    const one = await append(id, { text, max_tokens: 3, stop: ["aab"], logit_bias: bias });
+    expect(textOf(one)).toBe("a");
+    const two = await append(id, { max_tokens: 1, stop: ["aab"], logit_bias: { 99: 100 } }); // "b"
+    expect(two.choices[0]).toMatchObject({ text: "", finish_reason: "stop" });
+  });
+});
+
+describe("fork", () => {
+  test("copies the latest state; neither changes the other", async () => {
+    const parent = await newSession();
+    await append(parent.id, { text, max_tokens: 4, seed: 1 });
+    const before = await state(parent.id);
+    const child = await fork(parent.id);
+    expect(child).toMatchObject({ object: "session", model: parent.model, forked_from: parent.id });
+    expect(child.id).not.toBe(parent.id);
+    expect(await state(child.id)).toEqual(before);
+    await append(child.id, { text: "!", max_tokens: 2 });
+    expect(await state(parent.id)).toEqual(before);
+    await append(parent.id, { text: "?", max_tokens: 2 });
+    expect(await state(child.id)).not.toEqual(await state(parent.id));
+  });
+
+  test("of an older snapshot goes back to it", async () => {
+    const parent = await newSession();
+    const first = await append(parent.id, { text, max_tokens: 4, seed: 1 });
+    const then = await state(parent.id);
+    const next = await append(parent.id, { max_tokens: 8 });
+    const child = await fork(parent.id, { snapshot: first.snapshot });
+    expect(child).toMatchObject({ snapshot: first.snapshot, snapshots: [{ id: first.snapshot }] });
+    expect(await state(child.id)).toEqual(then);
+    // The seed is the state's: the same continuation.
+    expect(textOf(await append(child.id, { max_tokens: 8 }))).toBe(textOf(next));
+  });
+
+  test("of an empty session is an empty session", async () => {
+    const child = await fork((await newSession()).id);
+    expect(child).toMatchObject({ tokens: 0, snapshot: null });
+  });
+
+  test("of a snapshot that is not there names those that are", async () => {
+    const parent = await newSession();
+    const { snapshot } = await append(parent.id, { text, max_tokens: 0 });
+    const error = await errorOf(await call("POST", `/v1/sessions/${parent.id}/fork`, { snapshot: "snap_0" }));
+    expect(error).toMatchObject({ status: 404, code: "snapshot_not_found", param: "snapshot" });
+    expect(error.message).toContain(snapshot);
+  });
+});
+
+describe("state", () => {
+  test("GET gives the bytes with their type, length and id", async () => {
+    const { id } = await newSession();
+    const { snapshot } = await append(id, { text, max_tokens: 2 });
+    const response = await call("GET", `/v1/sessions/${id}/state`);
+    const bytes = await response.bytes();
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      "content-type": "application/vnd.mamba-edge.state",
+      "content-length": String(bytes.length),
+      etag: `"${snapshot}"`,
+    });
+    expect(new TextDecoder().decode(bytes.subarray(0, 8))).toBe("MAMBASNP");
+  });
+
+  test("PUT into another session continues there as if nothing had happened", async () => {
+    const [a, b] = [await newSession(), await newSession()];
+    await append(a.id, { text, max_tokens: 6, seed: 8 });
+    const bytes = await state(a.id);
+    const put = await call("PUT", `/v1/sessions/${b.id}/state`, bytes);
+    expect(put.status).toBe(200);
+    expect(await put.json()).toMatchObject({ id: b.id, tokens: (await session(a.id)).tokens, snapshot: (await session(a.id)).snapshot });
+    expect(await state(b.id)).toEqual(bytes);
+    const [one, two] = [await append(a.id, { max_tokens: 12 }), await append(b.id, { max_tokens: 12 })];
+    expect(textOf(two)).toBe(textOf(one));
+    expect(await state(b.id)).toEqual(await state(a.id));
+  });
+
+  test("PUT from another quantization of the model only when that is allowed", async () => {
+    const [a, b] = [await newSession({ model: "tiny" }), await newSession({ model: "tiny-q8" })];
+    await append(a.id, { text, max_tokens: 6, seed: 8 });
+    const bytes = await state(a.id);
+    const error = await errorOf(await call("PUT", `/v1/sessions/${b.id}/state`, bytes));
+    expect(error).toMatchObject({ status: 409, code: "snapshot_of_another_quantization" });
+    expect((await session(b.id)).snapshot).toBeNull();
+    expect((await call("PUT", `/v1/sessions/${b.id}/state?allow_other_quantization=true`, bytes)).status).toBe(200);
+    const reply = await append(b.id, { max_tokens: 6, logit_bias });
+    expect(reply).toMatchObject({ model: b.model, usage: { completion_tokens: 6 } });
+  });
+});
+
+describe("DELETE", () => {
+  test("deletes; the session is then unknown everywhere", async () => {
+    const { id } = await newSession();
+    await append(id, { text, max_tokens: 1 });
+    const response = await call("DELETE", `/v1/sessions/${id}`);
+    expect([response.status, await response.text()]).toEqual([204, ""]);
+    for (const [method, path, body] of unknownRequests(id)) {
+      expect(await errorOf(await call(method, path, body)), path).toMatchObject({ status: 404, code: "session_not_found" });
+    }
+  });
+});
+
+test.each([`sess_${"0".repeat(32)}`, "sess_1", "x", "../../etc"])("session %s is unknown", async (id) => {
+  for (const [method, path, body] of unknownRequests(encodeURIComponent(id))) {
+    expect(await errorOf(await call(method, path, body)), path).toMatchObject({ status: 404, code: "session_not_found" });
+  }
+});
+
+function unknownRequests(id: string): [string, string, unknown?][] {
+  return [
+    ["GET", `/v1/sessions/${id}`],
+    ["GET", `/v1/sessions/${id}/state`],
+    ["PUT", `/v1/sessions/${id}/state`, new Uint8Array(100)],
+    ["POST", `/v1/sessions/${id}/append`, { text: "a", max_tokens: 1 }],
+    ["POST", `/v1/sessions/${id}/fork`, {}],
+    ["DELETE", `/v1/sessions/${id}`],
+  ];
+}

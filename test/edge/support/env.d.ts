@@ -1,0 +1,7 @@
+/** What cloudflare:workers gives the tests. */
+declare namespace Cloudflare {
+  interface Env extends Required<Pick<import("../../../worker/edge/env.ts").Env, "ASSETS" | "SESSIONS" | "WEIGHTS">> {}
+  interface GlobalProps {
+    mainModule: typeof import("../../../worker/edge/index.ts");
+  }
+}
