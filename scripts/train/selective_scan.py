@@ -84,7 +84,7 @@ def _load_token(u, dt, BC, dy, t, d, n, bc_stride, DI: gl.constexpr, N: gl.const
 @gluon.jit
 def _backward(
     u, dt, BC, A_t, D, h_kept, dy, du, dx, dBC, dA_t, dD, dbias,
-    tokens, L, bc_stride, bc_offset,
+    rows, L, bc_stride, bc_offset,
     DI: gl.constexpr, N: gl.constexpr, BD: gl.constexpr, T: gl.constexpr,
 ):  # fmt: skip
     b = gl.program_id(1).to(gl.int64)
@@ -105,29 +105,32 @@ def _backward(
     du += b * L * DI
     dx += b * L * DI
     BC += b * L * bc_stride + bc_offset
-    dBC += (block * tokens + b * L) * 2 * N
+    dBC += (block * rows + b * L) * 2 * N
     h_kept += ((b + 1) * (L // T) - 1) * N * DI
     for chunk_from_end in range(L // T):
         t0 = (L // T - 1 - chunk_from_end) * T
+        # All of the chunk's loads come first: none may overtake a store.
         h = gl.load(h_kept + nd).to(gl.float32)
         h_kept -= N * DI
+        tokens = ()
+        for i in gl.static_range(T):
+            tokens = tokens + (_load_token(u, dt, BC, dy, t0 + i, d, n, bc_stride, DI, N),)
+        # Loaded anew, or the compiler would keep this pass's exponentials for the next and
+        # spill them: computing them twice is faster.
+        a_again = gl.load(A_t + nd) * LOG2E
         for i in gl.static_range(T):
             hs.index(i).store(h)
-            u_t = gl.load(u + (t0 + i) * DI + d).to(gl.float32)
-            dt_t = gl.load(dt + (t0 + i) * DI + d).to(gl.float32)
-            B_t = gl.load(BC + (t0 + i) * bc_stride + n).to(gl.float32)
-            h = gl.exp2(dt_t[None, :] * a) * h + (dt_t * u_t)[None, :] * B_t[:, None]
-        now = _load_token(u, dt, BC, dy, t0 + T - 1, d, n, bc_stride, DI, N)
+            u_t = tokens[i][0].to(gl.float32)
+            dt_t = tokens[i][1].to(gl.float32)
+            B_t = tokens[i][2].to(gl.float32)
+            h = gl.exp2(dt_t[None, :] * a_again) * h + (dt_t * u_t)[None, :] * B_t[:, None]
         for i in gl.static_range(T - 1, -1, -1):
             t = t0 + i
-            u_t = now[0].to(gl.float32)
-            dt_t = now[1].to(gl.float32)
-            B_t = now[2].to(gl.float32)
-            C_t = now[3].to(gl.float32)
-            dy_t = now[4].to(gl.float32)
-            if i > 0:
-                # Ahead of this token's stores, which a later load may not overtake.
-                now = _load_token(u, dt, BC, dy, t - 1, d, n, bc_stride, DI, N)
+            u_t = tokens[i][0].to(gl.float32)
+            dt_t = tokens[i][1].to(gl.float32)
+            B_t = tokens[i][2].to(gl.float32)
+            C_t = tokens[i][3].to(gl.float32)
+            dy_t = tokens[i][4].to(gl.float32)
             g += dy_t[None, :] * C_t[:, None]
             dC_t = gl.sum(dy_t[None, :] * h, 1)
             dB_t = gl.sum((dt_t * u_t)[None, :] * g, 1)
@@ -181,6 +184,6 @@ def scan_backward(u, dt, BC, bc_offset, A, D, h_kept, dy):
     _backward[(DI // CHANNELS, batch)](
         u, dt, BC, A.t().contiguous(), D, h_kept, dy, du, dx, dBC, dA_t, dD, dbias,
         tokens, L, BC.stride(0), bc_offset,
-        DI=DI, N=N, BD=CHANNELS, T=CHUNK, num_warps=1, maxnreg=168,
+        DI=DI, N=N, BD=CHANNELS, T=CHUNK, num_warps=1,
     )  # fmt: skip
     return du, dx, dBC.sum(0), dA_t.sum(0).t(), dD.sum(0), dbias.sum(0)

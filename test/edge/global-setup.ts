@@ -10,14 +10,17 @@ import { byteTokenizer } from "../support/tokenizers.ts";
 import { writeHollowPackage } from "./fixtures/hollow-package.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const packages = join(root, "dist/test-models");
-const assets = join(root, "dist/test-assets");
+
+/** What the edge project runs before its tests. */
+export default async function setup(): Promise<void> {
+  await buildTestAssets(join(root, "dist/test-models"), join(root, "dist/test-assets"));
+}
 
 /**
  * Builds the packages that the edge tests are served: tiny ones, a slow one, and some that are broken. Folders' names give the order of
  * the index, whose first model is the default.
  */
-export default async function setup(): Promise<void> {
+export async function buildTestAssets(packages: string, assets: string): Promise<void> {
   await rm(packages, { recursive: true, force: true });
   await rm(assets, { recursive: true, force: true });
   await mkdir(packages, { recursive: true });

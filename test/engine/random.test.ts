@@ -80,7 +80,8 @@ describe("draw", () => {
     const trials = 1000;
     for (let bit = 0; bit < 106; bit++) {
       const flips = new Float64Array(24);
-      const flip = (value: number, by: number) => (Math.floor(value / 2 ** by) % 2 === 0 ? value + 2 ** by : value - 2 ** by);
+      const flip = (value: number, by: number) =>
+        Math.floor(value / 2 ** by) % 2 === 0 ? value + 2 ** by : value - 2 ** by;
       for (let i = 0; i < trials; i++) {
         const before = draw(i, 1000 + i) * 2 ** 24;
         const after = (bit < 53 ? draw(flip(i, bit), 1000 + i) : draw(i, flip(1000 + i, bit - 53))) * 2 ** 24;

@@ -6,7 +6,9 @@ const encoder = new TextEncoder();
 export function byteCharacters(): string[] {
   const own = [range("!", "~"), range("¡", "¬"), range("®", "ÿ")].flat();
   const others = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !own.includes(byte));
-  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(own.includes(byte) ? byte : 256 + others.indexOf(byte)));
+  return Array.from({ length: 256 }, (_, byte) =>
+    String.fromCharCode(own.includes(byte) ? byte : 256 + others.indexOf(byte)),
+  );
 }
 
 function range(first: string, last: string): number[] {

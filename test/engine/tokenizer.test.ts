@@ -28,18 +28,29 @@ describe("byte-level", () => {
     }
   });
 
-  test.each(["", "hello", " two  spaces", "héllo wörld", "日本語", "😀👍🏽", "\0\t\n\r\u007f", "Ġ▁ĀŃ", "<0x41>", "\ufeffBOM"])(
-    "decodes what it encoded: %j",
-    (text) => {
-      expect(byteLevel.decode(byteLevel.encode(text))).toBe(text);
-    },
-  );
+  test.each([
+    "",
+    "hello",
+    " two  spaces",
+    "héllo wörld",
+    "日本語",
+    "😀👍🏽",
+    "\0\t\n\r\u007f",
+    "Ġ▁ĀŃ",
+    "<0x41>",
+    "\ufeffBOM",
+  ])("decodes what it encoded: %j", (text) => {
+    expect(byteLevel.decode(byteLevel.encode(text))).toBe(text);
+  });
 
   test("decodes what it encoded: random text", () => {
     const alphabet = ["h", "e", "l", "o", " ", "  ", "w", "<|", "|>", "<|user|>", "é", "😀", "\n", "日", "'s", "7"];
     for (let round = 0; round < 300; round++) {
       const length = Math.floor(draw(1, round) * 20);
-      const text = Array.from({ length }, (_, i) => alphabet[Math.floor(draw(2, round * 100 + i) * alphabet.length)]).join("");
+      const text = Array.from(
+        { length },
+        (_, i) => alphabet[Math.floor(draw(2, round * 100 + i) * alphabet.length)],
+      ).join("");
       const tokens = byteLevel.encode(text);
       expect(byteLevel.decode(tokens)).toBe(text.normalize("NFC"));
       expect(tokens.filter((token) => byteLevel.isSpecial(token))).toEqual([]);
@@ -84,7 +95,7 @@ describe("special tokens", () => {
 
   test("of two that fit, the longer is found", () => {
     const json = byteLevelJson();
-    const added = json["added_tokens"] as object[];
+    const added = json.added_tokens as object[];
     added.push({ id: 268, content: "<|user|>!", special: true }, { id: 269, content: "(.*)", special: true });
     const tokenizer = TextTokenizer.fromJson(jsonBytes(json));
     expect(tokenizer.encode("<|user|>!<|user|>(.*)", { allowSpecial: true })).toEqual([268, 1, 269]);
@@ -92,7 +103,7 @@ describe("special tokens", () => {
 
   test("lstrip and rstrip take the spaces beside them", () => {
     const json = byteLevelJson();
-    (json["added_tokens"] as object[]).push({ id: 268, content: "<mask>", special: true, lstrip: true, rstrip: true });
+    (json.added_tokens as object[]).push({ id: 268, content: "<mask>", special: true, lstrip: true, rstrip: true });
     const tokenizer = TextTokenizer.fromJson(jsonBytes(json));
     expect(tokenizer.encode("h <mask> h", { allowSpecial: true })).toEqual([id("h"), 268, id("h")]);
   });
@@ -106,7 +117,7 @@ describe("special tokens", () => {
   test("nor does a vocabulary looked up before the merges", () => {
     const json = byteLevelJson();
     Object.assign(json, { pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, use_regex: false } });
-    Object.assign(json["model"] as object, { ignore_merges: true });
+    Object.assign(json.model as object, { ignore_merges: true });
     const tokenizer = TextTokenizer.fromJson(jsonBytes(json));
     expect(tokenizer.encode("hello")).toEqual([id("hello")]);
     expect(tokenizer.encode("<|endoftext|>")).not.toContain(0);
@@ -117,15 +128,14 @@ describe("special tokens", () => {
     { title: "named as an object", config: { eos_token: { content: "<stop>" } } },
   ])("endOfText is the eos_token of the configuration, $title", ({ config }) => {
     const json = byteLevelJson();
-    json["added_tokens"] = [{ id: 5, content: "<stop>", special: true }];
+    json.added_tokens = [{ id: 5, content: "<stop>", special: true }];
     expect(TextTokenizer.fromJson(jsonBytes(json), jsonBytes(config)).endOfText).toBe(5);
     expect(TextTokenizer.fromJson(jsonBytes(json)).endOfText).toBeUndefined();
   });
 });
 
 describe("sentencepiece", () => {
-  const piece = (text: string) =>
-    (sentencepieceJson()["model"] as { vocab: Record<string, number> }).vocab[text]!;
+  const piece = (text: string) => (sentencepieceJson().model as { vocab: Record<string, number> }).vocab[text]!;
 
   test("a text begins with a space that decode drops and a continuation keeps", () => {
     expect(sentencepiece.encode("hi hi")).toEqual([piece("▁hi"), piece("▁hi")]);
@@ -170,25 +180,49 @@ describe("ids without a piece", () => {
 });
 
 describe("errors", () => {
-  const model = byteLevelJson()["model"] as object;
+  const model = byteLevelJson().model as object;
   test.each([
     { title: "not JSON", bytes: utf8.encode("{"), message: /tokenizer\.json is not JSON/ },
     { title: "not UTF-8", bytes: Uint8Array.of(0x22, 0xff, 0x22), message: /tokenizer\.json is not JSON/ },
     { title: "a list", bytes: jsonBytes([]), message: /not a JSON object/ },
     { title: "no model", bytes: jsonBytes({}), message: /model of type undefined: supported is BPE/ },
-    { title: "a Unigram model", change: { model: { type: "Unigram", vocab: [["a", 0]] } }, message: /"Unigram": supported is BPE/ },
+    {
+      title: "a Unigram model",
+      change: { model: { type: "Unigram", vocab: [["a", 0]] } },
+      message: /"Unigram": supported is BPE/,
+    },
     { title: "a WordPiece model", change: { model: { type: "WordPiece", vocab: { a: 0 } } }, message: /"WordPiece"/ },
     { title: "no decoder", change: { decoder: null }, message: /no decoder/ },
-    { title: "an unknown decoder", change: { decoder: { type: "Morse" } }, message: /decoder type "Morse" is not supported/ },
+    {
+      title: "an unknown decoder",
+      change: { decoder: { type: "Morse" } },
+      message: /decoder type "Morse" is not supported/,
+    },
     {
       title: "an unknown decoder in a sequence",
       change: { decoder: { type: "Sequence", decoders: [{ type: "CTC" }] } },
       message: /decoder type "CTC"/,
     },
-    { title: "a Strip of every token", change: { decoder: { type: "Strip", content: " ", start: 1, stop: 0 } }, message: /Strip/ },
-    { title: "an unknown pre-tokenizer", change: { pre_tokenizer: { type: "Morse" } }, message: /cannot be used: .*Morse/ },
-    { title: "added tokens of another form", change: { added_tokens: [{ id: "0", content: "x" }] }, message: /added_tokens/ },
-    { title: "an id that is no number", change: { model: { ...model, vocab: { a: "0" } } }, message: /token "a" has the id 0/ },
+    {
+      title: "a Strip of every token",
+      change: { decoder: { type: "Strip", content: " ", start: 1, stop: 0 } },
+      message: /Strip/,
+    },
+    {
+      title: "an unknown pre-tokenizer",
+      change: { pre_tokenizer: { type: "Morse" } },
+      message: /cannot be used: .*Morse/,
+    },
+    {
+      title: "added tokens of another form",
+      change: { added_tokens: [{ id: "0", content: "x" }] },
+      message: /added_tokens/,
+    },
+    {
+      title: "an id that is no number",
+      change: { model: { ...model, vocab: { a: "0" } } },
+      message: /token "a" has the id 0/,
+    },
     { title: "a huge id", change: { model: { ...model, vocab: { a: 1e12 } } }, message: /1000000000000/ },
   ])("$title", ({ bytes, change, message }) => {
     const json = bytes ?? jsonBytes({ ...byteLevelJson(), ...change });
@@ -197,6 +231,8 @@ describe("errors", () => {
   });
 
   test("a malformed configuration is named", () => {
-    expect(() => TextTokenizer.fromJson(jsonBytes(byteLevelJson()), utf8.encode("x"))).toThrow(/tokenizer_config\.json is not JSON/);
+    expect(() => TextTokenizer.fromJson(jsonBytes(byteLevelJson()), utf8.encode("x"))).toThrow(
+      /tokenizer_config\.json is not JSON/,
+    );
   });
 });

@@ -45,7 +45,9 @@ describe("any split gives the text of TextDecoder over the whole", () => {
   });
 
   test("random bytes, mostly leads and continuations", () => {
-    const likely = [0x61, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc2, 0xe0, 0xe2, 0xed, 0xef, 0xf0, 0xf3, 0xf4, 0xf5, 0xbb];
+    const likely = [
+      0x61, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc2, 0xe0, 0xe2, 0xed, 0xef, 0xf0, 0xf3, 0xf4, 0xf5, 0xbb,
+    ];
     for (let round = 0; round < 5000; round++) {
       const random = (i: number) => draw(round, i);
       const bytes = Uint8Array.from({ length: Math.floor(random(0) * 12) }, (_, i) =>
@@ -94,7 +96,13 @@ describe("what is held back", () => {
     expect(stream.push(Uint8Array.of(0xac))).toBe("€");
   });
 
-  test.each([[[0x61]], [[0x80]], [[0xe2, 0x82, 0xac]], [[0xe0, 0x80]], [[0x61, 0xc3]]])("%j is not restored", (pending) => {
+  test.each([
+    [[0x61]],
+    [[0x80]],
+    [[0xe2, 0x82, 0xac]],
+    [[0xe0, 0x80]],
+    [[0x61, 0xc3]],
+  ])("%j is not restored", (pending) => {
     expect(() => new Utf8Stream(Uint8Array.from(pending))).toThrow(RangeError);
   });
 });

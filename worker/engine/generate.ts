@@ -103,31 +103,36 @@ export async function* generate(
   let tokens: GeneratedToken[] = [];
   let next: readonly number[] = input;
   sequence.pending = [];
-  for (let generated = 1; ; generated++) {
-    const { logits } = await sequence.feed(next, { ...options, logits: true });
-    const sampled = sample(logits, sampling, sequence.window, draw(seed, sequence.consumed), options.logprobs);
-    sequence.window.push(sampled.token, true);
-    sequence.pending = [sampled.token];
-    tokens.push(toGenerated(sampled));
+  const leave = model.batcher.join();
+  try {
+    for (let generated = 1; ; generated++) {
+      const { logits } = await sequence.feed(next, { ...options, logits: true });
+      const sampled = sample(logits, sampling, sequence.window, draw(seed, sequence.consumed), options.logprobs);
+      sequence.window.push(sampled.token, true);
+      sequence.pending = [sampled.token];
+      tokens.push(toGenerated(sampled));
 
-    const ended = sampled.token === tokenizer.endOfText;
-    const pushed = ended ? { text: "" } : stops.push(utf8.push(tokenizer.bytes(sampled.token)));
-    const stopped = ended || pushed.stopped !== undefined;
-    if (stopped || generated === options.maxTokens) {
-      let { text } = pushed;
-      if (ended || (!stopped && options.keepHeld !== true)) text += flush(utf8, stops);
-      sequence.utf8 = stopped ? new Uint8Array(0) : utf8.pending;
-      sequence.held = stopped ? "" : stops.held;
-      return result(stopped ? "stop" : "length", generated, { text, tokens });
+      const ended = sampled.token === tokenizer.endOfText;
+      const pushed = ended ? { text: "" } : stops.push(utf8.push(tokenizer.bytes(sampled.token)));
+      const stopped = ended || pushed.stopped !== undefined;
+      if (stopped || generated === options.maxTokens) {
+        let { text } = pushed;
+        if (ended || (!stopped && options.keepHeld !== true)) text += flush(utf8, stops);
+        sequence.utf8 = stopped ? new Uint8Array(0) : utf8.pending;
+        sequence.held = stopped ? "" : stops.held;
+        return result(stopped ? "stop" : "length", generated, { text, tokens });
+      }
+      if (pushed.text !== "") {
+        yield { text: pushed.text, tokens };
+        tokens = [];
+      }
+      next = sequence.pending;
+      sequence.pending = [];
+      if (generated % piece === 0) await nextMacrotask();
+      options.signal?.throwIfAborted();
     }
-    if (pushed.text !== "") {
-      yield { text: pushed.text, tokens };
-      tokens = [];
-    }
-    next = sequence.pending;
-    sequence.pending = [];
-    if (generated % piece === 0) await nextMacrotask();
-    options.signal?.throwIfAborted();
+  } finally {
+    leave();
   }
 
   function result(finishReason: "stop" | "length", completionTokens: number, tail: GenerationChunk): GenerationResult {

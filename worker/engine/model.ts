@@ -4,6 +4,7 @@ import { PackageLoad, readManifest, readVerified } from "../../weights/loader.ts
 import type { Manifest } from "../../weights/manifest.ts";
 import type { PackageSource } from "../../weights/source.ts";
 import { blocksOf } from "./architectures/index.ts";
+import { Batcher } from "./batcher.ts";
 import { MemoryBudgetError, ModelError } from "./errors.ts";
 import { TextTokenizer } from "./tokenizer.ts";
 
@@ -33,6 +34,8 @@ export class Model {
   /** absent in packages that speak in token ids only. */
   readonly tokenizer: TextTokenizer | undefined;
   readonly weights: PackageLoad;
+  /** runs sequences that generate at the same time together. */
+  readonly batcher: Batcher;
   /** of a token through every block but the head. */
   readonly multiplyAddsPerToken: number;
   /** of the head, a position. */
@@ -49,6 +52,7 @@ export class Model {
     this.executable = executable;
     this.tokenizer = tokenizer;
     this.weights = new PackageLoad(manifest, executable);
+    this.batcher = new Batcher(executable);
     const cost = (kind: "head" | "body"): number =>
       blocks.filter((b) => (b.kind === "head") === (kind === "head")).reduce((sum, b) => sum + multiplyAdds(b), 0);
     this.multiplyAddsPerToken = cost("body");

@@ -137,7 +137,8 @@ function drawFrom(logits: Float32Array, max: number, parameters: SamplingParamet
     if (topK > 0) ranking.keepTop(topK);
   }
   if (topP < 1) ranking.keepMass(topP);
-  if (minP > 0) ranking.keepWithin(log(1 / minP));
+  // The reciprocal of a subnormal number is infinite.
+  if (minP > 0) ranking.keepWithin(log(Math.min(1 / minP, Number.MAX_VALUE)));
   return ranking.draw(uniform);
 }
 

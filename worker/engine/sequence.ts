@@ -1,10 +1,11 @@
-import type { SequenceState } from "../../kernels/backend.ts";
+import type { SequenceState, Span, SpanOutput } from "../../kernels/backend.ts";
+import { checkSpans } from "../../kernels/check.ts";
 import { nextMacrotask } from "./macrotask.ts";
 import type { Model } from "./model.ts";
 import { PenaltyWindow } from "./penalty-window.ts";
 
 /** Multiply-adds between two macrotasks: long enough to cost nothing, short enough that an abort or another request gets in. */
-const PIECE_MULTIPLY_ADDS = 1_000_000_000;
+const PIECE_MULTIPLY_ADDS = 2_000_000_000;
 
 export interface FeedOptions {
   /** Stops between pieces; the tokens fed so far stay consumed. */
@@ -74,32 +75,38 @@ export class Sequence {
       options.signal?.throwIfAborted();
       this.#checkUsable();
       const end = Math.min(tokens.length, done + piece);
-      const pass = executable.begin([
-        {
-          state: this.state,
-          tokens: Array.prototype.slice.call(tokens, done, end),
-          logits: options.logits === true && end === tokens.length ? "last" : "none",
-          ...(options.targets && { targets: Array.prototype.slice.call(options.targets, done, end) }),
-        },
-      ]);
+      const span: Span = {
+        state: this.state,
+        tokens: Array.prototype.slice.call(tokens, done, end),
+        logits: options.logits === true && end === tokens.length ? "last" : "none",
+        ...(options.targets && { targets: Array.prototype.slice.call(options.targets, done, end) }),
+      };
+      checkSpans(executable, [span]);
       this.#torn = true;
-      for (;;) {
-        pass.advance(executable.blocksLoaded);
-        if (pass.block === model.blocks.length) break;
-        if (options.more === undefined)
-          throw new Error(`${model.manifest.id} is not loaded: wait for its weights first`);
-        await options.more();
-      }
-      const [output] = await pass.read();
+      const output = model.ready ? await model.batcher.run(span) : await this.#runWhileLoading(span, options.more);
       this.#torn = false;
       this.consumed += end - done;
-      logProbs.set(output!.logProbs, done < logProbs.length ? done : 0);
-      logits = output!.logits as Float32Array<ArrayBuffer>;
+      logProbs.set(output.logProbs, done < logProbs.length ? done : 0);
+      logits = output.logits as Float32Array<ArrayBuffer>;
       done = end;
       options.onProgress?.(done, tokens.length);
       if (done < tokens.length) await nextMacrotask();
     }
     return { logits, logProbs };
+  }
+
+  /** Runs the blocks as they arrive. Only the request that leads the load does so, hence alone. */
+  async #runWhileLoading(span: Span, more: FeedOptions["more"]): Promise<SpanOutput> {
+    const { executable, blocks, manifest } = this.model;
+    const pass = executable.begin([span]);
+    for (;;) {
+      pass.advance(executable.blocksLoaded);
+      if (pass.block === blocks.length) break;
+      if (more === undefined) throw new Error(`${manifest.id} is not loaded: wait for its weights first`);
+      await more();
+    }
+    const [output] = await pass.read();
+    return output!;
   }
 
   /** A second sequence with the same past. Neither changes the other. */

@@ -1,8 +1,8 @@
 import { env, exports } from "cloudflare:workers";
 import { expect } from "vitest";
+import type { ErrorBody } from "../../../worker/edge/http/api-error.ts";
 import type { Completion } from "../../../worker/edge/schemas/completion.ts";
 import type { Session } from "../../../worker/edge/schemas/session.ts";
-import type { ErrorBody } from "../../../worker/edge/http/api-error.ts";
 
 export const ORIGIN = "http://localhost";
 
@@ -77,4 +77,10 @@ export async function eventually(holds: () => boolean | Promise<boolean>, what: 
     await new Promise((wake) => setTimeout(wake, 20));
   }
   throw new Error(`never: ${what}`);
+}
+
+/** toEqual on millions of bytes takes minutes. */
+export function expectSameBytes(seen: Uint8Array, wanted: Uint8Array): void {
+  expect(seen.length).toBe(wanted.length);
+  expect(seen.findIndex((byte, i) => byte !== wanted[i])).toBe(-1);
 }

@@ -3,6 +3,7 @@ import { only, text, tokenList } from "./fields.ts";
 import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
 
 const oneEach = "send one request for each";
+const promptText = text.min(1, { error: 'a prompt of at least one token, such as "Once upon a time"' });
 
 /** The body of POST /v1/completions. */
 export const CompletionRequest = z
@@ -10,7 +11,7 @@ export const CompletionRequest = z
     {
       model: text.nullish().openapi({ description: "A model's name, or its id (name@hash). Default the first one." }),
       prompt: z
-        .union([text.min(1), tokenList, z.array(text.min(1)).length(1)], { error: promptMessage })
+        .union([promptText, tokenList, z.array(promptText).length(1)], { error: promptMessage })
         .openapi({
           description: "A text or a list of token ids; also a list of one text. Special tokens spelled in a text stay text.",
           example: "Once upon a time",
@@ -33,10 +34,7 @@ function promptMessage(issue: z.core.$ZodRawIssue): string {
   if (Array.isArray(input) && input.length > 1 && input.some((v) => typeof v === "string" || Array.isArray(v))) {
     return `one prompt, ${oneEach}`;
   }
-  if (input === "" || (Array.isArray(input) && input.length === 0)) {
-    return 'a prompt of at least one token, such as "Once upon a time"';
-  }
-  return "a text or a list of token ids";
+  return "a text, or a list of at least one token id";
 }
 
 const Logprobs = z

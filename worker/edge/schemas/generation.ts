@@ -56,7 +56,7 @@ export const generationFields = {
     description: "The same seed, prompt and model give the same text, however it is cut into requests.",
   }),
   stop: z
-    .union([stop, stopList], { error: stopMessage })
+    .union([stop, stopList], { error: `a text, or a list of at most ${MOST_STOPS} texts` })
     .nullish()
     .openapi({ description: `Texts that end the reply, at most ${MOST_STOPS}; they are not part of it.` }),
   stream: boolean.nullish().openapi({ description: "Reply with server-sent events. Default false." }),
@@ -86,17 +86,6 @@ export const ignoredFields = {
 
 const Generation = z.object(generationFields);
 export type GenerationFields = z.output<typeof Generation>;
-
-/** Of a union zod keeps the errors of each branch: the one that fits what was given says most. */
-function stopMessage(issue: z.core.$ZodRawIssue): string {
-  const branches = (issue as { errors?: z.core.$ZodIssue[][] }).errors ?? [];
-  const branch = branches[Array.isArray(issue.input) ? 1 : 0];
-  const inner = branch?.[0];
-  if (typeof issue.input === "string" || (Array.isArray(issue.input) && inner !== undefined)) {
-    return inner?.message ?? "";
-  }
-  return `a text, or a list of at most ${MOST_STOPS} texts`;
-}
 
 /** Keeps zod's own list of unknown keys, which becomes a message that names them. */
 export function objectMessage(what: string): (issue: z.core.$ZodRawIssue) => string | undefined {

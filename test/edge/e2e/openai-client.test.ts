@@ -1,0 +1,127 @@
+import OpenAI, { AuthenticationError, BadRequestError, InternalServerError, NotFoundError } from "openai";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { DevServer } from "../../../scripts/lib/dev-server.ts";
+import { startTestServer } from "./server.ts";
+
+const prompt = "Once upon a time";
+const KEY = "a-test-key";
+/** Minutes of work, unless it is ended. */
+const endless = { model: "slow", prompt, max_tokens: 100_000, logit_bias: { "0": -100 } };
+const sleep = (ms: number): Promise<void> => new Promise((wake) => setTimeout(wake, ms));
+
+let server: DevServer;
+let client: OpenAI;
+
+beforeAll(async () => {
+  server = await startTestServer({ API_KEYS: KEY });
+  client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: KEY, maxRetries: 0 });
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+function post(path: string, body: unknown, init: RequestInit = {}): Promise<Response> {
+  const headers = { authorization: `Bearer ${KEY}`, "content-type": "application/json" };
+  return fetch(`${server.url}${path}`, { method: "POST", headers, body: JSON.stringify(body), ...init });
+}
+
+describe("the official client, unchanged", () => {
+  test("lists and finds models", async () => {
+    const models = (await client.models.list()).data;
+    expect(models[0]!.id).toMatch(/^tiny@/);
+    expect((await client.models.retrieve(models[1]!.id)).id).toBe(models[1]!.id);
+    expect((await client.models.retrieve("tiny-q8")).id).toBe(models[1]!.id);
+  });
+
+  test("completes, whole and streamed, the same text", async () => {
+    const fields = { model: "tiny", prompt, max_tokens: 40, seed: 6, logprobs: 2, stop: ["never"], user: "u", n: 1 };
+    const whole = await client.completions.create(fields);
+    expect(whole.object).toBe("text_completion");
+    expect(whole.usage!.total_tokens).toBe(whole.usage!.prompt_tokens + whole.usage!.completion_tokens);
+    const stream = await client.completions.create({ ...fields, stream: true, stream_options: { include_usage: true } });
+    const chunks = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    expect(chunks.map((c) => c.choices[0]?.text ?? "").join("")).toBe(whole.choices[0]!.text);
+    expect(chunks.at(-2)!.choices[0]!.finish_reason).toBe(whole.choices[0]!.finish_reason);
+    expect(chunks.at(-1)!.usage).toEqual(whole.usage);
+  });
+
+  test("sees its mistakes as its own classes of error", async () => {
+    const create = (body: object) => client.completions.create({ model: "tiny", prompt, ...body } as never);
+    await expect(create({ temperature: 9 })).rejects.toThrow(BadRequestError);
+    await expect(create({ temperature: 9 })).rejects.toMatchObject({ param: "temperature", status: 400 });
+    await expect(create({ model: "gpt-5" })).rejects.toThrow(NotFoundError);
+    await expect(create({ model: "shard-flipped", stream: true })).rejects.toThrow(InternalServerError);
+    const stranger = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "wrong", maxRetries: 0 });
+    await expect(stranger.models.list()).rejects.toThrow(AuthenticationError);
+  });
+});
+
+describe("clients that go away", () => {
+  test("while a model loads: the next one is served", async () => {
+    // Nobody has asked for "slow" yet, so that each of these is cut somewhere in its load.
+    for (const ms of [1, 4, 8, 15, 30]) {
+      const reply = post("/v1/completions", { ...endless, stream: true }, { signal: AbortSignal.timeout(ms) });
+      await expect(reply.then((r) => r.text())).rejects.toThrow();
+    }
+    const reply = await client.completions.create({ model: "slow", prompt, max_tokens: 4 });
+    expect(reply.usage!.completion_tokens).toBe(4);
+  });
+
+  test("in the middle of more streams than there are places: the next one has a place at once", async () => {
+    for (let i = 0; i < 12; i++) {
+      const stream = await client.completions.create({ ...endless, stream: true });
+      let seen = 0;
+      for await (const _ of stream) if (++seen === 3) break;
+      expect(seen).toBe(3);
+    }
+    await served();
+  });
+
+  test("before the replies of more requests than there are places", async () => {
+    for (let i = 0; i < 12; i++) {
+      await expect(post("/v1/completions", endless, { signal: AbortSignal.timeout(40) })).rejects.toThrow();
+    }
+    await served();
+  });
+
+  test("in the middle of an append: the session is as it was", async () => {
+    const { id } = (await (await post("/v1/sessions", { model: "slow" })).json()) as { id: string };
+    const { snapshot } = (await (await post(`/v1/sessions/${id}/append`, { text: prompt, max_tokens: 2 })).json()) as { snapshot: string };
+    const { model: _, prompt: text, ...fields } = endless;
+    const response = await post(`/v1/sessions/${id}/append`, { ...fields, text, stream: true });
+    const reader = response.body!.getReader();
+    await reader.read();
+    await reader.cancel();
+    await sleep(200);
+    const headers = { authorization: `Bearer ${KEY}` };
+    const session = (await (await fetch(`${server.url}/v1/sessions/${id}`, { headers })).json()) as { snapshot: string };
+    expect(session.snapshot).toBe(snapshot);
+    await served();
+  });
+
+  /** A request to the model that the others used is answered in a moment: it neither waits for a place nor shares the thread. */
+  async function served(): Promise<void> {
+    const start = performance.now();
+    const reply = await client.completions.create({ model: "slow", prompt, max_tokens: 4 });
+    expect(reply.usage!.completion_tokens).toBe(4);
+    expect(performance.now() - start).toBeLessThan(3_000);
+  }
+});
+
+describe("static weights", () => {
+  test("are public, immutable and readable from anywhere; the index is fresh; what is not there is a 404", async () => {
+    const index = (await (await fetch(`${server.url}/weights/index.json`)).json()) as { id: string; bytes: number }[];
+    const shard = await fetch(`${server.url}/weights/${index[0]!.id}/shard-000.bin`);
+    expect(shard.headers.get("access-control-allow-origin")).toBe("*");
+    expect(shard.headers.get("cache-control")).toBe("public, max-age=31536000, immutable");
+    expect((await shard.arrayBuffer()).byteLength).toBe(index[0]!.bytes);
+    const fresh = await fetch(`${server.url}/weights/index.json`);
+    expect(fresh.headers.get("access-control-allow-origin")).toBe("*");
+    expect(fresh.headers.get("cache-control")).toBe("public, max-age=60");
+    const missing = await fetch(`${server.url}/weights/none/shard-000.bin`);
+    expect([missing.status, missing.headers.get("access-control-allow-origin")]).toEqual([404, "*"]);
+  });
+});
+
+test("nothing unexpected was logged", () => {
+  expect(server.output()).not.toMatch(/internal_error|Uncaught|"level":"error"/);
+});

@@ -1,0 +1,135 @@
+import { describe, expect, test } from "vitest";
+import { version } from "../../package.json";
+import { call, complete, errorOf } from "./support/client.ts";
+import { separate } from "./support/separate.ts";
+
+describe("without a key", () => {
+  test("GET / says what there is", async () => {
+    const index = await (await call("GET", "/")).json<{ endpoints: string[] }>();
+    expect(index).toEqual({ name: "mamba-edge", version, endpoints: expect.any(Array) });
+    expect(index.endpoints).toContain("POST /v1/completions");
+    expect(index.endpoints).toContain("PUT /v1/sessions/{id}/state");
+  });
+
+  test("GET /healthz says that the Worker runs", async () => {
+    const response = await call("GET", "/healthz");
+    expect([response.status, await response.json()]).toEqual([200, { status: "ok" }]);
+  });
+
+  test("GET /openapi.json describes every endpoint, and each of its references is there", async () => {
+    const text = await (await call("GET", "/openapi.json")).text();
+    const document = JSON.parse(text);
+    expect(document.openapi).toBe("3.1.0");
+    const { endpoints } = await (await call("GET", "/")).json<{ endpoints: string[] }>();
+    const described = Object.entries<object>(document.paths).flatMap(([path, item]) =>
+      Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(described.sort()).toEqual(endpoints.sort());
+    for (const [, name] of text.matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
+      expect(document.components.schemas).toHaveProperty(name!);
+    }
+    const request = document.components.schemas.CompletionRequest;
+    expect(request.required).toEqual(["prompt"]);
+    expect(request.additionalProperties).toBe(false);
+    expect(Object.keys(request.properties)).toEqual(expect.arrayContaining(["prompt", "max_tokens", "user", "service_tier"]));
+  });
+});
+
+describe("keys", () => {
+  const keys = { API_KEYS: "first-key, second-key" };
+  const list = "/v1/models";
+  const as = (key: string): RequestInit => ({ headers: { authorization: `Bearer ${key}` } });
+
+  test("one of them is needed, anything else is a 401", async () => {
+    const { send } = separate(keys);
+    for (const key of ["first-key", "second-key"]) expect((await send(list, as(key))).status).toBe(200);
+    for (const init of [{}, as("third-key"), as("first-key,"), as("first-key, second-key"), { headers: { authorization: "first-key" } }]) {
+      const response = await send(list, init);
+      expect(response.headers.get("www-authenticate")).toBe("Bearer");
+      const error = await errorOf(response);
+      expect(error).toMatchObject({ status: 401, type: "authentication_error", code: "invalid_api_key" });
+      expect(error.message).not.toContain("key,");
+    }
+    expect((await send("/healthz")).status).toBe(200);
+  });
+
+  test("where none are set only this machine is answered, and others hear what to run", async () => {
+    for (const variables of [{}, { API_KEYS: "" }, { API_KEYS: " , " }]) {
+      const { send } = separate(variables);
+      for (const host of ["localhost", "127.0.0.1:8787", "[::1]:8787"]) expect((await send(`http://${host}${list}`)).status).toBe(200);
+      for (const host of ["mamba.example.com", "localhost.example.com", "10.0.0.1"]) {
+        const error = await errorOf(await send(`http://${host}${list}`));
+        expect(error).toMatchObject({ status: 401, message: expect.stringContaining("wrangler secret put API_KEYS") });
+      }
+    }
+  });
+
+  test("a session belongs to the key that made it", async () => {
+    const { send } = separate(keys);
+    const made = await send("/v1/sessions", { method: "POST", ...as("first-key") });
+    const { id } = await made.json<{ id: string }>();
+    const body = JSON.stringify({ text: "a", max_tokens: 1 });
+    const requests: [string, string, string?][] = [
+      ["GET", ""],
+      ["POST", "/append", body],
+      ["POST", "/fork"],
+      ["GET", "/state"],
+      ["PUT", "/state", "x"],
+      ["DELETE", ""],
+    ];
+    for (const [method, path, sent] of requests) {
+      const init = { method, ...as("second-key"), ...(sent !== undefined && { body: sent }) };
+      expect(await errorOf(await send(`/v1/sessions/${id}${path}`, init)), path).toMatchObject({ status: 404, code: "session_not_found" });
+    }
+    for (const [method, path, sent] of requests.filter(([m]) => m !== "PUT")) {
+      const init = { method, ...as("first-key"), ...(sent !== undefined && { body: sent }) };
+      expect((await send(`/v1/sessions/${id}${path}`, init)).ok, path).toBe(true);
+    }
+  });
+});
+
+describe("browsers", () => {
+  const origin = "https://example.com";
+
+  test("may ask before they send, without a key", async () => {
+    const { send } = separate({ API_KEYS: "key" });
+    const asked = { "access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type,x-stainless-os" };
+    const response = await send("/v1/completions", { method: "OPTIONS", headers: { origin, ...asked } });
+    expect(response.status).toBe(204);
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
+    expect(response.headers.get("access-control-allow-methods")).toContain("POST");
+    expect(response.headers.get("access-control-allow-headers")).toContain("x-stainless-os");
+  });
+
+  test("may read replies, streams and errors", async () => {
+    const bodies = [{ prompt: "a", max_tokens: 1 }, { prompt: "a", max_tokens: 1, stream: true }, { prompt: "" }, "{"];
+    for (const body of bodies) {
+      const response = await call("POST", "/v1/completions", body, { origin });
+      expect(response.headers.get("access-control-allow-origin"), JSON.stringify(body)).toBe("*");
+      await response.text();
+    }
+    expect((await call("GET", "/nothing", undefined, { origin })).headers.get("access-control-allow-origin")).toBe("*");
+  });
+});
+
+test("the body is read as JSON whatever its content-type says", async () => {
+  const body = JSON.stringify({ prompt: "a", max_tokens: 2, seed: 1 });
+  const { choices } = await complete(JSON.parse(body));
+  for (const type of ["application/json", "text/plain", "application/x-www-form-urlencoded"]) {
+    const response = await call("POST", "/v1/completions", body, { "content-type": type });
+    expect(await response.json()).toMatchObject({ choices });
+  }
+});
+
+test("a variable that is no number is a 500 whose log says which", async () => {
+  const lines: string[] = [];
+  const log = console.error;
+  console.error = (line: string) => lines.push(line);
+  try {
+    const { post } = separate({ MEMORY_BUDGET_MB: "lots" });
+    expect(await errorOf(await post({ prompt: "a" }))).toMatchObject({ status: 500, code: "internal_error" });
+    expect(lines.join()).toContain("MEMORY_BUDGET_MB");
+  } finally {
+    console.error = log;
+  }
+});
