@@ -1,22 +1,26 @@
 import type { Backend, CompileOptions, Executable, TensorSpec } from "../backend.ts";
 import type { Block } from "../blocks.ts";
 import { WasmExecutable } from "./executable.ts";
-import { instantiate, type WasmModules } from "./kernels.ts";
+import { type Dots, instantiate, type WasmModules } from "./kernels.ts";
 import { planLayout } from "./layout.ts";
 import { chooseSimd, type Simd } from "./simd.ts";
 
-export type { WasmModules } from "./kernels.ts";
+export type { Dots, WasmModules } from "./kernels.ts";
 export { hasRelaxedSimd, type Simd } from "./simd.ts";
 
 export interface WasmOptions {
   /** default "auto": relaxed SIMD where it computes exactly. The results are the same bits either way. */
   readonly simd?: Simd | "auto";
+  /** how integer dots are summed, for tests and measurements: default what suits the host. */
+  readonly dots?: Dots | "auto";
 }
 
 export interface WasmBackend extends Backend {
   readonly name: "wasm";
   /** which module runs. */
   readonly simd: Simd;
+  /** which of its integer dots. */
+  readonly dots: Dots;
 }
 
 /**
@@ -28,11 +32,12 @@ export interface WasmBackend extends Backend {
  * @throws KernelError when the SIMD asked for is missing or inexact
  */
 export async function createWasmBackend(modules: WasmModules, options: WasmOptions = {}): Promise<WasmBackend> {
-  const simd = await chooseSimd(modules, options.simd ?? "auto");
+  const { simd, dots } = await chooseSimd(modules, options.simd ?? "auto", options.dots ?? "auto");
   const module = modules[simd] as WebAssembly.Module;
   return {
     name: "wasm",
     simd,
+    dots,
     plan: (blocks, tensors, options) => planLayout(blocks, tensors, options).memory,
     async compile(
       blocks: readonly Block[],
@@ -41,7 +46,7 @@ export async function createWasmBackend(modules: WasmModules, options: WasmOptio
     ): Promise<Executable> {
       const layout = planLayout(blocks, tensors, options);
       const memory = new WebAssembly.Memory({ initial: layout.initialPages, maximum: 65_536 });
-      return new WasmExecutable(layout, await instantiate(module, memory), memory);
+      return new WasmExecutable(layout, await instantiate(module, memory, dots), memory);
     },
   };
 }

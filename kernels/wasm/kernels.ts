@@ -24,6 +24,8 @@ export interface Kernels {
     y: number,
     yStride: number,
   ): void;
+  /** relaxed only: one lane of the fused dot, see dot_probe.c. */
+  dot_probe?(a: number, b: number): number;
   quantize(x: number, stride: number, tokens: number, cols: number, records: number): void;
   interleave(x: number, stride: number, tokens: number, cols: number, tiles: number): void;
   project_q8: Project;
@@ -32,7 +34,7 @@ export interface Kernels {
     x: number,
     stride: number,
     tokens: number,
-    inner: number,
+    channels: number,
     width: number,
     weight: number,
     bias: number,
@@ -55,7 +57,7 @@ export interface Kernels {
     bcStride: number,
     y: number,
     tokens: number,
-    inner: number,
+    channels: number,
     N: number,
   ): void;
   log_sum_exp(logits: number, stride: number, tokens: number, rows: number, totals: number): void;
@@ -79,10 +81,18 @@ type Project = (
 /** Where the modules' stack and constants end and the arena begins. */
 export const ARENA_START = 65_536;
 
-/** Binds a module to a memory of its own. */
-export async function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<Kernels> {
-  const instance = await WebAssembly.instantiate(module, { env: { memory } });
-  const kernels = instance.exports as unknown as Kernels;
+/** How a module sums int8 products, all to the same integers (dots.h): the relaxed one in two ways, the baseline in one. */
+export type Dots = "fused" | "paired" | "widened";
+
+/** Binds a module to a memory of its own; `project_q8` becomes the one that sums with `dots`. */
+export async function instantiate(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  dots: Dots,
+): Promise<Kernels> {
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+  const kernels = { ...exports, project_q8: exports[`project_q8_${dots}`] } as unknown as Kernels;
+  if (kernels.project_q8 === undefined) throw new KernelError(`this module has no ${dots} dots`);
   if (kernels.__heap_base.value > ARENA_START) {
     throw new KernelError(`the kernels' constants end at ${kernels.__heap_base.value}, beyond ARENA_START: raise it`);
   }

@@ -9,8 +9,10 @@ import { type Place, placeTensors } from "./tensors.ts";
 
 const DEFAULT_TOKENS = 64;
 const DEFAULT_SEQUENCES = 8;
-/** lanes are rows: vectors are kept in multiples of 8. */
-const LANES = 8;
+/** projections write whole blocks of 8 rows. */
+const ROWS = 8;
+/** kernels that work channel by channel take 16 at once. */
+const CHANNELS = 16;
 /** log_sum_exp.c sums in units of so many rows. */
 export const HEAD_UNIT = 64;
 /** record.h: a group of 32 columns of a token. */
@@ -40,9 +42,9 @@ export interface PlacedMamba {
   readonly A: number;
   readonly D: number;
   readonly outProj: Projection;
-  /** (tokens, channels): inner rounded up to whole lanes. */
+  /** inner, rounded up to what the kernels take at once. */
   readonly channels: number;
-  /** stride of in_proj's output, x then z, with room for z's last lanes. */
+  /** stride of in_proj's output, x then z, with room for the channels behind z's last. */
   readonly xzStride: number;
   /** stride of x_proj's output. */
   readonly dbcStride: number;
@@ -165,7 +167,7 @@ function placeBlock(block: Block, places: ReadonlyMap<string, Place>, slot: Aren
     case "head":
       return { kind: "head", proj: projection(block.proj) };
     case "mamba": {
-      const channels = roundUp(block.inner, LANES);
+      const channels = roundUp(block.inner, CHANNELS);
       return {
         kind: "mamba",
         block,
@@ -179,8 +181,8 @@ function placeBlock(block: Block, places: ReadonlyMap<string, Place>, slot: Aren
         D: at(block.D).offset,
         outProj: projection(block.outProj),
         channels,
-        xzStride: roundUp(2 * block.inner, LANES) + (channels - block.inner > 0 ? LANES : 0),
-        dbcStride: roundUp(block.dtRank + 2 * block.state, LANES),
+        xzStride: roundUp(block.inner + channels, ROWS),
+        dbcStride: roundUp(block.dtRank + 2 * block.state, ROWS),
         convState: slot.takeF32((block.conv - 1) * channels),
         ssmState: slot.takeF32(block.state * channels),
       };
@@ -202,7 +204,7 @@ function placeBuffers(
     ...mambas.flatMap((m) => [m.inProj, m.xProj, m.dtProj, m.outProj]),
     ...placed.flatMap((b) => (b.kind === "head" ? [b.proj] : [])),
   ];
-  const uStride = roundUp(dim, LANES);
+  const uStride = roundUp(dim, ROWS);
   const channels = widest(mambas.map((m) => m.channels));
   const logitsLength =
     heads.length === 0 ? 0 : Math.max(roundUp(widest(heads.map((h) => h.vocab)), HEAD_UNIT), maxTokens * HEAD_UNIT);

@@ -1,6 +1,6 @@
 import { packQ8 } from "../../weights/layout.ts";
 import { KernelError } from "../backend.ts";
-import { ARENA_START, instantiate, type Kernels, type WasmModules } from "./kernels.ts";
+import { ARENA_START, type Dots, instantiate, type Kernels, type WasmModules } from "./kernels.ts";
 
 export type Simd = "relaxed" | "baseline";
 
@@ -23,22 +23,41 @@ export function hasRelaxedSimd(): boolean {
   return WebAssembly.validate(RELAXED_PROBE);
 }
 
+/** What to run: a module, and its way to sum products. */
+export interface Choice {
+  readonly simd: Simd;
+  readonly dots: Dots;
+}
+
 /**
- * The module to run. "auto" takes the relaxed one when it is there and computes exactly: Node 20 behind its flag does not.
- * @throws KernelError when the module asked for is not there or not exact
+ * "auto" takes the relaxed module when it is there and computes exactly: Node 20 behind its flag does not.
+ * @throws KernelError when what was asked for is not there or not exact
  */
-export async function chooseSimd(modules: WasmModules, wanted: Simd | "auto"): Promise<Simd> {
-  if (wanted !== "baseline" && modules.relaxed !== undefined && (await isExact(modules.relaxed))) return "relaxed";
-  if (wanted === "relaxed") {
-    throw new KernelError('relaxed SIMD is missing here, or its integer dots are not exact: use simd "auto"');
+export async function chooseSimd(modules: WasmModules, simd: Simd | "auto", dots: Dots | "auto"): Promise<Choice> {
+  const relaxed = modules.relaxed;
+  if (simd !== "baseline" && dots !== "widened" && relaxed !== undefined) {
+    const choice: Choice = { simd: "relaxed", dots: dots === "auto" ? await fasterDots(relaxed) : dots };
+    if (await isExact(relaxed, choice.dots)) return choice;
   }
-  if (await isExact(modules.baseline)) return "baseline";
+  if (simd === "relaxed" || dots === "fused" || dots === "paired") {
+    throw new KernelError(`relaxed SIMD is missing here, or its integer dots are not exact: use simd "auto"`);
+  }
+  if (await isExact(modules.baseline, "widened")) return { simd: "baseline", dots: "widened" };
   throw new KernelError("this host's WebAssembly SIMD computes wrong integer dots: no kernel can run on it");
 }
 
-async function isExact(module: WebAssembly.Module): Promise<boolean> {
+/**
+ * Time stands still in an edge worker, so nothing can be measured there; but the fused dot tells how it is made when its second operand
+ * is 255, where hosts may differ. Where it is five instructions the products go through i16 and saturate at 32767, twice.
+ */
+async function fasterDots(relaxed: WebAssembly.Module): Promise<Dots> {
+  const kernels = await instantiate(relaxed, new WebAssembly.Memory({ initial: 3 }), "fused");
+  return kernels.dot_probe?.(127, 255) === 2 * 32_767 ? "paired" : "fused";
+}
+
+async function isExact(module: WebAssembly.Module, dots: Dots): Promise<boolean> {
   const memory = new WebAssembly.Memory({ initial: 3 });
-  return computesExactly(await instantiate(module, memory), memory);
+  return computesExactly(await instantiate(module, memory, dots), memory);
 }
 
 /**

@@ -53,7 +53,7 @@ function runMamba(
       xz + 4 * first * xzStride,
       xzStride,
       count,
-      inner,
+      channels,
       conv,
       m.convWeight,
       m.convBias,
@@ -81,7 +81,7 @@ function runMamba(
       dbcStride,
       x + 4 * first * channels,
       count,
-      inner,
+      channels,
       state,
     );
   }

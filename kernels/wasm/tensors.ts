@@ -6,7 +6,7 @@ import { type Arena, roundUp } from "./arena.ts";
 
 /**
  * A tensor in kernel memory. q8 stays as it arrives. f32 is kept in blocks of 8 rows, each (cols, 8), so that lanes are rows for every
- * kernel; a vector is a matrix of one column, and the rows missing at the end are zero.
+ * kernel; a vector is a matrix of one column. Some kernels take two blocks at once: the rows missing to a multiple of 16 are zero.
  */
 export interface Place {
   readonly name: string;
@@ -50,7 +50,7 @@ function place(name: string, spec: TensorSpec, factor: number, where: string, ar
   if (spec.bytes !== bytes) {
     throw new KernelError(`${where} in ${spec.encoding} takes ${bytes} bytes, its spec says ${spec.bytes}`);
   }
-  const stored = spec.encoding === "q8" ? bytes : 4 * roundUp(rows, TILE_ROWS) * cols;
+  const stored = spec.encoding === "q8" ? bytes : 4 * roundUp(rows, 2 * TILE_ROWS) * cols;
   return { name, spec, offset: arena.take(stored), rows, cols, factor };
 }
 

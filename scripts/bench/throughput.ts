@@ -32,8 +32,10 @@ async function measure(model: string, encoding: string, fast: Executable, plain:
   const reads = measureReadBandwidth(fast);
   const time = await inTurns(
     {
-      decode: decoding(fast),
-      baseline: decoding(plain),
+      decode: decoding(fast, 1),
+      four: decoding(fast, 4),
+      eight: decoding(fast, 8),
+      baseline: decoding(plain, 1),
       prefill: prefilling(fast),
       oneStream: reads.oneStream,
       fourStreams: reads.fourStreams,
@@ -53,14 +55,18 @@ async function measure(model: string, encoding: string, fast: Executable, plain:
     "weight bytes / plain read": (weights / memory).toFixed(2),
     "plain read GB/s": (memory / 1e9).toFixed(1),
     "baseline SIMD / relaxed": (time.decode / time.baseline).toFixed(2),
+    "4 sequences in one pass / 4 alone": ((4 * time.decode) / time.four).toFixed(2),
+    "8 / 8 alone": ((8 * time.decode) / time.eight).toFixed(2),
   };
 }
 
-/** Decodes tokens one by one, logits included. */
-function decoding(executable: Executable): () => Promise<void> {
-  const state = executable.createState();
+/** Decodes tokens one by one, logits included, in so many sequences a pass. */
+function decoding(executable: Executable, sequences: number): () => Promise<void> {
+  const states = Array.from({ length: sequences }, () => executable.createState());
   return async () => {
-    for (let i = 0; i < DECODE; i++) await executable.run([{ state, tokens: [i + 1], logits: "last" }]).read();
+    for (let i = 0; i < DECODE; i++) {
+      await executable.run(states.map((state) => ({ state, tokens: [i + 1], logits: "last" }))).read();
+    }
   };
 }
 

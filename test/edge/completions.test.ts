@@ -3,8 +3,7 @@ import { call, chunksOf, complete, textOf } from "./support/client.ts";
 
 const prompt = "Once upon a time";
 /** Readable, and the same in every editor. */
-const ascii = (text: string): string =>
-  text.replace(/[^ -~]/g, (c) => `<${c.charCodeAt(0).toString(16)}>`);
+const ascii = (text: string): string => text.replace(/[^ -~]/g, (c) => `<${c.charCodeAt(0).toString(16)}>`);
 const ID = /^tiny@[0-9a-f]{12}$/;
 
 describe("POST /v1/completions", () => {
@@ -24,7 +23,13 @@ describe("POST /v1/completions", () => {
         prompt_tokens_details: { cached_tokens: 0 },
         computed_tokens: prompt.length + 8,
       },
-      timings: { wall_seconds_across_io: { model: expect.any(Number), first_token: expect.any(Number), total: expect.any(Number) } },
+      timings: {
+        wall_seconds_across_io: {
+          model: expect.any(Number),
+          first_token: expect.any(Number),
+          total: expect.any(Number),
+        },
+      },
       seed: 5,
     });
     expect(Math.abs(reply.created - Date.now() / 1000)).toBeLessThan(60);
@@ -32,7 +37,9 @@ describe("POST /v1/completions", () => {
 
   test("a seed gives the text that it always gave", async () => {
     const reply = await complete({ prompt, max_tokens: 24, seed: 7, temperature: 0.9, top_p: 0.95 });
-    expect(ascii(reply.choices[0]!.text)).toBe("<fffd>KN<fffd>tS<fffd><2><fffd><0>><c><b>z<fffd>.g*5<d><fffd><fffd>X<fffd>");
+    expect(ascii(reply.choices[0]!.text)).toBe(
+      "<fffd>KN<fffd>tS<fffd><2><fffd><0>><c><b>z<fffd>.g*5<d><fffd><fffd>X<fffd>",
+    );
   });
 
   test("without a seed one is drawn, reported, and gives the same text again", async () => {
@@ -55,7 +62,15 @@ describe("POST /v1/completions", () => {
     const fields = { max_tokens: 12, seed: 3 };
     const text = textOf(await complete({ prompt, ...fields }));
     const tokens = [...new TextEncoder().encode(prompt)].map((byte) => byte + 1);
-    const ignored = { user: "u", metadata: { a: "b" }, service_tier: "auto", store: true, n: 1, best_of: 1, echo: false };
+    const ignored = {
+      user: "u",
+      metadata: { a: "b" },
+      service_tier: "auto",
+      store: true,
+      n: 1,
+      best_of: 1,
+      echo: false,
+    };
     const nulls = { temperature: null, top_p: null, stop: null, stream: null, logit_bias: null, suffix: null };
     for (const body of [{ prompt: tokens }, { prompt: [prompt] }, { prompt, ...ignored }, { prompt, ...nulls }]) {
       expect(textOf(await complete({ ...fields, ...body }))).toBe(text);
@@ -82,7 +97,10 @@ describe("POST /v1/completions", () => {
   });
 
   test("a model is found by name and by id, and the first one is the default", async () => {
-    const [byName, byDefault] = [await complete({ prompt, model: "tiny", max_tokens: 1 }), await complete({ prompt, max_tokens: 1 })];
+    const [byName, byDefault] = [
+      await complete({ prompt, model: "tiny", max_tokens: 1 }),
+      await complete({ prompt, max_tokens: 1 }),
+    ];
     expect(byName.model).toBe(byDefault.model);
     expect((await complete({ prompt, model: byName.model, max_tokens: 1 })).model).toBe(byName.model);
     expect((await complete({ prompt, model: "other", max_tokens: 1 })).model).toMatch(/^other@/);
@@ -131,7 +149,14 @@ describe("POST /v1/completions", () => {
 
 describe("streams", () => {
   test("the chunks' texts are the text of the whole reply; the end says why, then [DONE]", async () => {
-    const fields = { prompt, max_tokens: 48, seed: 4, stop: ["never to be seen"], logprobs: 1, logit_bias: { 0: -100 } };
+    const fields = {
+      prompt,
+      max_tokens: 48,
+      seed: 4,
+      stop: ["never to be seen"],
+      logprobs: 1,
+      logit_bias: { 0: -100 },
+    };
     const whole = await complete(fields);
     const chunks = await chunksOf(await call("POST", "/v1/completions", { ...fields, stream: true }));
     expect(chunks.length).toBeGreaterThan(5);

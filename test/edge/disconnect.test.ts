@@ -1,6 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { isolate } from "../../worker/edge/isolate.ts";
-import { append, call, complete, errorOf, eventually, newSession, session, state } from "./support/client.ts";
+import {
+  append,
+  call,
+  complete,
+  errorOf,
+  eventually,
+  expectSameBytes,
+  newSession,
+  session,
+  state,
+} from "./support/client.ts";
 import { intercept, separate } from "./support/separate.ts";
 
 const prompt = "Once upon a time";
@@ -40,7 +50,7 @@ describe("a client that goes away", () => {
     await reader.read();
     await reader.cancel();
     await eventually(idle, "the isolate is idle");
-    expect(await state(id)).toEqual(before);
+    expectSameBytes(await state(id), before);
     expect((await session(id)).snapshot).toBe(meta.snapshot);
     expect((await append(id, { max_tokens: 2 })).session).toBe(id);
   });
@@ -105,7 +115,9 @@ describe("while a model loads", () => {
     open();
     const reply = await second;
     expect(reply.status).toBe(200);
-    expect(await reply.json()).toMatchObject({ choices: [{ text: (await complete(JSON.parse(body))).choices[0]!.text }] });
+    expect(await reply.json()).toMatchObject({
+      choices: [{ text: (await complete(JSON.parse(body))).choices[0]!.text }],
+    });
     await first.catch(() => {});
     await eventually(() => idle(services), "both are gone");
   });
@@ -117,23 +129,35 @@ describe("while a model loads", () => {
     await eventually(() => asked() === 1, "one request asks for the shard");
     await new Promise((wake) => setTimeout(wake, 50));
     open();
-    const texts = await Promise.all(replies.map(async (reply) => (await (await reply).json<{ choices: { text: string }[] }>()).choices[0]!.text));
+    const texts = await Promise.all(
+      replies.map(async (reply) => (await (await reply).json<{ choices: { text: string }[] }>()).choices[0]!.text),
+    );
     expect(new Set(texts).size).toBe(1);
     expect(asked()).toBe(1);
     expect(idle(services)).toBe(true);
   });
 
   test("a failure in the middle of a stream's load is an error with its status", async () => {
-    const assets = intercept((file, fetch) => (file === "shard-001.bin" ? new Response(null, { status: 404 }) : fetch()));
+    const assets = intercept((file, fetch) =>
+      file === "shard-001.bin" ? new Response(null, { status: 404 }) : fetch(),
+    );
     const { send } = separate({ ASSETS: assets });
-    const response = await send("/v1/completions", { method: "POST", body: JSON.stringify({ ...JSON.parse(body), stream: true }) });
+    const response = await send("/v1/completions", {
+      method: "POST",
+      body: JSON.stringify({ ...JSON.parse(body), stream: true }),
+    });
     expect(await errorOf(response)).toMatchObject({ status: 503, code: "weights_unavailable" });
   });
 });
 
 test("an error in the middle of a stream is its last event", async () => {
   const { id } = await newSession({ model: "slow" });
-  const response = await call("POST", `/v1/sessions/${id}/append`, { text: prompt, max_tokens: 200, stream: true, logit_bias: { 0: -100 } });
+  const response = await call("POST", `/v1/sessions/${id}/append`, {
+    text: prompt,
+    max_tokens: 200,
+    stream: true,
+    logit_bias: { 0: -100 },
+  });
   // The session is deleted before its append is done: there is nothing to store into.
   expect((await call("DELETE", `/v1/sessions/${id}`)).status).toBe(204);
   const events = (await response.text()).trim().split("\n\n");

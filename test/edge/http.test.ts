@@ -31,7 +31,9 @@ describe("without a key", () => {
     const request = document.components.schemas.CompletionRequest;
     expect(request.required).toEqual(["prompt"]);
     expect(request.additionalProperties).toBe(false);
-    expect(Object.keys(request.properties)).toEqual(expect.arrayContaining(["prompt", "max_tokens", "user", "service_tier"]));
+    expect(Object.keys(request.properties)).toEqual(
+      expect.arrayContaining(["prompt", "max_tokens", "user", "service_tier"]),
+    );
   });
 });
 
@@ -43,7 +45,13 @@ describe("keys", () => {
   test("one of them is needed, anything else is a 401", async () => {
     const { send } = separate(keys);
     for (const key of ["first-key", "second-key"]) expect((await send(list, as(key))).status).toBe(200);
-    for (const init of [{}, as("third-key"), as("first-key,"), as("first-key, second-key"), { headers: { authorization: "first-key" } }]) {
+    for (const init of [
+      {},
+      as("third-key"),
+      as("first-key,"),
+      as("first-key, second-key"),
+      { headers: { authorization: "first-key" } },
+    ]) {
       const response = await send(list, init);
       expect(response.headers.get("www-authenticate")).toBe("Bearer");
       const error = await errorOf(response);
@@ -56,7 +64,8 @@ describe("keys", () => {
   test("where none are set only this machine is answered, and others hear what to run", async () => {
     for (const variables of [{}, { API_KEYS: "" }, { API_KEYS: " , " }]) {
       const { send } = separate(variables);
-      for (const host of ["localhost", "127.0.0.1:8787", "[::1]:8787"]) expect((await send(`http://${host}${list}`)).status).toBe(200);
+      for (const host of ["localhost", "127.0.0.1:8787", "[::1]:8787"])
+        expect((await send(`http://${host}${list}`)).status).toBe(200);
       for (const host of ["mamba.example.com", "localhost.example.com", "10.0.0.1"]) {
         const error = await errorOf(await send(`http://${host}${list}`));
         expect(error).toMatchObject({ status: 401, message: expect.stringContaining("wrangler secret put API_KEYS") });
@@ -79,7 +88,10 @@ describe("keys", () => {
     ];
     for (const [method, path, sent] of requests) {
       const init = { method, ...as("second-key"), ...(sent !== undefined && { body: sent }) };
-      expect(await errorOf(await send(`/v1/sessions/${id}${path}`, init)), path).toMatchObject({ status: 404, code: "session_not_found" });
+      expect(await errorOf(await send(`/v1/sessions/${id}${path}`, init)), path).toMatchObject({
+        status: 404,
+        code: "session_not_found",
+      });
     }
     for (const [method, path, sent] of requests.filter(([m]) => m !== "PUT")) {
       const init = { method, ...as("first-key"), ...(sent !== undefined && { body: sent }) };
@@ -93,7 +105,10 @@ describe("browsers", () => {
 
   test("may ask before they send, without a key", async () => {
     const { send } = separate({ API_KEYS: "key" });
-    const asked = { "access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type,x-stainless-os" };
+    const asked = {
+      "access-control-request-method": "POST",
+      "access-control-request-headers": "authorization,content-type,x-stainless-os",
+    };
     const response = await send("/v1/completions", { method: "OPTIONS", headers: { origin, ...asked } });
     expect(response.status).toBe(204);
     expect(response.headers.get("access-control-allow-origin")).toBe("*");

@@ -1,7 +1,10 @@
 import { env } from "cloudflare:workers";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { isolate } from "../../worker/edge/isolate.ts";
+import { backend } from "../../worker/edge/models/backend.ts";
 import type { IndexEntry } from "../../worker/edge/models/index-file.ts";
+import { createModelPool } from "../../worker/edge/models/model-pool.ts";
+import { packageSource } from "../../worker/edge/models/package-source.ts";
 import type { Services } from "../../worker/edge/services.ts";
 import { append, call, complete, errorOf, eventually, newSession, state } from "./support/client.ts";
 import { intercept, separate } from "./support/separate.ts";
@@ -57,7 +60,10 @@ describe("a package that cannot be served is a 503 that says why", () => {
     for (const [path, body] of requests) expect(await errorOf(await call("POST", path, body))).toMatchObject(wanted);
     const together = await Promise.all(requests.map(async ([path, body]) => errorOf(await call("POST", path, body))));
     for (const error of together) expect(error).toMatchObject(wanted);
-    expect(await errorOf(await call("GET", `/v1/sessions/${id}/state`))).toMatchObject({ status: 404, code: "no_state" });
+    expect(await errorOf(await call("GET", `/v1/sessions/${id}/state`))).toMatchObject({
+      status: 404,
+      code: "no_state",
+    });
     // Nothing of it stays in memory, and the others are served.
     expect(isolate.pool.stats().map((s) => s.id)).not.toContain(idOf(model));
     expect((await complete({ prompt, max_tokens: 2 })).model).toBe(idOf("tiny"));
@@ -66,9 +72,14 @@ describe("a package that cannot be served is a 503 that says why", () => {
   test("a shard that comes back is found by the next request", async () => {
     const id = idOf("tiny");
     let missing = true;
-    const assets = intercept((file, fetch) => (missing && file.endsWith(".bin") ? new Response(null, { status: 404 }) : fetch()));
+    const assets = intercept((file, fetch) =>
+      missing && file.endsWith(".bin") ? new Response(null, { status: 404 }) : fetch(),
+    );
     const { post } = separate({ ASSETS: assets });
-    expect(await errorOf(await post({ prompt, max_tokens: 2 }))).toMatchObject({ status: 503, code: "weights_unavailable" });
+    expect(await errorOf(await post({ prompt, max_tokens: 2 }))).toMatchObject({
+      status: 503,
+      code: "weights_unavailable",
+    });
     missing = false;
     const reply = await post({ prompt, max_tokens: 2, seed: 1 });
     expect(await reply.json()).toMatchObject({ model: id });
@@ -81,7 +92,8 @@ describe("the memory budget", () => {
   test("models that were idle for longest make room, and come back when they are asked for", async () => {
     const { post, services } = separate({});
     const names = (): string[] => services.pool.stats().map((s) => s.id.split("@")[0]!);
-    for (const model of ["tiny", "other", "tiny-q8"]) expect((await post({ model, prompt, max_tokens: 1 })).status).toBe(200);
+    for (const model of ["tiny", "other", "tiny-q8"])
+      expect((await post({ model, prompt, max_tokens: 1 })).status).toBe(200);
     expect(names()).toEqual(["tiny", "other", "tiny-q8"]);
     expect((await post({ model: "tiny", prompt, max_tokens: 1 })).status).toBe(200);
     expect((await post({ model: "slow", prompt, max_tokens: 1 })).status).toBe(200);
@@ -99,7 +111,11 @@ describe("the memory budget", () => {
     const busy = await post({ model: "tiny", prompt, max_tokens: 100_000, stream: true, logit_bias: { 0: -100 } });
     const response = await post({ model: "slow", prompt, max_tokens: 1 });
     expect(response.headers.get("retry-after")).toBe("1");
-    expect(await errorOf(response)).toMatchObject({ status: 503, code: "overloaded", message: expect.stringMatching(/slow@.*in use/) });
+    expect(await errorOf(response)).toMatchObject({
+      status: 503,
+      code: "overloaded",
+      message: expect.stringMatching(/slow@.*in use/),
+    });
     await busy.body!.cancel();
     await eventually(() => services.pool.stats().every((s) => s.users === 0), "the busy model is idle");
     expect((await post({ model: "slow", prompt, max_tokens: 1 })).status).toBe(200);
@@ -107,8 +123,49 @@ describe("the memory budget", () => {
 
   test("two models asked for at once are both served", async () => {
     const { post } = separate({});
-    const replies = await Promise.all(["tiny", "other", "tiny-q8"].map((model) => post({ model, prompt, max_tokens: 1 })));
+    const replies = await Promise.all(
+      ["tiny", "other", "tiny-q8"].map((model) => post({ model, prompt, max_tokens: 1 })),
+    );
     expect(replies.map((r) => r.status)).toEqual([200, 200, 200]);
+  });
+});
+
+describe("requests that the runtime drops without a word", () => {
+  // Too little for "slow" while another is there.
+  const limits = { memoryBudget: 27e6, maxSequences: 2 };
+  const { signal } = new AbortController();
+  const id = idOf("tiny");
+  const source = () => packageSource(env, { id, store: "assets" });
+
+  test("give their places back after a while, and living ones keep theirs", async () => {
+    const pool = createModelPool(backend, { goneAfter: 1_500 });
+    const living = await pool.lease(id, source(), { limits, signal });
+    // Its timer never fires: the request that it belongs to is gone.
+    const timers = vi.spyOn(globalThis, "setInterval").mockReturnValue(0 as never);
+    await pool.lease(id, source(), { limits, signal });
+    timers.mockRestore();
+    expect(pool.stats()).toMatchObject([{ users: 2 }]);
+    const next = await pool.lease(id, source(), { limits, signal });
+    expect(pool.stats()).toMatchObject([{ users: 2 }]);
+    expect(next.model).toBe(living.model);
+    next.release();
+    next.release();
+    expect(pool.stats()).toMatchObject([{ users: 1 }]);
+    // What the lost sequence took is freed with the model, when nobody uses it.
+    living.release();
+    expect(pool.stats()).toEqual([]);
+  });
+
+  test("do not keep a model from making room", async () => {
+    const pool = createModelPool(backend, { goneAfter: 0 });
+    const timers = vi.spyOn(globalThis, "setInterval").mockReturnValue(0 as never);
+    await pool.lease(id, source(), { limits, signal });
+    timers.mockRestore();
+    await new Promise((wake) => setTimeout(wake, 10));
+    const slow = { id: idOf("slow"), store: "assets" } as const;
+    const lease = await pool.lease(slow.id, packageSource(env, slow), { limits, signal });
+    expect(pool.stats()).toMatchObject([{ id: slow.id, users: 1 }]);
+    lease.release();
   });
 });
 
@@ -140,7 +197,9 @@ test("a session on a model that is no longer served is a 404, and its state can 
   const { id } = await newSession({ model: "other" });
   await append(id, { text: prompt, max_tokens: 1 });
   const kept = JSON.stringify(index.filter((e) => e.name !== "other"));
-  const { send } = separate({ ASSETS: intercept((file, fetch) => (file === "index.json" ? new Response(kept) : fetch())) });
+  const { send } = separate({
+    ASSETS: intercept((file, fetch) => (file === "index.json" ? new Response(kept) : fetch())),
+  });
   const response = await send(`/v1/sessions/${id}/append`, { method: "POST", body: '{"text":"a"}' });
   expect(await errorOf(response)).toMatchObject({ status: 404, code: "model_not_found" });
   expect((await state(id)).length).toBeGreaterThan(1000);

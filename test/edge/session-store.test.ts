@@ -36,9 +36,16 @@ describe("what is stored", () => {
     await append(id, { text: "a", max_tokens: 0 });
     const layer = 4 * (3 * 128 + 128 * 16);
     expect(await rows(storeOf(id))).toEqual({ count: 1 + 3 + 1, largest: layer });
+    expect(await rows(storeOf((await fork(id)).id))).toEqual({ count: 1 + 3 + 1, largest: layer });
   });
 
-  test.each([33, 1000, 1 << 20, (1 << 20) + 1, 5_000_000])("%i bytes are read as they were written, in rows below 2 MB", async (size) => {
+  test.each([
+    33,
+    1000,
+    1 << 20,
+    (1 << 20) + 1,
+    5_000_000,
+  ])("%i bytes are read as they were written, in rows below 2 MB", async (size) => {
     const { store } = await make();
     const written = await snapshot("a", size, [10, 20, size >> 1]);
     await store.put(owner, written, 0);
@@ -71,8 +78,14 @@ describe("what is stored", () => {
 describe("what is refused", () => {
   test("a writer that began from an older state stores nothing", async () => {
     const { store } = await make();
-    expect(await store.put(owner, await snapshot("a", 100), 0)).toMatchObject({ stored: true, session: { revision: 1 } });
-    expect(await store.put(owner, await snapshot("bb", 100), 0)).toMatchObject({ stored: false, session: { revision: 1 } });
+    expect(await store.put(owner, await snapshot("a", 100), 0)).toMatchObject({
+      stored: true,
+      session: { revision: 1 },
+    });
+    expect(await store.put(owner, await snapshot("bb", 100), 0)).toMatchObject({
+      stored: false,
+      session: { revision: 1 },
+    });
     expect((await store.info(owner))!.snapshots.map((s) => s.id)).toEqual(["a"]);
   });
 
@@ -139,7 +152,9 @@ describe("expiry", () => {
     expect(await runDurableObjectAlarm(storeOf(id))).toBe(true);
     expect(await errorOf(await call("GET", `/v1/sessions/${id}`))).toMatchObject({ status: 404 });
     const left = await runInDurableObject(storeOf(id), async (_, { storage }) => ({
-      tables: storage.sql.exec("SELECT name FROM sqlite_master WHERE name IN ('session', 'snapshots', 'pieces')").toArray(),
+      tables: storage.sql
+        .exec("SELECT name FROM sqlite_master WHERE name IN ('session', 'snapshots', 'pieces')")
+        .toArray(),
       alarm: await storage.getAlarm(),
     }));
     expect(left).toEqual({ tables: [], alarm: null });
@@ -153,7 +168,7 @@ describe("expiry", () => {
     expect(await runDurableObjectAlarm(storeOf(id))).toBe(true);
     const alarm = await runInDurableObject(storeOf(id), (_, { storage }) => storage.getAlarm());
     expect(Math.abs(alarm! - (Date.now() + DAY))).toBeLessThan(60_000);
-    expect(await state(id)).toEqual(before);
+    expectSameBytes(await state(id), before);
   });
 
   test("using a session moves its end", async () => {

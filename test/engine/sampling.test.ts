@@ -34,41 +34,42 @@ function penalized(logits: Float32Array, options: SamplingOptions, window: Penal
   return counted.map((x, token) => x + (logitBias.get(token) ?? 0));
 }
 
-/** The kept tokens in order with their probabilities: everything sorted, everything divided. */
-function distribution(logits: Float32Array, options: SamplingOptions): { token: number; p: number }[] {
+/** The kept tokens in order with their weights, the best one's being 1: everything sorted, everything weighed. */
+function distribution(logits: Float32Array, options: SamplingOptions): { token: number; weight: number }[] {
   const { temperature = 1, topK = 0, topP = 1, minP = 0 } = options;
   const max = Math.max(...logits);
   let kept = [...logits]
-    .map((x, token) => ({ token, x, p: Math.exp((x - max) / temperature) }))
+    .map((x, token) => ({ token, x, weight: Math.exp((x - max) / temperature) }))
     .sort((a, b) => b.x - a.x || a.token - b.token);
   if (topK > 0) kept = kept.slice(0, topK);
-  kept = normalized(kept);
-  if (topP < 1) {
-    let sum = 0;
-    const end = kept.findIndex(({ p }) => {
-      sum += p;
-      return sum >= topP;
-    });
-    kept = kept.slice(0, end < 0 ? kept.length : end + 1);
-  }
-  return normalized(kept.filter(({ p }) => p >= minP * kept[0]!.p));
+  if (topP < 1)
+    kept = kept.slice(
+      0,
+      places(kept, (sum) => sum >= topP * total(kept)),
+    );
+  return kept.filter(({ weight }) => weight >= minP);
 }
 
-function normalized<T extends { p: number }>(tokens: T[]): T[] {
-  const total = tokens.reduce((sum, { p }) => sum + p, 0);
-  return tokens.map((token) => ({ ...token, p: token.p / total }));
+function total(tokens: { weight: number }[]): number {
+  return tokens.reduce((sum, { weight }) => sum + weight, 0);
+}
+
+/** How many tokens it takes until the sum of their weights is enough. */
+function places(tokens: { weight: number }[], enough: (sum: number) => boolean): number {
+  let sum = 0;
+  const end = tokens.findIndex(({ weight }) => {
+    sum += weight;
+    return enough(sum);
+  });
+  return end < 0 ? tokens.length : end + 1;
 }
 
 function oracle(logits: Float32Array, options: SamplingOptions, window: PenaltyWindow, uniform: number): number {
   const changed = penalized(logits, options, window);
   if (options.temperature === 0) return changed.indexOf(Math.max(...changed));
   const kept = distribution(changed, options);
-  let sum = 0;
-  for (const { token, p } of kept) {
-    sum += p;
-    if (uniform < sum) return token;
-  }
-  return kept.at(-1)!.token;
+  const target = uniform * total(kept);
+  return kept[places(kept, (sum) => sum > target) - 1]!.token;
 }
 
 describe("sample is the naive algorithm", () => {
@@ -148,7 +149,10 @@ describe("sample is the naive algorithm", () => {
     for (let i = 0; i < n; i++) counts[sample(logits, parameters, empty, draw(11, i)).token]!++;
     const kept = distribution(logits, options);
     expect(counts.filter((count) => count > 0).length).toBe(kept.length);
-    for (const { token, p } of kept) expect(Math.abs(counts[token]! - n * p)).toBeLessThan(5 * Math.sqrt(n * p));
+    for (const { token, weight } of kept) {
+      const p = weight / total(kept);
+      expect(Math.abs(counts[token]! - n * p)).toBeLessThan(5 * Math.sqrt(n * p));
+    }
   });
 });
 

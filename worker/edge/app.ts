@@ -46,6 +46,8 @@ export function createApp(services: Services): OpenAPIHono<AppEnv> {
     });
   });
   app.onError((error, c) => {
+    // Nobody is there to read it: as nginx says, 499.
+    if (c.req.raw.signal.aborted) return new Response(null, { status: 499 });
     const seen = error instanceof HTTPException ? fromHono(error) : error;
     const { status, body, headers } = toApiError(seen, `${c.req.method} ${c.req.path}`);
     return c.json(body, status, headers);

@@ -8,7 +8,7 @@ typedef struct {
   const float *x; // (tokens, stride)
   int stride;
   float *state; // (K − 1, channels)
-  int channels; // multiple of 8
+  int channels; // multiple of 16
 } Window;
 
 // Column `at` of the input, counted from the span's first token.
@@ -17,17 +17,16 @@ INLINE const float *column(const Window *window, int at, int width) {
 }
 
 INLINE void convolve(int width, const Window *window, int tokens, const float *weight, const float *bias, float *out, int out_stride) {
+  const Exp2 e = exp2_constants(-60.f);
   for (int t = 0; t < tokens; t++, out += out_stride) {
-    for (int i = 0; i < window->channels; i += BLOCK) {
-      const float *w = weight + i * width; // (K, 8)
-      v128_t y0 = bias ? load(bias + i) : splat(0.f), y1 = bias ? load(bias + i + 4) : splat(0.f);
+    for (int channel = 0; channel < window->channels; channel += CHANNELS) {
+      const float *w = weight + channel * width;
+      Quad y = bias ? load_quad(bias + channel) : splat_quad(0.f);
       for (int k = 0; k < width; k++) {
-        const float *x = column(window, t + k - (width - 1), width) + i;
-        y0 = add(y0, mul(load(x), load(w + k * BLOCK)));
-        y1 = add(y1, mul(load(x + 4), load(w + k * BLOCK + 4)));
+        const float *x = column(window, t + k - (width - 1), width) + channel;
+        EACH(i) y.v[i] = add(y.v[i], mul(load(x + 4 * i), load(w + k * BLOCK + in_blocks(i, width))));
       }
-      store(out + i, silu(y0));
-      store(out + i + 4, silu(y1));
+      store_quad(out + channel, silu_quad(&e, y));
     }
   }
   // Keeps the last K − 1 columns. Going up, a row of the state is overwritten only after it was moved.
@@ -38,9 +37,9 @@ INLINE void convolve(int width, const Window *window, int tokens, const float *w
 }
 
 EXPORT(causal_conv)
-void causal_conv(const float *x, int stride, int tokens, int inner, int width, const float *weight, const float *bias, float *state,
+void causal_conv(const float *x, int stride, int tokens, int channels, int width, const float *weight, const float *bias, float *state,
                  float *out, int out_stride) {
-  const Window window = {x, stride, state, blocks_of(inner) * BLOCK};
+  const Window window = {x, stride, state, channels};
   if (width == 4) convolve(4, &window, tokens, weight, bias, out, out_stride);
   else convolve(width, &window, tokens, weight, bias, out, out_stride);
 }

@@ -1,48 +1,78 @@
 #pragma once
 #include "simd.h"
 
-// Elementary functions on 4 lanes, made of additions and multiplications in a fixed order, so that every host gives the same bits.
+// Elementary functions made of additions and multiplications in a fixed order, so that every host gives the same bits.
 
 #define LOG2_E 1.44269504f
 
-// 2^t for t ≤ 60, relative error 1.9e-7. Below 2^-60 the result stays 2^-60: WebAssembly cannot flush denormals, which cost 4–20×.
-// t = n + f, n whole, |f| ≤ ½: 2^f is a minimax polynomial that is exactly 1 at 0 (so that slow decays do not drift), n goes to the exponent.
-INLINE v128_t exp2_bounded(v128_t t) {
-  const v128_t shift = splat(12582912.f); // 1.5·2^23: adding it rounds to a whole number, kept in the low bits
-  t = larger(t, splat(-60.f));
-  v128_t n = add(t, shift);
-  v128_t f = sub(t, sub(n, shift));
-  v128_t p = splat(1.32647272e-3f);
-  p = add(mul(p, f), splat(9.67151269e-3f));
-  p = add(mul(p, f), splat(5.55073374e-2f));
-  p = add(mul(p, f), splat(2.40222421e-1f));
-  p = add(mul(p, f), splat(6.93146978e-1f));
-  p = add(mul(p, f), splat(1.f));
-  return wasm_i32x4_add(p, wasm_i32x4_shl(n, 23));
+// Constants of exp2_quad. `least` is the smallest exponent: below it the result stays 2^least. WebAssembly cannot flush denormals, which
+// cost 4–20×, so they must not arise.
+typedef struct {
+  v128_t least, shift, c1, c2, c3, c4, c5, one;
+} Exp2;
+
+INLINE Exp2 exp2_constants(float least) {
+  return (Exp2){
+      .least = held(splat(least)),
+      .shift = held(splat(12582912.f)), // 1.5·2^23: adding it rounds to a whole number, which is left in the low bits
+      .c1 = held(splat(6.93146978e-1f)),
+      .c2 = held(splat(2.40222421e-1f)),
+      .c3 = held(splat(5.55073374e-2f)),
+      .c4 = held(splat(9.67151269e-3f)),
+      .c5 = held(splat(1.32647272e-3f)),
+      .one = held(splat(1.f)),
+  };
+}
+
+// 2^t for t ≤ 60, relative error 2e-7. t = n + f, n whole, |f| ≤ ½; n goes to the exponent, and 2^f is a minimax polynomial that is 1 at
+// 0, so that slow decays do not drift: (1 + c1 f) + f² ((c2 + c3 f) + f² (c4 + c5 f)).
+INLINE Quad exp2_quad(const Exp2 *k, Quad t) {
+  Quad n, f, p, f2;
+  EACH(i) t.v[i] = larger(t.v[i], k->least);
+  abreast(&t);
+  EACH(i) n.v[i] = add(t.v[i], k->shift);
+  abreast(&n);
+  EACH(i) f.v[i] = sub(t.v[i], sub(n.v[i], k->shift));
+  abreast(&f);
+  EACH(i) p.v[i] = add(mul(k->c5, f.v[i]), k->c4);
+  abreast(&p);
+  EACH(i) f2.v[i] = mul(f.v[i], f.v[i]);
+  abreast(&f2);
+  EACH(i) p.v[i] = add(mul(p.v[i], f2.v[i]), add(mul(k->c3, f.v[i]), k->c2));
+  abreast(&p);
+  EACH(i) p.v[i] = add(mul(p.v[i], f2.v[i]), add(mul(k->c1, f.v[i]), k->one));
+  abreast(&p);
+  EACH(i) p.v[i] = wasm_i32x4_add(p.v[i], wasm_i32x4_shl(n.v[i], 23));
+  return p;
 }
 
 // silu(x) = x / (1 + e^-x)
-INLINE v128_t silu(v128_t x) {
-  v128_t e = exp2_bounded(smaller(mul(x, splat(-LOG2_E)), splat(60.f)));
-  return wasm_f32x4_div(x, add(e, splat(1.f)));
+INLINE Quad silu_quad(const Exp2 *k, Quad x) {
+  Quad t;
+  EACH(i) t.v[i] = smaller(mul(x.v[i], splat(-LOG2_E)), splat(60.f));
+  Quad e = exp2_quad(k, t);
+  EACH(i) x.v[i] = wasm_f32x4_div(x.v[i], add(e.v[i], k->one));
+  return x;
 }
 
-// log(1 + e) for e in 0..1 as e times a minimax polynomial: relative error 1.7e-7 down to the smallest e.
-INLINE v128_t log1p_unit(v128_t e) {
-  v128_t p = splat(5.23269411e-3f);
-  p = add(mul(p, e), splat(-2.95052372e-2f));
-  p = add(mul(p, e), splat(7.82259478e-2f));
-  p = add(mul(p, e), splat(-1.36632453e-1f));
-  p = add(mul(p, e), splat(1.91060064e-1f));
-  p = add(mul(p, e), splat(-2.48429821e-1f));
-  p = add(mul(p, e), splat(3.33190968e-1f));
-  p = add(mul(p, e), splat(-4.99994931e-1f));
-  p = add(mul(p, e), splat(1.f));
-  return mul(p, e);
+// log(1 + e) for e in 0..1: e times a minimax polynomial, relative error 2e-7 down to the smallest e.
+INLINE Quad log1p_quad(Quad e) {
+  static const float coefficients[] = {-2.95052372e-2f, 7.82259478e-2f,  -1.36632453e-1f, 1.91060064e-1f,
+                                       -2.48429821e-1f, 3.33190968e-1f, -4.99994931e-1f, 1.f};
+  Quad p = splat_quad(5.23269411e-3f);
+  UNROLL for (int c = 0; c < 8; c++) {
+    EACH(i) p.v[i] = add(mul(p.v[i], e.v[i]), splat(coefficients[c]));
+    abreast(&p);
+  }
+  EACH(i) p.v[i] = mul(p.v[i], e.v[i]);
+  return p;
 }
 
 // softplus(x) = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
-INLINE v128_t softplus4(v128_t x) {
-  v128_t e = exp2_bounded(mul(wasm_f32x4_abs(x), splat(-LOG2_E)));
-  return add(larger(x, splat(0.f)), log1p_unit(e));
+INLINE Quad softplus_quad(const Exp2 *k, Quad x) {
+  Quad t;
+  EACH(i) t.v[i] = mul(wasm_f32x4_abs(x.v[i]), splat(-LOG2_E));
+  Quad y = log1p_quad(exp2_quad(k, t));
+  EACH(i) y.v[i] = add(larger(x.v[i], splat(0.f)), y.v[i]);
+  return y;
 }

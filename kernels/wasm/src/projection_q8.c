@@ -7,12 +7,19 @@
 
 enum { SCALE_BYTES = 2 * BLOCK, CHUNK_BYTES = 4 * BLOCK, TILE_BYTES = SCALE_BYTES + BLOCK * GROUP };
 
+typedef struct {
+  int kind; // of dot
+  const uint8_t *w;
+  int rows, groups;
+  const uint8_t *records;
+} Job;
+
 // `streams` row blocks, `step` blocks apart, times a tile of `tokens` tokens; streams · tokens ≤ 4.
-INLINE void multiply(int streams, int tokens, const uint8_t *w, int block, int step, int groups, const uint8_t *x, int token,
-                     const Output *out) {
+INLINE void multiply(int streams, int tokens, const Job *job, int block, int step, const uint8_t *x, int token, const Output *out) {
+  const v128_t constant = dot_constant();
+  const int groups = job->groups, stream_bytes = step * groups * TILE_BYTES;
+  const uint8_t *w = job->w + block * groups * TILE_BYTES;
   v128_t total[4][4][2];
-  w += block * groups * TILE_BYTES;
-  const int stream_bytes = step * groups * TILE_BYTES;
   UNROLL for (int s = 0; s < streams; s++) UNROLL for (int t = 0; t < tokens; t++) total[s][t][0] = total[s][t][1] = splat(0.f);
   ROLLED for (int g = 0; g < groups; g++, w += TILE_BYTES, x += RECORD_BYTES * tokens) {
     v128_t sum[4][4][2];
@@ -26,8 +33,8 @@ INLINE void multiply(int streams, int tokens, const uint8_t *w, int block, int s
         v128_t w0 = load(chunk + s * stream_bytes), w1 = load(chunk + s * stream_bytes + 16);
         UNROLL for (int t = 0; t < tokens; t++) {
           v128_t a = load_splat(q + 4 * t), b = load_splat(q + 4 * (tokens + t));
-          sum[s][t][0] = dot(w0, a, b, sum[s][t][0]);
-          sum[s][t][1] = dot(w1, a, b, sum[s][t][1]);
+          sum[s][t][0] = dot(job->kind, constant, w0, a, b, sum[s][t][0]);
+          sum[s][t][1] = dot(job->kind, constant, w1, a, b, sum[s][t][1]);
         }
       }
     }
@@ -46,36 +53,48 @@ INLINE void multiply(int streams, int tokens, const uint8_t *w, int block, int s
 }
 
 // All row blocks from `first` on in `streams` equal runs read side by side; returns the first block left over.
-INLINE int sweep(int streams, int tokens, const uint8_t *w, int first, int blocks, int groups, const uint8_t *x, const Output *out) {
-  const int run = (blocks - first) / streams;
-  for (int b = 0; b < run; b++) multiply(streams, tokens, w, first + b, run, groups, x, 0, out);
+INLINE int sweep(int streams, int tokens, const Job *job, int first, const Output *out) {
+  const int run = (blocks_of(job->rows) - first) / streams;
+  for (int b = 0; b < run; b++) multiply(streams, tokens, job, first + b, run, job->records, 0, out);
   return first + run * streams;
 }
 
-EXPORT(project_q8)
-void project_q8(const uint8_t *w, int rows, int cols, const uint8_t *records, int tokens, const float *bias, float *y, int stride,
-                int accumulate) {
-  const Output out = {y, stride, bias, accumulate};
-  const int blocks = blocks_of(rows), groups = groups_of(cols);
+INLINE void project(int tokens, const Job *job, const Output *out) {
   if (tokens == 1) {
-    int done = sweep(4, 1, w, 0, blocks, groups, records, &out);
-    done = sweep(2, 1, w, done, blocks, groups, records, &out);
-    sweep(1, 1, w, done, blocks, groups, records, &out);
+    int done = sweep(4, 1, job, 0, out);
+    done = sweep(2, 1, job, done, out);
+    sweep(1, 1, job, done, out);
   } else if (tokens == 2) {
-    int done = sweep(2, 2, w, 0, blocks, groups, records, &out);
-    sweep(1, 2, w, done, blocks, groups, records, &out);
+    int done = sweep(2, 2, job, 0, out);
+    sweep(1, 2, job, done, out);
   } else if (tokens == 3) {
-    sweep(1, 3, w, 0, blocks, groups, records, &out);
+    sweep(1, 3, job, 0, out);
   } else {
-    const int tile_bytes = TOKEN_TILE * groups * RECORD_BYTES, whole = tokens / TOKEN_TILE * TOKEN_TILE;
-    for (int b = 0; b < blocks; b++) {
-      const uint8_t *x = records;
-      for (int t = 0; t < whole; t += TOKEN_TILE, x += tile_bytes) multiply(1, 4, w, b, 0, groups, x, t, &out);
+    const int tile_bytes = TOKEN_TILE * job->groups * RECORD_BYTES, whole = tokens / TOKEN_TILE * TOKEN_TILE;
+    for (int b = 0; b < blocks_of(job->rows); b++) {
+      const uint8_t *x = job->records;
+      for (int t = 0; t < whole; t += TOKEN_TILE, x += tile_bytes) multiply(1, 4, job, b, 0, x, t, out);
       switch (tokens - whole) {
-        case 1: multiply(1, 1, w, b, 0, groups, x, whole, &out); break;
-        case 2: multiply(1, 2, w, b, 0, groups, x, whole, &out); break;
-        case 3: multiply(1, 3, w, b, 0, groups, x, whole, &out); break;
+        case 1: multiply(1, 1, job, b, 0, x, whole, out); break;
+        case 2: multiply(1, 2, job, b, 0, x, whole, out); break;
+        case 3: multiply(1, 3, job, b, 0, x, whole, out); break;
       }
     }
   }
 }
+
+#define PROJECT_Q8(NAME, KIND)                                                                                                          \
+  EXPORT(NAME)                                                                                                                          \
+  void NAME(const uint8_t *w, int rows, int cols, const uint8_t *records, int tokens, const float *bias, float *y, int stride,          \
+            int accumulate) {                                                                                                           \
+    const Job job = {KIND, w, rows, groups_of(cols), records};                                                                          \
+    const Output out = {y, stride, bias, accumulate};                                                                                   \
+    project(tokens, &job, &out);                                                                                                        \
+  }
+
+#ifdef RELAXED
+PROJECT_Q8(project_q8_fused, FUSED)
+PROJECT_Q8(project_q8_paired, PAIRED)
+#else
+PROJECT_Q8(project_q8_widened, WIDENED)
+#endif

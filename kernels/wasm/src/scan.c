@@ -1,9 +1,9 @@
 #include "math.h"
 
-// The selective scan (Gu & Dao 2023, algorithm 2) of one sequence, lanes = channels, 8 channels through all tokens before the next 8:
+// The selective scan (Gu & Dao 2023, algorithm 2) of one sequence, 16 channels through all tokens before the next 16:
 //   h[n] = exp(dt · A[n]) · h[n] + B[n] · dt · x
 //   y = (D · x + Σ_n C[n] · h[n]) · silu(z)
-// A and h are (inner / 8, N, 8); A comes multiplied by log2 e. x and y may be the same.
+// A and h are in blocks of 8 channels, (N, 8) each; A comes multiplied by log2 e. x and y may be the same.
 
 typedef struct {
   const float *A, *D;
@@ -17,39 +17,44 @@ typedef struct {
   float *y; // (tokens, stride)
 } Scan;
 
-// v, or 0 where |v| is far below what f32 sums can see: a decaying state never becomes denormal.
-INLINE v128_t flush(v128_t v) {
-  return wasm_v128_and(v, wasm_f32x4_gt(wasm_f32x4_abs(v), splat(1e-30f)));
-}
+// No state may become denormal. Decays stay above 2^-30, whose remainder f32 cannot see beside what replaces it, and every step adds
+// 1e-24: a state without input comes to rest at 1e-24 or more, and a decay of it is still a normal number. Cutting off small values
+// instead takes three instructions, a sixth of the loop.
+static const float LEAST_DECAY = -30.f, REST = 1e-24f;
 
-INLINE void scan_block(int N, const Scan *s, int channel, int tokens) {
+INLINE void scan_channels(int N, const Exp2 *k, const Scan *s, int channel, int tokens) {
+  const v128_t rest = held(splat(REST));
   const float *A = s->A + channel * N;
   float *h = s->h + channel * N;
-  const v128_t D0 = load(s->D + channel), D1 = load(s->D + channel + 4);
   for (int t = 0; t < tokens; t++) {
-    const float *x = s->x + t * s->stride + channel, *dt = s->dt + t * s->stride + channel, *z = s->z + t * s->z_stride + channel;
     const float *B = s->B + t * s->bc_stride, *C = s->C + t * s->bc_stride;
-    v128_t x0 = load(x), x1 = load(x + 4), dt0 = load(dt), dt1 = load(dt + 4);
-    v128_t u0 = mul(dt0, x0), u1 = mul(dt1, x1), y0 = mul(D0, x0), y1 = mul(D1, x1);
+    const Quad x = load_quad(s->x + t * s->stride + channel), dt = load_quad(s->dt + t * s->stride + channel);
+    Quad u, y; // dt · x, and the sum for y
+    EACH(i) u.v[i] = mul(dt.v[i], x.v[i]);
+    EACH(i) y.v[i] = mul(load(s->D + channel + 4 * i), x.v[i]);
     ROLLED for (int n = 0; n < N; n++) {
-      v128_t b = load_splat(B + n), c = load_splat(C + n);
-      v128_t a0 = exp2_bounded(mul(dt0, load(A + n * BLOCK))), a1 = exp2_bounded(mul(dt1, load(A + n * BLOCK + 4)));
-      v128_t h0 = flush(add(mul(a0, load(h + n * BLOCK)), mul(b, u0)));
-      v128_t h1 = flush(add(mul(a1, load(h + n * BLOCK + 4)), mul(b, u1)));
-      store(h + n * BLOCK, h0);
-      store(h + n * BLOCK + 4, h1);
-      y0 = add(y0, mul(c, h0));
-      y1 = add(y1, mul(c, h1));
+      const float *An = A + n * BLOCK;
+      float *hn = h + n * BLOCK;
+      const v128_t b = load_splat(B + n), c = load_splat(C + n);
+      Quad a;
+      EACH(i) a.v[i] = mul(dt.v[i], load(An + in_blocks(i, N)));
+      a = exp2_quad(k, a);
+      EACH(i) {
+        v128_t next = add(mul(a.v[i], load(hn + in_blocks(i, N))), add(mul(b, u.v[i]), rest));
+        store(hn + in_blocks(i, N), next);
+        y.v[i] = add(y.v[i], mul(c, next));
+      }
     }
-    float *y = s->y + t * s->stride + channel;
-    store(y, mul(y0, silu(load(z))));
-    store(y + 4, mul(y1, silu(load(z + 4))));
+    const Quad gate = silu_quad(k, load_quad(s->z + t * s->z_stride + channel));
+    EACH(i) y.v[i] = mul(y.v[i], gate.v[i]);
+    store_quad(s->y + t * s->stride + channel, y);
   }
 }
 
 EXPORT(selective_scan)
 void selective_scan(const float *A, const float *D, float *h, const float *dt, const float *x, int stride, const float *z, int z_stride,
-                    const float *B, const float *C, int bc_stride, float *y, int tokens, int inner, int N) {
+                    const float *B, const float *C, int bc_stride, float *y, int tokens, int channels, int N) {
   const Scan s = {A, D, h, dt, x, stride, z, z_stride, B, C, bc_stride, y};
-  for (int channel = 0; channel < inner; channel += BLOCK) scan_block(N, &s, channel, tokens);
+  const Exp2 k = exp2_constants(LEAST_DECAY);
+  for (int channel = 0; channel < channels; channel += CHANNELS) scan_channels(N, &k, &s, channel, tokens);
 }

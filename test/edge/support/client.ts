@@ -7,8 +7,14 @@ import type { Session } from "../../../worker/edge/schemas/session.ts";
 export const ORIGIN = "http://localhost";
 
 /** Sends a request to the Worker. A body that is no text and no bytes goes as JSON. */
-export function call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
-  const raw = typeof body === "string" || body instanceof Uint8Array || body === undefined ? body : JSON.stringify(body);
+export function call(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  const raw =
+    typeof body === "string" || body instanceof Uint8Array || body === undefined ? body : JSON.stringify(body);
   return exports.default.fetch(`${ORIGIN}${path}`, { method, headers, ...(raw !== undefined && { body: raw }) });
 }
 

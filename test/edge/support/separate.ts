@@ -15,13 +15,16 @@ export function separate(bindings: Partial<Env>) {
   const app = createApp(services);
   const send = async (path: string, init: RequestInit = {}): Promise<Response> =>
     app.fetch(new Request(new URL(path, ORIGIN), init), variables, createExecutionContext());
-  const post = (body: unknown): Promise<Response> => send("/v1/completions", { method: "POST", body: JSON.stringify(body) });
+  const post = (body: unknown): Promise<Response> =>
+    send("/v1/completions", { method: "POST", body: JSON.stringify(body) });
   const get = (path: string): Promise<Response> => send(path);
   return { services, send, post, get };
 }
 
 /** Assets of which a test answers some itself. */
-export function intercept(answer: (file: string, fetch: () => Promise<Response>) => Response | Promise<Response>): Fetcher {
+export function intercept(
+  answer: (file: string, fetch: () => Promise<Response>) => Response | Promise<Response>,
+): Fetcher {
   const fetch = (url: string, init?: RequestInit): Promise<Response> =>
     Promise.resolve(answer(url.split("/").at(-1)!, () => env.ASSETS.fetch(url, init)));
   return { fetch } as unknown as Fetcher;

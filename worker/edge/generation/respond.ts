@@ -29,11 +29,17 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
     created: Math.floor(Date.now() / 1000),
     model: model.manifest.id,
   } as const;
-  const object = (text: string, tokens: readonly GeneratedToken[], finish: GenerationResult["finishReason"] | null): Completion => ({
+  const object = (
+    text: string,
+    tokens: readonly GeneratedToken[],
+    finish: GenerationResult["finishReason"] | null,
+  ): Completion => ({
     ...head,
     choices: [{ index: 0, text, logprobs: logprobs?.(tokens) ?? null, finish_reason: finish }],
   });
-  const ending = async (result: GenerationResult): Promise<Pick<Completion, "usage" | "timings" | "seed"> & Stored> => ({
+  const ending = async (
+    result: GenerationResult,
+  ): Promise<Pick<Completion, "usage" | "timings" | "seed"> & Stored> => ({
     usage: usageOf(result),
     timings: generation.timings(),
     seed: result.seed,
@@ -50,7 +56,10 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
         tokens.push(...next.value.tokens);
       }
       const { tail, finishReason } = next.value;
-      return c.json({ ...object(text + tail.text, [...tokens, ...tail.tokens], finishReason), ...(await ending(next.value)) });
+      return c.json({
+        ...object(text + tail.text, [...tokens, ...tail.tokens], finishReason),
+        ...(await ending(next.value)),
+      });
     } finally {
       generation.close();
     }

@@ -4,7 +4,6 @@ import type { SamplingOptions } from "../../engine/sampling.ts";
 import { Sequence } from "../../engine/sequence.ts";
 import { restoreSnapshot, type Snapshot } from "../../engine/snapshot.ts";
 import { type Env, limitsOf } from "../env.ts";
-import { badValue } from "../http/api-error.ts";
 import type { CatalogEntry } from "../models/catalog.ts";
 import type { ModelPool } from "../models/model-pool.ts";
 import { packageSource } from "../models/package-source.ts";
@@ -12,6 +11,7 @@ import { maxTokensWithin } from "../models/request-budget.ts";
 import type { Timings } from "../schemas/completion.ts";
 import type { GenerationFields } from "../schemas/generation.ts";
 import { createLogprobsReport, type LogprobsReport } from "./logprobs-report.ts";
+import { promptTokens } from "./prompt-tokens.ts";
 
 export interface GenerationRequest {
   readonly entry: CatalogEntry;
@@ -49,23 +49,26 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
   const limits = limitsOf(env);
   const lease = await pool.lease(entry.id, packageSource(env, entry), { limits, signal });
   let sequence: Sequence | undefined;
+  let pieces: Generation["pieces"] | undefined;
   const close = (): void => {
+    // One that is left between two pieces has its own leave to take.
+    void pieces?.return(undefined as never).catch(() => {});
     sequence?.dispose();
     lease.release();
   };
   try {
     const { model } = lease;
-    const prompt = tokensOf(model, request);
-    const counts = { prompt: prompt.length, param: request.param, maxTokens: fields.max_tokens ?? undefined };
-    const maxTokens = maxTokensWithin(model, limits, counts);
+    const prompt = promptTokens(model, limits, request.prompt, request.param);
+    const maxTokens = maxTokensWithin(model, limits, prompt.length, fields.max_tokens ?? undefined);
     const { snapshot } = request;
-    sequence = snapshot === undefined ? new Sequence(model) : restoreSnapshot(model, snapshot, { otherQuantization: true });
+    sequence =
+      snapshot === undefined ? new Sequence(model) : restoreSnapshot(model, snapshot, { otherQuantization: true });
     const logprobs = fields.logprobs ?? undefined;
     const report = logprobs === undefined ? undefined : createLogprobsReport(sequence, prompt);
     const stop = typeof fields.stop === "string" ? [fields.stop] : (fields.stop ?? []);
     const ready = performance.now();
     let first: number | undefined;
-    const pieces = generate(sequence, {
+    pieces = generate(sequence, {
       prompt,
       maxTokens,
       sampling: samplingOptions(fields),
@@ -92,27 +95,11 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
   }
 }
 
-/** @throws ApiError when the prompt makes no tokens, or has some that the model has not */
-function tokensOf(model: Model, { prompt, param }: GenerationRequest): readonly number[] {
-  const { id } = model.manifest;
-  const { tokenizer } = model;
-  if (tokenizer === undefined) throw badValue("model", `${id} has no tokenizer, so it cannot generate text: use another model`);
-  if (prompt === undefined) return [];
-  if (typeof prompt !== "string") {
-    const at = prompt.findIndex((token) => token >= model.vocab);
-    if (at < 0) return prompt;
-    throw badValue(
-      `${param}[${at}]`,
-      `${param}[${at}] is token ${prompt[at]}: the vocabulary of ${id} has ${model.vocab} tokens, 0 to ${model.vocab - 1}`,
-    );
-  }
-  const tokens = tokenizer.encode(prompt);
-  if (tokens.length === 0) throw badValue(param, `${param} makes no tokens with the tokenizer of ${id}: give more text`);
-  return tokens;
-}
-
 function samplingOptions(fields: GenerationFields): SamplingOptions {
-  const bias = Object.entries(fields.logit_bias ?? {}).map(([token, value]): [number, number] => [Number(token), value]);
+  const bias = Object.entries(fields.logit_bias ?? {}).map(([token, value]): [number, number] => [
+    Number(token),
+    value,
+  ]);
   return {
     temperature: fields.temperature ?? undefined,
     topP: fields.top_p ?? undefined,

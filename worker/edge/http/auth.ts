@@ -3,6 +3,8 @@ import type { AppEnv } from "../env.ts";
 import { ApiError } from "./api-error.ts";
 
 const LOCAL = new Set(["localhost", "127.0.0.1", "[::1]"]);
+/** Said once an isolate. */
+let warned = false;
 /** Of sessions made where no keys are set. */
 const NOBODY = "local";
 
@@ -13,7 +15,6 @@ const NOBODY = "local";
  * app.use("/v1/*", bearerAuth());
  */
 export function bearerAuth(): MiddlewareHandler<AppEnv> {
-  let warned = false;
   return async function requireKey(c, next) {
     const keys = (c.env.API_KEYS ?? "")
       .split(",")

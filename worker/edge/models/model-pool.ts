@@ -6,10 +6,13 @@ import type { Model } from "../../engine/model.ts";
 import { type Lease, SharedModel } from "../../engine/shared-model.ts";
 import type { Limits } from "../env.ts";
 import { ApiError } from "../http/api-error.ts";
+import { type Pulse, startPulse } from "./pulse.ts";
 
 /** Looks, 20 ms apart, of a request that waits for its turn: some 15 s. Counted, because clocks stand still while a Worker computes. */
 const MOST_LOOKS = 750;
 const LOOK_MS = 20;
+/** Milliseconds without a sign of life after which a request is taken for gone. */
+const GONE_MS = 30_000;
 
 export interface PoolOptions {
   readonly limits: Pick<Limits, "memoryBudget" | "maxSequences">;
@@ -41,11 +44,20 @@ interface Slot {
   /** bytes that it may take, and is counted with until its size is known. */
   readonly room: number;
   readonly sequences: number;
-  users: number;
+  /** of the requests that use it or wait for it. */
+  readonly users: Set<User>;
   /** when last used, in leases of the pool. */
   used: number;
-  /** its weights could not be loaded: it is dropped when nobody uses it, so that the next request begins anew. */
+  /**
+   * It is dropped when nobody uses it, so that the next request begins anew: its weights could not be loaded, or a request that went
+   * without a word left its sequence behind.
+   */
   broken: boolean;
+}
+
+interface User {
+  readonly pulse: Pulse;
+  release(): void;
 }
 
 /**
@@ -56,24 +68,25 @@ interface Slot {
  * const pool = createModelPool(backend);
  * const lease = await pool.lease(id, packageSource(env, entry), { limits, signal });
  */
-export function createModelPool(backend: Backend): ModelPool {
+export function createModelPool(backend: Backend, { goneAfter = GONE_MS } = {}): ModelPool {
   const slots = new Map<string, Slot>();
   let clock = 0;
 
   async function lease(id: string, source: PackageSource, options: PoolOptions): Promise<Lease> {
     const { limits, signal } = options;
     for (let looks = 0; ; ) {
-      const slot = claim(id, limits);
+      const slot = place(id, limits);
       if (slot === undefined) {
         if (++looks > MOST_LOOKS) throw overloaded(`${id}: too many requests are being served at this moment`);
         await new Promise((wake) => setTimeout(wake, LOOK_MS));
         signal.throwIfAborted();
         continue;
       }
+      const user = enter(slot);
       try {
-        return lend(slot, await slot.shared.lease(source, { signal }), signal);
+        return lend(slot, user, await slot.shared.lease(source, { signal }), signal);
       } catch (error) {
-        leave(slot);
+        user.release();
         if (!(error instanceof MemoryBudgetError) || slot.room >= limits.memoryBudget) throw error;
         // It did not fit beside the others. Nothing of it is in memory yet.
         if (slots.get(id) === slot) slots.delete(id);
@@ -85,26 +98,45 @@ export function createModelPool(backend: Backend): ModelPool {
     }
   }
 
-  /** A place for one more sequence of a model, or nothing when it must wait for one. */
-  function claim(id: string, limits: PoolOptions["limits"]): Slot | undefined {
+  /** Where one more sequence of a model may go, or nothing when it must wait. */
+  function place(id: string, limits: PoolOptions["limits"]): Slot | undefined {
     let slot = slots.get(id);
     if (slot === undefined) {
       // How large a model is shows only once it is open, so they are opened one at a time.
-      if ([...slots.values()].some((s) => s.shared.model === undefined && s.users > 0)) return undefined;
+      const opening = [...slots.values()].filter((s) => s.shared.model === undefined);
+      for (const other of opening) bury(other);
+      if (opening.some((s) => s.users.size > 0)) return undefined;
       const room = limits.memoryBudget - [...slots.values()].reduce((sum, s) => sum + bytesOf(s), 0);
       const sequences = limits.maxSequences;
       const shared = new SharedModel(backend, { memoryBudget: room, sequences });
-      slot = { id, shared, room, sequences, users: 0, used: 0, broken: false };
+      slot = { id, shared, room, sequences, users: new Set(), used: 0, broken: false };
       slots.set(id, slot);
     }
-    if (slot.users >= slot.sequences) return undefined;
-    slot.users++;
-    slot.used = ++clock;
-    return slot;
+    if (slot.users.size >= slot.sequences) bury(slot);
+    return slots.get(id) === slot && slot.users.size < slot.sequences ? slot : undefined;
   }
 
-  function lend(slot: Slot, lease: Lease, signal: AbortSignal): Lease {
-    let released = false;
+  function enter(slot: Slot): User {
+    const pulse = startPulse();
+    const user: User = {
+      pulse,
+      release() {
+        if (!slot.users.delete(user)) return;
+        pulse.stop();
+        if (slot.users.size === 0 && (slot.broken || slot.shared.model === undefined)) drop(slot);
+      },
+    };
+    slot.users.add(user);
+    slot.used = ++clock;
+    return user;
+  }
+
+  function lend(slot: Slot, user: User, lease: Lease, signal: AbortSignal): Lease {
+    const { release } = user;
+    user.release = () => {
+      lease.release();
+      release();
+    };
     return {
       model: lease.model,
       async more() {
@@ -115,27 +147,29 @@ export function createModelPool(backend: Backend): ModelPool {
           if (fault && !signal.aborted) slot.broken = true;
           throw error;
         }
+        if (slot.shared.loaded) slot.broken = false;
       },
-      release() {
-        if (released) return;
-        released = true;
-        lease.release();
-        leave(slot);
-      },
+      release: () => user.release(),
     };
   }
 
-  function leave(slot: Slot): void {
-    slot.users--;
-    if (slot.users > 0) return;
-    if (slot.shared.model === undefined || (slot.broken && !slot.shared.loaded)) drop(slot);
+  /** Lets go of what requests hold that are gone. What their sequences take is only freed with the model. */
+  function bury(slot: Slot): void {
+    for (const user of slot.users) {
+      if (user.pulse.silence <= goneAfter) continue;
+      slot.broken = true;
+      user.release();
+    }
   }
 
+  /** Whether there is more room now. */
   function evict(): boolean {
-    const idle = [...slots.values()].filter((s) => s.users === 0).sort((a, b) => a.used - b.used)[0];
-    if (idle === undefined) return false;
-    drop(idle);
-    return true;
+    const before = slots.size;
+    for (const slot of slots.values()) bury(slot);
+    if (slots.size < before) return true;
+    const idle = [...slots.values()].filter((s) => s.users.size === 0).sort((a, b) => a.used - b.used)[0];
+    if (idle !== undefined) drop(idle);
+    return idle !== undefined;
   }
 
   function drop(slot: Slot): void {
@@ -144,7 +178,12 @@ export function createModelPool(backend: Backend): ModelPool {
   }
 
   function stats(): PoolStats[] {
-    return [...slots.values()].map((s) => ({ id: s.id, users: s.users, loaded: s.shared.loaded, bytes: bytesOf(s) }));
+    return [...slots.values()].map((s) => ({
+      id: s.id,
+      users: s.users.size,
+      loaded: s.shared.loaded,
+      bytes: bytesOf(s),
+    }));
   }
 
   return { lease, stats };

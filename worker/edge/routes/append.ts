@@ -39,13 +39,18 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   app.post("/sessions/:id/append", async (c) => {
     const body = await readJson(c.req.raw, AppendRequest);
     const prompt = body.text ?? body.tokens ?? undefined;
-    if (body.text != null && body.tokens != null) throw badValue("tokens", "text and tokens are both given: send one of them");
+    if (body.text != null && body.tokens != null)
+      throw badValue("tokens", "text and tokens are both given: send one of them");
     if (prompt === undefined && body.max_tokens === 0) {
       throw badValue("max_tokens", "max_tokens is 0 and there is no text: give text to append, or ask for tokens");
     }
     const { session, snapshot } = await readSession(c.env, c.get("owner"), c.req.param("id"));
     if (prompt === undefined && snapshot === undefined) {
-      throw badValue("text", `session ${session.id} is empty, there is nothing to go on from: give text or tokens`, "missing_field");
+      throw badValue(
+        "text",
+        `session ${session.id} is empty, there is nothing to go on from: give text or tokens`,
+        "missing_field",
+      );
     }
     const entry = await catalog.find(c.env, session.model);
     const abort = new AbortController();

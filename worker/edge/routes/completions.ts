@@ -4,9 +4,9 @@ import { respond } from "../generation/respond.ts";
 import { startGeneration } from "../generation/start-generation.ts";
 import { readJson } from "../http/body.ts";
 import { methodNotAllowed } from "../http/method-not-allowed.ts";
-import type { Services } from "../services.ts";
 import { errorReplies, json } from "../schemas/common.ts";
 import { Completion, CompletionRequest } from "../schemas/completion.ts";
+import type { Services } from "../services.ts";
 
 /**
  * OpenAI's legacy completions.

@@ -2,8 +2,8 @@ import { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { AppEnv } from "../env.ts";
 import { methodNotAllowed } from "../http/method-not-allowed.ts";
 import type { CatalogEntry } from "../models/catalog.ts";
-import type { Services } from "../services.ts";
 import { ErrorReply, errorReplies, json, ModelInfo } from "../schemas/common.ts";
+import type { Services } from "../services.ts";
 
 const ModelList = z.object({ object: z.literal("list"), data: z.array(ModelInfo) }).openapi("ModelList");
 

@@ -4,9 +4,7 @@ import type { AppEnv } from "../env.ts";
 import { methodNotAllowed } from "../http/method-not-allowed.ts";
 import { json } from "../schemas/common.ts";
 
-const Index = z
-  .object({ name: z.string(), version: z.string(), endpoints: z.array(z.string()) })
-  .openapi("Index");
+const Index = z.object({ name: z.string(), version: z.string(), endpoints: z.array(z.string()) }).openapi("Index");
 const Health = z.object({ status: z.literal("ok") }).openapi("Health");
 
 /**

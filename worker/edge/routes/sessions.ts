@@ -5,8 +5,7 @@ import { methodNotAllowed } from "../http/method-not-allowed.ts";
 import { ErrorReply, errorReplies, json } from "../schemas/common.ts";
 import { ForkRequest, Session, SessionRequest } from "../schemas/session.ts";
 import type { Services } from "../services.ts";
-import { decodeSnapshot } from "../../engine/snapshot.ts";
-import { cutSnapshot, newSessionId, noSession, readSession, sessionReply, sessionStore } from "../sessions/sessions.ts";
+import { newSessionId, noSession, readSession, sessionReply, sessionStore } from "../sessions/sessions.ts";
 
 const params = z.object({ id: z.string() });
 const notFound = { 404: json(ErrorReply, "No such session, or snapshot") };
@@ -69,8 +68,7 @@ export function sessionsRoutes({ catalog }: Services): OpenAPIHono<AppEnv> {
     const { session, snapshot } = await readSession(c.env, c.get("owner"), parent, wanted ?? undefined);
     const id = newSessionId();
     const made = { id, owner: session.owner, model: session.model, forkedFrom: parent };
-    const bytes = snapshot && cutSnapshot(snapshot.bytes, await decodeSnapshot(snapshot.bytes), []);
-    return c.json(sessionReply(await sessionStore(c.env, id).create(made, bytes)), 201);
+    return c.json(sessionReply(await sessionStore(c.env, id).create(made, snapshot)), 201);
   });
 
   app.delete("/sessions/:id", async (c) => {

@@ -23,7 +23,10 @@ export const ModelInfo = z
     architecture: z.string(),
     quantization: z.string(),
     bytes: z.int(),
-    weights_url: z.string().nullable().openapi({ description: "Folder of the package's files, where they are public." }),
+    weights_url: z
+      .string()
+      .nullable()
+      .openapi({ description: "Folder of the package's files, where they are public." }),
   })
   .openapi("Model");
 

@@ -10,12 +10,11 @@ export const CompletionRequest = z
   .strictObject(
     {
       model: text.nullish().openapi({ description: "A model's name, or its id (name@hash). Default the first one." }),
-      prompt: z
-        .union([promptText, tokenList, z.array(promptText).length(1)], { error: promptMessage })
-        .openapi({
-          description: "A text or a list of token ids; also a list of one text. Special tokens spelled in a text stay text.",
-          example: "Once upon a time",
-        }),
+      prompt: z.union([promptText, tokenList, z.array(promptText).length(1)], { error: promptMessage }).openapi({
+        description:
+          "A text or a list of token ids; also a list of one text. Special tokens spelled in a text stay text.",
+        example: "Once upon a time",
+      }),
       ...generationFields,
       ...ignoredFields,
       n: only(1, oneEach),
@@ -39,17 +38,23 @@ function promptMessage(issue: z.core.$ZodRawIssue): string {
 
 const Logprobs = z
   .object({
-    tokens: z.array(z.string()).openapi({ description: "Each token's text; bytes:\\x.. where it is not whole characters." }),
+    tokens: z
+      .array(z.string())
+      .openapi({ description: "Each token's text; bytes:\\x.. where it is not whole characters." }),
     token_logprobs: z.array(z.number()),
     top_logprobs: z.array(z.record(z.string(), z.number())),
-    text_offset: z.array(z.int()).openapi({ description: "Where each token begins in the generated text, in UTF-16 units." }),
+    text_offset: z
+      .array(z.int())
+      .openapi({ description: "Where each token begins in the generated text, in UTF-16 units." }),
   })
   .openapi("Logprobs");
 export type Logprobs = z.output<typeof Logprobs>;
 
 const Usage = z
   .object({
-    prompt_tokens: z.int().openapi({ description: "Tokens in front of the first generated one, stored ones included." }),
+    prompt_tokens: z
+      .int()
+      .openapi({ description: "Tokens in front of the first generated one, stored ones included." }),
     completion_tokens: z.int(),
     total_tokens: z.int(),
     prompt_tokens_details: z.object({
@@ -69,7 +74,8 @@ const Timings = z
     }),
   })
   .openapi("Timings", {
-    description: "Seconds on the wall. A deployed Worker's clock advances only at I/O, so pure computation counts as 0.",
+    description:
+      "Seconds on the wall. A deployed Worker's clock advances only at I/O, so pure computation counts as 0.",
   });
 export type Timings = z.output<typeof Timings>;
 

@@ -45,11 +45,9 @@ export const generationFields = {
     description: "Taken from the logit of a token generated among the last 512. Default 0.",
   }),
   logit_bias: z
-    .record(
-      z.string().regex(/^\d{1,10}$/, { error: "a token id" }),
-      number(-100, 100),
-      { error: "an object of token ids and numbers from -100 to 100" },
-    )
+    .record(z.string().regex(/^\d{1,10}$/, { error: "a token id" }), number(-100, 100), {
+      error: "an object of token ids and numbers from -100 to 100",
+    })
     .nullish()
     .openapi({ description: "Added to the logits: token id → number from -100 to 100.", example: { "50256": -100 } }),
   seed: integer(0).nullish().openapi({

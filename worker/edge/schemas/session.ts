@@ -20,7 +20,8 @@ export const AppendRequest = z
     { error: objectMessage("a JSON object") },
   )
   .openapi("AppendRequest", {
-    description: "text or tokens go first, then max_tokens are generated; 0 only appends. With neither it goes on generating.",
+    description:
+      "text or tokens go first, then max_tokens are generated; 0 only appends. With neither it goes on generating.",
   });
 
 export const ForkRequest = z

@@ -14,7 +14,7 @@ export type NewSession = Pick<SessionRow, "id" | "owner" | "model" | "forkedFrom
 export interface SessionRead {
   readonly session: SessionInfo;
   /** absent in a session without any, or when the one asked for is not retained. */
-  readonly snapshot?: { readonly id: string; readonly bytes: Uint8Array };
+  readonly snapshot?: SnapshotBytes;
   /** the stored bytes do not match their sha256. */
   readonly damaged?: boolean;
 }
@@ -67,9 +67,9 @@ export class SessionStore extends DurableObject<Env> {
     if (now - session.used > this.#ttl / TOUCH_PART) this.#tables.touch(now);
     const wanted = id ?? session.snapshots[0]?.id;
     const stored = wanted === undefined ? undefined : this.#tables.read(wanted);
-    if (wanted === undefined || stored === undefined) return { session };
-    if (!(await matches(stored.bytes, stored.sha256))) return { session, damaged: true };
-    return { session, snapshot: { id: wanted, bytes: stored.bytes } };
+    if (stored === undefined) return { session };
+    if (!(await matches(stored.snapshot.bytes, stored.sha256))) return { session, damaged: true };
+    return { session, snapshot: stored.snapshot };
   }
 
   /**
@@ -121,7 +121,8 @@ export class SessionStore extends DurableObject<Env> {
 
 /** Bytes that were cut or changed on their way here are not stored. */
 async function checkDigest(bytes: Uint8Array): Promise<void> {
-  if (!(await matches(bytes, bytes.subarray(-DIGEST_BYTES)))) throw new Error("the snapshot's sha256 does not match its bytes");
+  if (!(await matches(bytes, bytes.subarray(-DIGEST_BYTES))))
+    throw new Error("the snapshot's sha256 does not match its bytes");
 }
 
 /** A snapshot ends with the sha256 of all before it. */

@@ -107,17 +107,17 @@ export class SessionTables {
     for (const [start, end] of ranges(cuts, bytes.byteLength)) {
       this.#sql.exec("INSERT INTO pieces VALUES (?, ?, ?)", revision, piece++, bytes.subarray(start, end));
     }
-    this.#remove(
-      `revision NOT IN (SELECT revision FROM snapshots ORDER BY revision DESC LIMIT ${RETAINED_SNAPSHOTS})`,
-    );
+    this.#remove(`revision NOT IN (SELECT revision FROM snapshots ORDER BY revision DESC LIMIT ${RETAINED_SNAPSHOTS})`);
   }
 
-  /** The bytes of one snapshot, and the sha256 that they were stored with. */
-  read(id: string): { bytes: Uint8Array<ArrayBuffer>; sha256: Uint8Array } | undefined {
-    const query = "SELECT revision, bytes, sha256 FROM snapshots WHERE id = ?";
-    const row = this.#sql.exec<{ revision: number; bytes: number; sha256: ArrayBuffer }>(query, id).toArray()[0];
+  /** One snapshot as it was added, and the sha256 that it was stored with. Its bytes are not checked here. */
+  read(id: string): { snapshot: SnapshotBytes; sha256: Uint8Array } | undefined {
+    const query = "SELECT revision, tokens, bytes, sha256 FROM snapshots WHERE id = ?";
+    type Row = { revision: number; tokens: number; bytes: number; sha256: ArrayBuffer };
+    const row = this.#sql.exec<Row>(query, id).toArray()[0];
     if (row === undefined) return undefined;
     const bytes = new Uint8Array(row.bytes);
+    const cuts: number[] = [];
     let end = 0;
     const pieces = this.#sql.exec<{ bytes: ArrayBuffer }>(
       "SELECT bytes FROM pieces WHERE revision = ? ORDER BY piece",
@@ -126,9 +126,10 @@ export class SessionTables {
     for (const piece of pieces) {
       // More bytes than there should be are cut: the digest then does not match.
       bytes.set(new Uint8Array(piece.bytes).subarray(0, bytes.length - end), end);
-      end += piece.bytes.byteLength;
+      end = Math.min(bytes.length, end + piece.bytes.byteLength);
+      cuts.push(end);
     }
-    return { bytes, sha256: new Uint8Array(row.sha256) };
+    return { snapshot: { id, tokens: row.tokens, bytes, cuts }, sha256: new Uint8Array(row.sha256) };
   }
 
   #remove(where: string, ...values: string[]): void {
