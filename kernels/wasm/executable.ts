@@ -1,6 +1,5 @@
 import { type Executable, KernelError, type MemoryPlan, type Pass, type Span } from "../backend.ts";
-import type { Block } from "../blocks.ts";
-import { tensorShapes } from "../blocks.ts";
+import { type Block, tensorShapes } from "../blocks.ts";
 import { checkSpans } from "../check.ts";
 import type { StatePart } from "../state.ts";
 import { Heap } from "./heap.ts";
@@ -60,13 +59,11 @@ export class WasmExecutable implements Executable, PassHost {
   }
 
   load(tensor: string, offset: number, bytes: Uint8Array): void {
+    const { heap } = this.#alive();
     const loader = this.#loaders.get(tensor);
     if (loader === undefined) throw new KernelError(`no block has a tensor "${tensor}"`);
-    loader.load(this.heap, offset, bytes);
-    const isLoaded = (block: Block): boolean =>
-      [...tensorShapes(block).keys()].every((name) => this.#loaders.get(name)?.done);
-    if (!loader.done) return;
-    while (this.#blocksLoaded < this.blocks.length && isLoaded(this.blocks[this.#blocksLoaded]!)) this.#blocksLoaded++;
+    loader.load(heap, offset, bytes);
+    while (loader.done && this.#isLoaded(this.blocks[this.#blocksLoaded])) this.#blocksLoaded++;
   }
 
   createState(): WasmState {
@@ -107,6 +104,10 @@ export class WasmExecutable implements Executable, PassHost {
   #alive(): { readonly kernels: Kernels; readonly heap: Heap } {
     if (this.#live === undefined) throw new KernelError("this executable was disposed: compile the model again");
     return this.#live;
+  }
+
+  #isLoaded(block: Block | undefined): boolean {
+    return block !== undefined && [...tensorShapes(block).keys()].every((name) => this.#loaders.get(name)?.done);
   }
 
   #checkStates(spans: readonly Span[]): void {

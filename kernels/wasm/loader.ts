@@ -44,14 +44,22 @@ export class Loader {
 
   /** `count` elements of the row-major tensor, from element `first` on. */
   #store(f32: Float32Array, first: number, values: DataView, at: number, count: number): void {
-    const { offset, cols, factor } = this.#place;
+    const { name, offset, cols, factor } = this.#place;
     const base = offset / 4;
     let row = Math.floor(first / cols);
     let col = first % cols;
     for (let left = count; left > 0; ) {
       const run = Math.min(left, cols - col);
       let to = base + blockedIndex(row, col, cols);
-      for (let k = 0; k < run; k++, at += 4, to += 8) f32[to] = factor * values.getFloat32(at, true);
+      for (let k = 0; k < run; k++, at += 4, to += 8) {
+        const value = values.getFloat32(at, true);
+        if (factor !== 1 && !(value <= 0 && value > Number.NEGATIVE_INFINITY)) {
+          throw new KernelError(
+            `tensor "${name}" (A) must be negative and finite, element ${row * cols + col + k} is ${value}`,
+          );
+        }
+        f32[to] = factor * value;
+      }
       left -= run;
       row++;
       col = 0;

@@ -8,14 +8,13 @@ import { blockedIndex } from "./tensors.ts";
 
 /** Slots for the states of live sequences, behind everything else in memory: it grows by a slot when none is free. */
 export class Slots {
-  readonly heap: Heap;
   readonly layout: Layout;
   readonly #free: number[] = [];
+  #heap: Heap | undefined;
   #count = 0;
-  #closed = false;
 
   constructor(heap: Heap, layout: Layout) {
-    this.heap = heap;
+    this.#heap = heap;
     this.layout = layout;
   }
 
@@ -45,12 +44,16 @@ export class Slots {
     this.heap.u8.fill(0, slot, slot + this.layout.memory.statePerSequence);
   }
 
-  close(): void {
-    this.#closed = true;
+  /** @throws KernelError when the executable was disposed */
+  get heap(): Heap {
+    if (this.#heap === undefined)
+      throw new KernelError("this state's executable was disposed: compile the model again");
+    return this.#heap;
   }
 
-  get closed(): boolean {
-    return this.#closed;
+  /** Lets go of the memory. */
+  close(): void {
+    this.#heap = undefined;
   }
 }
 
@@ -71,16 +74,16 @@ export class WasmState implements SequenceState {
   /** Address of its slot. @throws KernelError when it was disposed */
   get slot(): number {
     if (this.#disposed) throw new KernelError("this state was disposed: create another");
-    if (this.slots.closed) throw new KernelError("this state's executable was disposed");
     return this.#slot;
   }
 
   async read(): Promise<Float32Array> {
     const { stateParts } = this.slots.layout;
+    const slot = this.slot;
     const values = new Float32Array(stateLength(stateParts));
     const f32 = this.slots.heap.f32;
     for (const part of stateParts) {
-      visitPart(this.slots.layout, part, this.slot, (inside, outside) => {
+      visitPart(this.slots.layout, part, slot, (inside, outside) => {
         values[outside] = f32[inside]!;
       });
     }
@@ -90,8 +93,8 @@ export class WasmState implements SequenceState {
   write(values: Float32Array): void {
     const { stateParts } = this.slots.layout;
     const slot = this.slot;
-    checkState(values, stateLength(stateParts));
     const f32 = this.slots.heap.f32;
+    checkState(values, stateLength(stateParts));
     for (const part of stateParts) {
       visitPart(this.slots.layout, part, slot, (inside, outside) => {
         f32[inside] = values[outside]!;

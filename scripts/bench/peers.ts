@@ -26,7 +26,9 @@ interface PeerKind {
 }
 
 const ROUNDS = 5;
-const DECODE = 16;
+/** Decoding takes a fraction of a prompt's time, and is measured so many times a round. */
+const DECODINGS = 3;
+const DECODE = 8;
 const PROMPT = 512;
 const LLAMA_CPP: PeerKind = { open: openLlamaCpp, prompt: PROMPT };
 /** A token takes wllama as long in a prompt of 64 as of 512, and 512 would take most of the run. */
@@ -46,14 +48,14 @@ interface Entry {
   readonly bytes: number;
   /** tokens of the prompt that is timed; 0 where only decoding is. */
   readonly prompt: number;
-  /** tokens a second, of each round. */
+  /** tokens a second, of each measurement. */
   readonly decode: number[];
   readonly prefill: number[];
 }
 
 /**
  * Tokens a second of this project and of llama.cpp, native and in WebAssembly, on a mamba-130m shape with random weights, one thread.
- * All of a comparison take turns; speeds are medians over the rounds, ratios the medians of the rounds' ratios.
+ * All of a comparison take turns; speeds are medians, and so are the ratios, of what was measured right after one another.
  * @throws PeerError when a peer cannot be installed, or computes something else than the model
  */
 export async function peers(): Promise<Row[]> {
@@ -79,13 +81,13 @@ async function compare(comparison: Comparison, models: string): Promise<Row[]> {
     // The first round warms caches and compilers, and is not counted.
     for (let round = 0; round <= ROUNDS; round++) {
       process.stderr.write(round === 0 ? ", warming up" : `, ${round} of ${ROUNDS}`);
-      for (const { runner, prompt, decode, prefill } of entries) {
-        const decoded = await runner.decode(DECODE);
-        if (round > 0) decode.push(DECODE / decoded);
-        if (prompt === 0) continue;
-        const filled = await runner.prefill(prompt);
-        if (round > 0) prefill.push(prompt / filled);
+      for (let i = 0; i < DECODINGS; i++) {
+        for (const { runner, decode } of entries) decode.push(DECODE / (await runner.decode(DECODE)));
       }
+      for (const { runner, prompt, prefill } of entries) {
+        if (prompt > 0) prefill.push(prompt / (await runner.prefill(prompt)));
+      }
+      if (round === 0) for (const { decode, prefill } of entries) decode.length = prefill.length = 0;
     }
     process.stderr.write("\n");
   } finally {
@@ -132,7 +134,7 @@ function rowOf(entry: Entry, [relaxed, baseline]: readonly (Entry | undefined)[]
 }
 
 function ratio(ours: readonly number[] | undefined, theirs: readonly number[]): string {
-  return ours === undefined ? "" : median(ours.map((speed, round) => speed / theirs[round]!)).toFixed(2);
+  return ours === undefined ? "" : median(ours.map((speed, turn) => speed / theirs[turn]!)).toFixed(2);
 }
 
 function parameters(): number {

@@ -30,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--budget", type=float, help="seconds of training; the rate falls to 0 at their end")
     length.add_argument("--steps", type=int, help="steps of training; runs with equal arguments are then equal")
-    parser.add_argument("--lr", type=float, default=4e-3)
+    parser.add_argument("--lr", type=float, default=5e-3)
     parser.add_argument("--warmup", type=int, default=200, help="steps")
     parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)

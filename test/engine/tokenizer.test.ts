@@ -10,7 +10,8 @@ const sentencepiece = TextTokenizer.fromJson(jsonBytes(sentencepieceJson()));
 const utf8 = new TextEncoder();
 
 /** The id of a byte-level piece. */
-const id = (piece: string) => (byteLevelJson().model as { vocab: Record<string, number> }).vocab[piece]!;
+const { vocab } = byteLevelJson().model as { vocab: Record<string, number> };
+const id = (piece: string) => vocab[piece]!;
 
 describe("byte-level", () => {
   test("merges, and keeps the space with the word after it", () => {
@@ -163,6 +164,7 @@ describe("sentencepiece", () => {
     const want = tokens.map((token) => (typeof token === "number" ? token : piece(token)));
     expect(tokenizer.encode("hi</s>hi", { allowSpecial: true })).toEqual(want);
     expect(tokenizer.decode(want)).toBe(text);
+    expect(tokenizer.decode([piece("▁hi")])).toBe(scheme === "never" ? " hi" : "hi");
     // The switch for the second section is put back.
     expect(tokenizer.encode("hi")).toEqual([want[0]]);
   });

@@ -1,6 +1,9 @@
 import type { Backend, CompileOptions, Executable, SequenceState, Span, TensorSpec } from "../../kernels/backend.ts";
 import { type Block, matrixNames, tensorShapes } from "../../kernels/blocks.ts";
-import { GROUP, f32ToBf16Up, packQ8, bf16ToF32, type Q8Matrix } from "../../weights/layout.ts";
+import { createWasmBackend, type Dots, type WasmBackend } from "../../kernels/wasm/index.ts";
+import { ARENA_START, instantiate, type Kernels } from "../../kernels/wasm/kernels.ts";
+import { loadWasmModules } from "../../kernels/wasm/node.ts";
+import { bf16ToF32, f32ToBf16Up, GROUP, packQ8, type Q8Matrix } from "../../weights/layout.ts";
 
 /** Random Mamba models of any size, and short ways to run them. */
 
@@ -148,7 +151,11 @@ export function randomTokens(count: number, vocab: number, seed = 7): number[] {
 }
 
 /** Logits of the last token, copied. */
-export async function lastLogits(executable: Executable, state: SequenceState, tokens: number[]): Promise<Float32Array> {
+export async function lastLogits(
+  executable: Executable,
+  state: SequenceState,
+  tokens: number[],
+): Promise<Float32Array> {
   const [output] = await executable.run([{ state, tokens, logits: "last" }]).read();
   return output!.logits.slice();
 }
@@ -161,9 +168,10 @@ export async function runSpans(
   return outputs.map(({ logits, logProbs }) => ({ logits: logits.slice(), logProbs: logProbs.slice() }));
 }
 
-/** The bits of f32s, so that equality is exact and −0 differs from 0. */
-export function bits(values: Float32Array): Uint32Array {
-  return new Uint32Array(values.slice().buffer);
+/** How many f32s differ in their bits (−0 is not 0, and a NaN is itself); NaN when the lengths differ. */
+export function differences(a: Float32Array, b: Float32Array): number {
+  const [x, y] = [new Uint32Array(a.slice().buffer), new Uint32Array(b.slice().buffer)];
+  return x.length === y.length ? x.reduce((count, v, i) => count + (v === y[i] ? 0 : 1), 0) : Number.NaN;
 }
 
 /** max|a − b| / max|b| */
@@ -175,4 +183,92 @@ export function distance(a: Float32Array, b: Float32Array): number {
     largest = Math.max(largest, Math.abs(b[i]!));
   });
   return a.length === b.length ? difference / largest : Number.NaN;
+}
+
+export const modules = await loadWasmModules();
+
+/** Every way the integer dots are summed, for describe.each. */
+export const everyDots: readonly Dots[] = ["fused", "paired", "widened"];
+
+export function backendWith(dots: Dots): Promise<WasmBackend> {
+  return createWasmBackend(modules, { dots });
+}
+
+/** The bare kernels on a memory of their own, filled with NaN so that whatever is read beside the data shows. */
+export class KernelBox {
+  readonly kernels: Kernels;
+  readonly f32: Float32Array;
+  readonly u8: Uint8Array;
+  #top = ARENA_START;
+
+  static async create(dots: Dots): Promise<KernelBox> {
+    const memory = new WebAssembly.Memory({ initial: 64 });
+    const module = dots === "widened" ? modules.baseline : modules.relaxed;
+    return new KernelBox(await instantiate(module as WebAssembly.Module, memory, dots), memory);
+  }
+
+  private constructor(kernels: Kernels, memory: WebAssembly.Memory) {
+    this.kernels = kernels;
+    this.f32 = new Float32Array(memory.buffer);
+    this.u8 = new Uint8Array(memory.buffer);
+    this.f32.fill(Number.NaN, ARENA_START / 4);
+  }
+
+  /** Forgets everything that was put. */
+  reset(): void {
+    this.#top = ARENA_START;
+    this.f32.fill(Number.NaN, ARENA_START / 4);
+  }
+
+  /** Address of `count` f32s that hold NaN. */
+  space(count: number): number {
+    const address = this.#top;
+    this.#top += Math.ceil(count / 16) * 64;
+    return address;
+  }
+
+  /** Address of a copy of the values. */
+  put(values: ArrayLike<number>): number {
+    const address = this.space(values.length);
+    this.f32.set(values, address / 4);
+    return address;
+  }
+
+  putBytes(bytes: Uint8Array): number {
+    const address = this.space(Math.ceil(bytes.length / 4));
+    this.u8.set(bytes, address);
+    return address;
+  }
+
+  /** (rows, cols) → (rows, stride), NaN between. */
+  putRows(values: Float32Array, cols: number, stride: number): number {
+    const rows = values.length / cols;
+    const address = this.space(rows * stride);
+    for (let r = 0; r < rows; r++) this.f32.set(values.subarray(r * cols, (r + 1) * cols), address / 4 + r * stride);
+    return address;
+  }
+
+  /** f32 (rows, cols) in blocks of 8 rows, lanes = rows, padded with zeros to 16 rows. */
+  putBlocks(values: Float32Array, rows: number, cols: number, factor = 1): number {
+    const blocked = new Float32Array(Math.ceil(rows / 16) * 16 * cols);
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0; c < cols; c++) blocked[((r >> 3) * cols + c) * 8 + (r & 7)] = factor * values[r * cols + c]!;
+    }
+    return this.put(blocked);
+  }
+
+  get(address: number, count: number): Float32Array {
+    return this.f32.slice(address / 4, address / 4 + count);
+  }
+
+  /** The first `cols` of each row. */
+  getRows(address: number, rows: number, cols: number, stride: number): Float32Array {
+    const out = new Float32Array(rows * cols);
+    for (let r = 0; r < rows; r++) out.set(this.get(address + 4 * r * stride, cols), r * cols);
+    return out;
+  }
+}
+
+export function randomF32(count: number, seed = 3): Float32Array {
+  return Float32Array.from({ length: count }, randomNumbers(seed));
 }

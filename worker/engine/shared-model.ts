@@ -1,4 +1,5 @@
 import type { Backend } from "../../kernels/backend.ts";
+import { LeadershipLost } from "../../weights/errors.ts";
 import type { PackageSource } from "../../weights/source.ts";
 import { Model, type ModelOptions } from "./model.ts";
 

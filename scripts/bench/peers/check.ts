@@ -59,10 +59,8 @@ export async function checkPeer(open: (path: string) => Promise<Peer>, folder: s
 
 /** Passes when the model's outputs are numbers and depend on the prompt. @throws PeerError */
 export async function checkReads(peer: Peer): Promise<void> {
-  const [a, b] = (await Promise.all(PROMPTS.map((p) => peer.logProbs(p)))) as [
-    Map<number, number>,
-    Map<number, number>,
-  ];
+  const a = await peer.logProbs(PROMPTS[0]!);
+  const b = await peer.logProbs(PROMPTS[1]!);
   const numbers = [...a.values(), ...b.values()];
   const differs = [...a].some(([token, value]) => value !== b.get(token));
   if (numbers.length > 0 && numbers.every(Number.isFinite) && differs) return;

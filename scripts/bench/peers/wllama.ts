@@ -81,9 +81,9 @@ export async function openWllama(path: string): Promise<Peer> {
   }
 }
 
-/** The Chromium of @sparticuz/chromium, unpacked into the peers' folder: another version's may lie in the usual one. */
+/** The Chromium of @sparticuz/chromium, unpacked into a folder of its own: it would take another version's that lies in the usual one. */
 async function launch(): Promise<Browser> {
-  const folder = join(PEER_FOLDER, "chromium");
+  const folder = join(PEER_FOLDER, `chromium-${peerVersion("@sparticuz/chromium")}`);
   await mkdir(folder, { recursive: true });
   const before = process.env.TMPDIR;
   process.env.TMPDIR = folder;

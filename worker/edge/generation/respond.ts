@@ -11,8 +11,6 @@ export type Stored = Pick<Completion, "session" | "snapshot" | "forked_from">;
 export interface RespondOptions {
   readonly stream: boolean;
   readonly includeUsage: boolean;
-  /** ends the computation when the client of a stream is gone. */
-  readonly stop: () => void;
   /** the end of an append: what it throws is the reply. */
   readonly store?: () => Promise<Stored>;
 }
@@ -72,7 +70,7 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
     generation.close();
     throw error;
   }
-  const { response, done } = eventStream(`${c.req.method} ${c.req.path}`, options.stop, async (send) => {
+  const { response, done } = eventStream(c.req.raw, async (send) => {
     try {
       let next = first;
       for (; !next.done; next = await pieces.next()) await send(object(next.value.text, next.value.tokens, null));

@@ -1,6 +1,6 @@
 import { toApiError } from "./to-api-error.ts";
 
-/** Sends one server-sent event; waits for a client that reads slowly. */
+/** Sends one server-sent event. Waits for a client that reads slowly; throws when it is gone. */
 export type Send = (data: unknown) => Promise<void>;
 
 export interface EventStream {
@@ -9,37 +9,31 @@ export interface EventStream {
   readonly done: Promise<void>;
 }
 
-/**
- * A reply of server-sent events that `run` writes, ended by [DONE], or by an {"error"} event when it throws.
- * @param stop called when the client is gone, so that `run` can end early
- */
-export function eventStream(where: string, stop: () => void, run: (send: Send) => Promise<void>): EventStream {
+/** A reply of server-sent events that `run` writes, ended by [DONE], or by an {"error"} event when it throws. */
+export function eventStream(request: Request, run: (send: Send) => Promise<void>): EventStream {
   const { readable, writable } = new IdentityTransformStream();
   const writer = writable.getWriter();
   const encoder = new TextEncoder();
   let gone = false;
-  const leave = (): void => {
-    gone = true;
-    stop();
-  };
-  writer.closed.catch(leave);
-  const write = (text: string): Promise<void> => writer.write(encoder.encode(`data: ${text}\n\n`));
-  const send: Send = async (data) => {
+  const write = async (text: string): Promise<void> => {
     try {
-      await write(JSON.stringify(data));
+      await writer.write(encoder.encode(`data: ${text}\n\n`));
     } catch (error) {
-      leave();
+      gone = true;
       throw error;
     }
   };
   const drive = async (): Promise<void> => {
     try {
-      await run(send);
+      await run((data) => write(JSON.stringify(data)));
       await write("[DONE]");
     } catch (error) {
-      if (!gone) await write(JSON.stringify(toApiError(error, where).body));
+      if (gone || request.signal.aborted) return;
+      const { pathname } = new URL(request.url);
+      await write(JSON.stringify(toApiError(error, `${request.method} ${pathname}`).body));
+    } finally {
+      await writer.close();
     }
-    await writer.close();
   };
   return {
     response: new Response(readable, {

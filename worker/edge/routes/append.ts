@@ -53,8 +53,7 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       );
     }
     const entry = await catalog.find(c.env, session.model);
-    const abort = new AbortController();
-    const signal = AbortSignal.any([c.req.raw.signal, abort.signal]);
+    const { signal } = c.req.raw;
     const generation = await startGeneration(c.env, pool, {
       entry,
       prompt,
@@ -67,7 +66,6 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
     return respond(c, generation, {
       stream: body.stream === true,
       includeUsage: body.stream_options?.include_usage === true,
-      stop: () => abort.abort(),
       store: () => {
         signal.throwIfAborted();
         return storeAppend(c.env, session, generation.sequence);

@@ -27,19 +27,17 @@ export function completionsRoutes({ catalog, pool }: Services): OpenAPIHono<AppE
   app.post("/completions", async (c) => {
     const body = await readJson(c.req.raw, CompletionRequest);
     const entry = await catalog.find(c.env, body.model ?? undefined);
-    const abort = new AbortController();
     const generation = await startGeneration(c.env, pool, {
       entry,
       prompt: onePrompt(body.prompt),
       param: "prompt",
       fields: body,
       keepHeld: false,
-      signal: AbortSignal.any([c.req.raw.signal, abort.signal]),
+      signal: c.req.raw.signal,
     });
     return respond(c, generation, {
       stream: body.stream === true,
       includeUsage: body.stream_options?.include_usage === true,
-      stop: () => abort.abort(),
     });
   });
   app.all("/completions", methodNotAllowed("POST"));
