@@ -5,14 +5,12 @@ import { checkCount } from "../check.ts";
 import { type StatePart, stateLayout } from "../state.ts";
 import { Arena, PAGE, roundUp } from "./arena.ts";
 import { ARENA_START } from "./kernels.ts";
-import { type Place, placeTensors } from "./tensors.ts";
+import { CHANNELS, type Place, placeTensors } from "./tensors.ts";
 
 const DEFAULT_TOKENS = 64;
 const DEFAULT_SEQUENCES = 8;
 /** projections write whole blocks of 8 rows. */
 const ROWS = 8;
-/** kernels that work channel by channel take 16 at once. */
-const CHANNELS = 16;
 /** log_sum_exp.c sums in units of so many rows. */
 export const HEAD_UNIT = 64;
 /** record.h: a group of 32 columns of a token. */

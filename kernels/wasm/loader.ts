@@ -44,14 +44,14 @@ export class Loader {
 
   /** `count` elements of the row-major tensor, from element `first` on. */
   #store(f32: Float32Array, first: number, values: DataView, at: number, count: number): void {
-    const { name, offset, cols, factor } = this.#place;
+    const { name, offset, cols, lanes, factor } = this.#place;
     const base = offset / 4;
     let row = Math.floor(first / cols);
     let col = first % cols;
     for (let left = count; left > 0; ) {
       const run = Math.min(left, cols - col);
-      let to = base + blockedIndex(row, col, cols);
-      for (let k = 0; k < run; k++, at += 4, to += 8) {
+      let to = base + blockedIndex(row, col, cols, lanes);
+      for (let k = 0; k < run; k++, at += 4, to += lanes) {
         const value = values.getFloat32(at, true);
         if (factor !== 1 && !(value <= 0 && value > Number.NEGATIVE_INFINITY)) {
           throw new KernelError(

@@ -4,7 +4,7 @@ import { type StatePart, stateLength } from "../state.ts";
 import { PAGE } from "./arena.ts";
 import type { Heap } from "./heap.ts";
 import type { Layout, PlacedMamba } from "./layout.ts";
-import { blockedIndex } from "./tensors.ts";
+import { blockedIndex, CHANNELS } from "./tensors.ts";
 
 /** Slots for the states of live sequences, behind everything else in memory: it grows by a slot when none is free. */
 export class Slots {
@@ -58,7 +58,7 @@ export class Slots {
 }
 
 /**
- * The state of one sequence in a slot. Inside, conv columns are padded to whole lanes and ssm is (inner / 8, N, 8);
+ * The state of one sequence in a slot. Inside, conv columns are padded to whole lanes and ssm is (inner / 16, N, 16);
  * outside both are canonical.
  */
 export class WasmState implements SequenceState {
@@ -134,7 +134,7 @@ function visitPart(
   const base = (slot + (part.name === "conv" ? mamba.convState : mamba.ssmState)) / 4;
   for (let row = 0; row < rows; row++) {
     for (let col = 0; col < cols; col++) {
-      const inside = part.name === "conv" ? row * mamba.channels + col : blockedIndex(row, col, cols);
+      const inside = part.name === "conv" ? row * mamba.channels + col : blockedIndex(row, col, cols, CHANNELS);
       visit(base + inside, part.offset + row * cols + col);
     }
   }

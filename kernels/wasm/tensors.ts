@@ -4,9 +4,12 @@ import { type Block, matrixNames, tensorShapes } from "../blocks.ts";
 import { checkTensors } from "../check.ts";
 import { type Arena, roundUp } from "./arena.ts";
 
+/** Kernels that work channel by channel take so many at once. */
+export const CHANNELS = 16;
+
 /**
- * A tensor in kernel memory. q8 stays as it arrives. f32 is kept in blocks of 8 rows, each (cols, 8), so that lanes are rows for every
- * kernel; a vector is a matrix of one column. Some kernels take two blocks at once: the rows missing to a multiple of 16 are zero.
+ * A tensor in kernel memory. q8 stays as it arrives. f32 is kept in blocks of rows, each (cols, lanes), so that lanes are rows for every
+ * kernel: 8 rows for a matrix, 16 for what is used channel by channel. A vector has one column. The rows missing at the end are zero.
  */
 export interface Place {
   readonly name: string;
@@ -14,6 +17,8 @@ export interface Place {
   readonly offset: number;
   readonly rows: number;
   readonly cols: number;
+  /** rows of an f32 block. */
+  readonly lanes: number;
   /** what f32 values are multiplied by on arrival: A by log2 e, so that the scan's exponential is a power of two. */
   readonly factor: number;
 }
@@ -34,24 +39,26 @@ export function placeTensors(
       if (spec.encoding !== "f32" && !matrices.includes(name)) {
         throw new KernelError(`${where} must be f32, is ${spec.encoding}: only matrices may be quantized`);
       }
+      const lanes = matrices.includes(name) ? TILE_ROWS : CHANNELS;
       const factor = block.kind === "mamba" && block.A === name ? Math.LOG2E : 1;
       const placed = places.get(name);
-      if (placed === undefined) places.set(name, place(name, spec, factor, where, arena));
-      else if (placed.factor !== factor)
-        throw new KernelError(`${where} is A in one place and something else in another`);
+      if (placed === undefined) places.set(name, place(name, spec, lanes, factor, where, arena));
+      else if (placed.lanes !== lanes || placed.factor !== factor) {
+        throw new KernelError(`${where} is used in another way elsewhere: give it a name of its own`);
+      }
     }
   });
   return places;
 }
 
-function place(name: string, spec: TensorSpec, factor: number, where: string, arena: Arena): Place {
+function place(name: string, spec: TensorSpec, lanes: number, factor: number, where: string, arena: Arena): Place {
   const [rows = 1, cols = 1] = spec.shape;
   const bytes = spec.encoding === "q8" ? q8Bytes(rows, cols) : 4 * rows * cols;
   if (spec.bytes !== bytes) {
     throw new KernelError(`${where} in ${spec.encoding} takes ${bytes} bytes, its spec says ${spec.bytes}`);
   }
-  const stored = spec.encoding === "q8" ? bytes : 4 * roundUp(rows, 2 * TILE_ROWS) * cols;
-  return { name, spec, offset: arena.take(stored), rows, cols, factor };
+  const stored = spec.encoding === "q8" ? bytes : 4 * roundUp(rows, lanes) * cols;
+  return { name, spec, offset: arena.take(stored), rows, cols, lanes, factor };
 }
 
 /** Address of a row of a matrix; row is a multiple of 8. */
@@ -62,7 +69,7 @@ export function rowAddress(matrix: Pick<Place, "offset" | "cols" | "spec">, row:
   );
 }
 
-/** Index of element (row, col) in the f32 layout of `Place`. */
-export function blockedIndex(row: number, col: number, cols: number): number {
-  return ((row >> 3) * cols + col) * TILE_ROWS + (row & 7);
+/** Index of element (row, col) of a matrix of `cols` columns in blocks of `lanes` rows. */
+export function blockedIndex(row: number, col: number, cols: number, lanes: number): number {
+  return (Math.floor(row / lanes) * cols + col) * lanes + (row % lanes);
 }

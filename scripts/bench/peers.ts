@@ -31,7 +31,7 @@ const DECODINGS = 3;
 const DECODE = 8;
 const PROMPT = 512;
 const LLAMA_CPP: PeerKind = { open: openLlamaCpp, prompt: PROMPT };
-/** A token takes wllama as long in a prompt of 64 as of 512, and 512 would take most of the run. */
+/** A token takes wllama no longer in a prompt of 64 than in one of 512, and 512 would take most of the run. */
 const WLLAMA: PeerKind = { open: openWllama, prompt: 64 };
 
 /** In a Q4_0 file llama-quantize keeps the tied head in six bits; with --pure a weight takes as many bits as in ours. */

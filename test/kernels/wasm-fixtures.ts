@@ -3,6 +3,7 @@ import { type Block, matrixNames, tensorShapes } from "../../kernels/blocks.ts";
 import { createWasmBackend, type Dots, type WasmBackend } from "../../kernels/wasm/index.ts";
 import { ARENA_START, instantiate, type Kernels } from "../../kernels/wasm/kernels.ts";
 import { loadWasmModules } from "../../kernels/wasm/node.ts";
+import { blockedIndex } from "../../kernels/wasm/tensors.ts";
 import { bf16ToF32, f32ToBf16Up, GROUP, packQ8, type Q8Matrix } from "../../weights/layout.ts";
 
 /** Random Mamba models of any size, and short ways to run them. */
@@ -248,11 +249,11 @@ export class KernelBox {
     return address;
   }
 
-  /** f32 (rows, cols) in blocks of 8 rows, lanes = rows, padded with zeros to 16 rows. */
-  putBlocks(values: Float32Array, rows: number, cols: number, factor = 1): number {
-    const blocked = new Float32Array(Math.ceil(rows / 16) * 16 * cols);
+  /** f32 (rows, cols) in blocks of `lanes` rows, padded with zeros. */
+  putBlocks(values: Float32Array, rows: number, cols: number, lanes: 8 | 16, factor = 1): number {
+    const blocked = new Float32Array(Math.ceil(rows / lanes) * lanes * cols);
     for (let r = 0; r < rows; r++) {
-      for (let c = 0; c < cols; c++) blocked[((r >> 3) * cols + c) * 8 + (r & 7)] = factor * values[r * cols + c]!;
+      for (let c = 0; c < cols; c++) blocked[blockedIndex(r, c, cols, lanes)] = factor * values[r * cols + c]!;
     }
     return this.put(blocked);
   }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { blockedIndex } from "../../kernels/wasm/tensors.ts";
 import { bf16ToF32, f32ToBf16, GROUP, packQ8, type Q8Matrix, unpackQ8 } from "../../weights/layout.ts";
 import { differences, distance, everyDots, KernelBox, quantize, randomF32, randomNumbers } from "./wasm-fixtures.ts";
 
@@ -70,7 +71,7 @@ describe.each(everyDots)("with %s dots", async (dots) => {
     const records = box.space(18 * tokens * Math.ceil(m.cols / GROUP));
     const y = onto === undefined ? box.space(tokens * yStride) : box.putRows(onto, m.rows, yStride);
     kernels.quantize(box.putRows(x, m.cols, stride), stride, tokens, m.cols, records);
-    const biasAddress = bias === undefined ? 0 : box.putBlocks(bias, m.rows, 1);
+    const biasAddress = bias === undefined ? 0 : box.putBlocks(bias, m.rows, 1, 8);
     kernels.project_q8(weight, m.rows, m.cols, records, tokens, biasAddress, y, yStride, onto === undefined ? 0 : 1);
     return box.getRows(y, tokens, m.rows, yStride);
   }
@@ -133,7 +134,11 @@ describe.each(everyDots)("with %s dots", async (dots) => {
       box.reset();
       const x = randomF32(tokens * cols, tokens);
       const yStride = Math.ceil(rows / 8) * 8;
-      const [weight, tiles, y] = [box.putBlocks(w, rows, cols), box.space(tokens * cols), box.space(tokens * yStride)];
+      const [weight, tiles, y] = [
+        box.putBlocks(w, rows, cols, 8),
+        box.space(tokens * cols),
+        box.space(tokens * yStride),
+      ];
       kernels.interleave(box.putRows(x, cols, cols + 3), cols + 3, tokens, cols, tiles);
       kernels.project_f32(weight, rows, cols, tiles, tokens, 0, y, yStride, 0);
       expect(differences(box.getRows(y, tokens, rows, yStride), projectF32(w, x, rows, cols, tokens))).toBe(0);
@@ -165,7 +170,7 @@ describe.each(everyDots)("with %s dots", async (dots) => {
     const u = box.space(tokens.length * 80);
     kernels.embed_q8(box.putBytes(packed), dim, ids, tokens.length, u, 80);
     expect(box.getRows(u, tokens.length, dim, 80)).toEqual(rowsOf(unpackQ8(packed, vocab, dim)));
-    kernels.embed_f32(box.putBlocks(values, vocab, dim), dim, ids, tokens.length, u, 80);
+    kernels.embed_f32(box.putBlocks(values, vocab, dim, 8), dim, ids, tokens.length, u, 80);
     expect(box.getRows(u, tokens.length, dim, 80)).toEqual(rowsOf(values));
   });
 
@@ -232,7 +237,7 @@ describe("sequence kernels", async () => {
     });
     const runs = [[11], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], [2, 5, 1, 3], [7, 4]].map((spans) => {
       box.reset();
-      const [weight, bias] = [box.putBlocks(w, inner, width), box.putBlocks(b, inner, 1)];
+      const [weight, bias] = [box.putBlocks(w, inner, width, 16), box.putBlocks(b, inner, 1, 16)];
       const state = box.putRows(past, inner, channels);
       const input = box.putRows(x, inner, channels);
       const out = box.space(tokens * channels);
@@ -293,11 +298,11 @@ describe("sequence kernels", async () => {
         expected[at] = y * silu(z[at]!);
       }
     }
-    const state = box.putBlocks(h0, inner, N);
+    const state = box.putBlocks(h0, inner, N, 16);
     const [bcAddress, y] = [box.put(bc), box.space(tokens * channels)];
     kernels.selective_scan(
-      box.putBlocks(A, inner, N, Math.LOG2E),
-      box.putBlocks(D, inner, 1),
+      box.putBlocks(A, inner, N, 16, Math.LOG2E),
+      box.putBlocks(D, inner, 1, 16),
       state,
       box.putRows(dt, inner, channels),
       box.putRows(x, inner, channels),
@@ -315,7 +320,7 @@ describe("sequence kernels", async () => {
     expect(distance(box.getRows(y, tokens, inner, channels), expected)).toBeLessThan(2e-6);
     const after = Float32Array.from({ length: inner * N }, (_, j) => {
       const [i, n] = [Math.floor(j / N), j % N];
-      return box.f32[state / 4 + ((i >> 3) * N + n) * 8 + (i & 7)]!;
+      return box.f32[state / 4 + blockedIndex(i, n, N, 16)]!;
     });
     expect(distance(after, Float32Array.from(h))).toBeLessThan(1e-6);
   });
@@ -328,6 +333,7 @@ describe("sequence kernels", async () => {
       Float32Array.from({ length: N * channels }, (_, j) => [-1e-6, -0.5, -20, -1e9][j % N]!),
       channels,
       N,
+      16,
       Math.LOG2E,
     );
     const zero = box.put(new Float32Array(channels));

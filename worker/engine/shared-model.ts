@@ -112,7 +112,7 @@ export class SharedModel {
       if (this.#leader !== me) {
         // Another request took over while this one's I/O stood still.
         if (this.#model !== model) model.dispose();
-        throw new Error(
+        throw new LeadershipLost(
           "another request took the loading of the model over while this one stood still: send the request again",
         );
       }

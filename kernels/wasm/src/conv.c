@@ -20,11 +20,11 @@ INLINE void convolve(int width, const Window *window, int tokens, const float *w
   const Exp2 e = exp2_constants(-60.f);
   for (int t = 0; t < tokens; t++, out += out_stride) {
     for (int channel = 0; channel < window->channels; channel += CHANNELS) {
-      const float *w = weight + channel * width;
+      const float *w = weight + channel * width; // (K, 16)
       Quad y = bias ? load_quad(bias + channel) : splat_quad(0.f);
       for (int k = 0; k < width; k++) {
         const float *x = column(window, t + k - (width - 1), width) + channel;
-        EACH(i) y.v[i] = add(y.v[i], mul(load(x + 4 * i), load(w + k * BLOCK + in_blocks(i, width))));
+        EACH(i) y.v[i] = add(y.v[i], mul(load(x + 4 * i), load(w + k * CHANNELS + 4 * i)));
       }
       store_quad(out + channel, silu_quad(&e, y));
     }

@@ -3,7 +3,7 @@
 // The selective scan (Gu & Dao 2023, algorithm 2) of one sequence, 16 channels through all tokens before the next 16:
 //   h[n] = exp(dt · A[n]) · h[n] + B[n] · dt · x
 //   y = (D · x + Σ_n C[n] · h[n]) · silu(z)
-// A and h are in blocks of 8 channels, (N, 8) each; A comes multiplied by log2 e. x and y may be the same.
+// A and h are in blocks of 16 channels, (N, 16) each; A comes multiplied by log2 e. x and y may be the same.
 
 typedef struct {
   const float *A, *D;
@@ -33,17 +33,14 @@ INLINE void scan_channels(int N, const Exp2 *k, const Scan *s, int channel, int 
     EACH(i) u.v[i] = mul(dt.v[i], x.v[i]);
     EACH(i) y.v[i] = mul(load(s->D + channel + 4 * i), x.v[i]);
     ROLLED for (int n = 0; n < N; n++) {
-      const float *An = A + n * BLOCK;
-      float *hn = h + n * BLOCK;
       const v128_t b = load_splat(B + n), c = load_splat(C + n);
-      Quad a;
-      EACH(i) a.v[i] = mul(dt.v[i], load(An + in_blocks(i, N)));
+      const Quad An = load_quad(A + n * CHANNELS), hn = load_quad(h + n * CHANNELS);
+      Quad a, next;
+      EACH(i) a.v[i] = mul(dt.v[i], An.v[i]);
       a = exp2_quad(k, a);
-      EACH(i) {
-        v128_t next = add(mul(a.v[i], load(hn + in_blocks(i, N))), add(mul(b, u.v[i]), rest));
-        store(hn + in_blocks(i, N), next);
-        y.v[i] = add(y.v[i], mul(c, next));
-      }
+      EACH(i) next.v[i] = add(mul(a.v[i], hn.v[i]), add(mul(b, u.v[i]), rest));
+      store_quad(h + n * CHANNELS, next);
+      EACH(i) y.v[i] = add(y.v[i], mul(c, next.v[i]));
     }
     const Quad gate = silu_quad(k, load_quad(s->z + t * s->z_stride + channel));
     EACH(i) y.v[i] = mul(y.v[i], gate.v[i]);

@@ -11,9 +11,9 @@
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define ROLLED _Pragma("clang loop unroll(disable)")
 
-// Tensors and states are cut into blocks of 8 rows, each (columns, 8): lanes are rows. Kernels that work channel by channel take two
-// blocks at once, four vectors, and their buffers are padded to 16 channels.
-enum { BLOCK = 8, VECTORS = 4, CHANNELS = 16 };
+// Lanes are rows: matrices are cut into blocks of 8 rows, each (columns, 8); what works channel by channel, and the state, into blocks of
+// 16 channels, each (columns, 16).
+enum { BLOCK = 8, VECTORS = 4, CHANNELS = 4 * VECTORS };
 
 INLINE v128_t load(const void *p) { return wasm_v128_load(p); }
 INLINE void store(void *p, v128_t v) { wasm_v128_store(p, v); }
@@ -48,14 +48,6 @@ INLINE void abreast(Quad *q) { asm volatile("" : "+r"(q->v[0]), "+r"(q->v[1]), "
 INLINE Quad load_quad(const float *p) { return (Quad){{load(p), load(p + 4), load(p + 8), load(p + 12)}}; }
 INLINE void store_quad(float *p, Quad q) { EACH(i) store(p + 4 * i, q.v[i]); }
 INLINE Quad splat_quad(float v) { return (Quad){{splat(v), splat(v), splat(v), splat(v)}}; }
-
-// Where vector i of two blocks with `columns` columns lies.
-INLINE int in_blocks(int i, int columns) { return i / 2 * columns * BLOCK + i % 2 * 4; }
-INLINE Quad load_blocks(const float *p, int columns) {
-  Quad q;
-  EACH(i) q.v[i] = load(p + in_blocks(i, columns));
-  return q;
-}
 
 INLINE int blocks_of(int rows) { return (rows + BLOCK - 1) / BLOCK; }
 

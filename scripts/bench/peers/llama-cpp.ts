@@ -37,6 +37,18 @@ interface Sequence {
   ): Promise<({ next: { logits: Map<number, number> } } | undefined)[]>;
 }
 
+async function loadBinary(): Promise<Llama> {
+  try {
+    const { getLlama } = await importPeer<NodeLlamaCpp>("node-llama-cpp");
+    return await getLlama({ gpu: false, build: "never", skipDownload: true, maxThreads: 1, logLevel: "error" });
+  } catch (cause) {
+    throw new PeerError(
+      `llama.cpp as node-llama-cpp ships it does not load here: ${cause}\nDelete dist/peers to install it anew`,
+      { cause },
+    );
+  }
+}
+
 /**
  * llama.cpp as node-llama-cpp ships it, native for this processor's instructions, in this process.
  *
@@ -45,8 +57,7 @@ interface Sequence {
  * llama_decode alone, logits of the last token included: tokens are given, so nothing is sampled.
  */
 export async function openLlamaCpp(path: string): Promise<Peer> {
-  const { getLlama } = await importPeer<NodeLlamaCpp>("node-llama-cpp");
-  const llama = await getLlama({ gpu: false, build: "never", skipDownload: true, maxThreads: 1, logLevel: "error" });
+  const llama = await loadBinary();
   const model = await llama.loadModel({ modelPath: path, gpuLayers: 0 });
   const context = await model.createContext({
     contextSize: 4096,
