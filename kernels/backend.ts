@@ -1,8 +1,8 @@
 import type { Block } from "./blocks.ts";
 import type { StatePart } from "./state.ts";
 
-/** How a tensor's bytes are encoded: f32 is row-major little-endian, q8 is the tile layout of weights/layout.ts. */
-export type Encoding = "f32" | "q8";
+/** How a tensor's bytes are encoded: f32 is row-major little-endian, q8 and q4 are the tile layout of weights/layout.ts. */
+export type Encoding = "f32" | "q8" | "q4";
 
 /** What a backend must know of a tensor before its bytes arrive. */
 export interface TensorSpec {

@@ -1,11 +1,12 @@
 import { cpus } from "node:os";
 import { coldStart } from "./bench/cold-start.ts";
 import { contextLength } from "./bench/context-length.ts";
+import { peers } from "./bench/peers.ts";
 import { snapshots } from "./bench/snapshots.ts";
 import { throughput } from "./bench/throughput.ts";
 import { runCommand, UsageError } from "./lib/cli.ts";
 
-const help = `npm run bench [-- --only PART --json]
+const help = `npm run bench [-- --only PART --peers --json]
 
 Measures on this machine, one thread, with everything that is compared measured in turns in one run:
 
@@ -15,8 +16,10 @@ cold-start  from nothing to the first token: in Node with its parts, and of the 
 snapshots   bytes, and milliseconds to take, encode, decode and restore
 context     decode speed after 0, 1,000, 10,000 and 100,000 tokens
 
---only  one of the parts
---json  one JSON object instead of tables
+--only   one of the parts
+--peers  instead: the same random weights in llama.cpp and wllama, one thread each, in turns with ours; the first time, it installs them
+         into dist/peers
+--json   one JSON object instead of tables
 `;
 
 /** A table's rows: column → cell. */
@@ -31,16 +34,16 @@ const parts: Readonly<Record<string, () => Promise<Row[]>>> = {
 
 await runCommand({
   help,
-  options: { only: { type: "string" }, json: { type: "boolean" } },
+  options: { only: { type: "string" }, peers: { type: "boolean" }, json: { type: "boolean" } },
   positionals: { min: 0, max: 0 },
-  async run(_, { only, json }) {
+  async run(_, { only, peers: withPeers, json }) {
     if (only !== undefined && !(String(only) in parts)) {
       throw new UsageError(`--only must be one of ${Object.keys(parts).join(", ")}, is "${only}"`);
     }
     const machine = `${cpus()[0]?.model ?? "unknown processor"}, Node ${process.version}, one thread`;
     const result: Record<string, Row[]> = {};
     if (json !== true) process.stdout.write(`${machine}\n`);
-    for (const [name, part] of Object.entries(parts)) {
+    for (const [name, part] of Object.entries(withPeers === true ? { peers } : parts)) {
       if (only !== undefined && name !== only) continue;
       process.stderr.write(`${name} …\n`);
       result[name] = await part();

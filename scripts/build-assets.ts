@@ -58,7 +58,8 @@ async function packageFolders(models: string): Promise<string[]> {
 
 /** The package's files, its card and licence where it has them. @throws PackageError when one is missing or of another size */
 async function filesOf(folder: string, manifest: Manifest): Promise<string[]> {
-  const listed = manifest.tokenizer === undefined ? manifest.shards : [...manifest.shards, manifest.tokenizer];
+  const { shards, tokenizer, chatTemplate } = manifest;
+  const listed = [...shards, tokenizer, chatTemplate].filter((entry) => entry !== undefined);
   for (const { file, bytes } of listed) {
     const seen = (await stat(join(folder, file)).catch(() => undefined))?.size;
     if (seen === bytes) continue;

@@ -27,6 +27,8 @@ export interface Checkpoint {
   readonly tensors: CheckpointTensors;
   /** tokenizer.json, where there is one. */
   readonly tokenizer?: Uint8Array;
+  /** its chat template in Jinja, where there is one. */
+  readonly chatTemplate?: Uint8Array;
   /** for messages, such as "checkpoint /models/mamba-130m". */
   readonly description: string;
 }

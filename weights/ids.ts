@@ -4,7 +4,7 @@ import type { Manifest } from "./manifest.ts";
 
 /**
  * name@first 12 hex of sha256 over architecture, hyperparameters, tensor table, quantization, layout version, shard hashes and
- * tokenizer hash. Card and licence are outside it.
+ * tokenizer hash, and the chat template's where there is one. Card and licence are outside it.
  */
 export async function packageId(m: Omit<Manifest, "id" | "family" | "source">): Promise<string> {
   const hash = await sha256Text(
@@ -16,6 +16,7 @@ export async function packageId(m: Omit<Manifest, "id" | "family" | "source">): 
       shards: m.shards.map((s) => s.sha256),
       tensors: m.tensors.map((t) => [t.name, t.shape, t.encoding, t.offset, t.bytes]),
       tokenizer: m.tokenizer?.sha256 ?? null,
+      ...(m.chatTemplate && { chatTemplate: m.chatTemplate.sha256 }),
     }),
   );
   return `${m.name}@${hash.slice(0, 12)}`;

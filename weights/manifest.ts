@@ -9,6 +9,8 @@ export const SHARD_BYTES = 8 * 1024 * 1024;
 export const MANIFEST_BYTES = 1024 * 1024;
 /** Most bytes of a tokenizer: what an asset server takes in one file. */
 export const TOKENIZER_BYTES = 25 * 1024 * 1024;
+/** Most bytes of a chat template. */
+export const CHAT_TEMPLATE_BYTES = 256 * 1024;
 /** Tensors begin at multiples of this in the stream of shards. */
 export const TENSOR_ALIGN = 16;
 
@@ -51,4 +53,6 @@ export interface Manifest {
   readonly tensors: readonly TensorEntry[];
   readonly shards: readonly FileEntry[];
   readonly tokenizer?: FileEntry;
+  /** Jinja, as Hugging Face's tokenizers have it. */
+  readonly chatTemplate?: FileEntry;
 }

@@ -8,9 +8,11 @@ import {
   encodedBytes,
   f32ToBf16Up,
   GROUP,
+  packQ4,
   packQ8,
+  type Q4Matrix,
   type Q8Matrix,
-  unpackQ8,
+  unpack,
 } from "./layout.ts";
 
 /** Smallest normal bf16, 2⁻¹²⁶. */
@@ -48,6 +50,30 @@ export function quantizeQ8(name: string, rows: number, cols: number, data: Float
   return { rows, cols, values, scales };
 }
 
+export function quantizeQ4(name: string, rows: number, cols: number, data: Float32Array): Q4Matrix {
+  const groups = Math.ceil(cols / GROUP);
+  const values = new Int8Array(rows * cols);
+  const scales = new Uint16Array(rows * groups);
+  for (let row = 0; row < rows; row++) {
+    for (let g = 0; g < groups; g++) {
+      const first = row * cols + g * GROUP;
+      const end = row * cols + Math.min(cols, (g + 1) * GROUP);
+      let max = 0;
+      for (let i = first; i < end; i++) {
+        const size = Math.abs(data[i] as number);
+        if (!(size < Infinity)) throw notFinite(name, [rows, cols], data, i);
+        if (size > max) max = size;
+      }
+      const half = f32ToBf16Up(max / 7);
+      if (half < NORMAL) continue;
+      scales[row * groups + g] = half;
+      const scale = bf16ToF32(half);
+      for (let i = first; i < end; i++) values[i] = (data[i] as number) / scale + ROUND - ROUND;
+    }
+  }
+  return { rows, cols, values, scales };
+}
+
 /**
  * A tensor's encoded bytes; for f32 on the data's own memory, so copy them before the data changes.
  * @param data as many values as the shape says, row-major
@@ -75,7 +101,7 @@ export function encodeTensor(
       `tensor ${name}: ${encoding} is for matrices (rows, cols), not for shape (${shape.join(", ")}): encode it as f32`,
     );
   }
-  return packQ8(quantizeQ8(name, rows, cols, data));
+  return encoding === "q8" ? packQ8(quantizeQ8(name, rows, cols, data)) : packQ4(quantizeQ4(name, rows, cols, data));
 }
 
 /**
@@ -89,7 +115,7 @@ export function decodeTensor(shape: readonly number[], encoding: Encoding, bytes
       `${encoding} of shape (${shape.join(", ")}) takes ${expected} bytes, got ${bytes.byteLength}`,
     );
   }
-  if (encoding === "q8") return unpackQ8(bytes, shape[0] as number, shape[1] as number);
+  if (encoding !== "f32") return unpack(bytes, shape[0] as number, shape[1] as number, encoding);
   return new Float32Array(new Uint8Array(bytes).buffer);
 }
 

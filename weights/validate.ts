@@ -1,7 +1,8 @@
 /** Checks a decoded manifest field by field, trusting nothing of it. */
 import { PackageError } from "./errors.ts";
-import { type Encoding, encodedBytes, LAYOUT_VERSION } from "./layout.ts";
+import { ENCODINGS, type Encoding, encodedBytes, LAYOUT_VERSION } from "./layout.ts";
 import {
+  CHAT_TEMPLATE_BYTES,
   type FileEntry,
   type Hyperparameters,
   MANIFEST_FILE,
@@ -31,7 +32,15 @@ const FIELDS = [
   "tensors",
   "shards",
   "tokenizer",
+  "chatTemplate",
 ];
+
+/** What a package's matrices may be, by what was asked for: a q4 package keeps as q8 what 4 bits would hurt. */
+const MAY_HOLD: Readonly<Record<Encoding, readonly Encoding[]>> = {
+  f32: ["f32"],
+  q8: ["f32", "q8"],
+  q4: ["f32", "q8", "q4"],
+};
 
 /** @throws PackageError when a package may not be called so */
 export function checkName(name: string, description = "package"): string {
@@ -62,8 +71,12 @@ export function validateManifest(value: unknown, description: string): Manifest 
   );
   const tokenizer =
     m.tokenizer === undefined ? undefined : fileEntry(m.tokenizer, `${description}: tokenizer`, TOKENIZER_BYTES);
+  const chatTemplate =
+    m.chatTemplate === undefined
+      ? undefined
+      : fileEntry(m.chatTemplate, `${description}: chatTemplate`, CHAT_TEMPLATE_BYTES);
   const files = new Set<string>([MANIFEST_FILE]);
-  for (const { file } of tokenizer === undefined ? shards : [...shards, tokenizer]) {
+  for (const { file } of [...shards, ...(tokenizer ? [tokenizer] : []), ...(chatTemplate ? [chatTemplate] : [])]) {
     if (files.has(file))
       throw new PackageError(`${description}: file ${file} is listed twice; convert the package again`);
     files.add(file);
@@ -82,6 +95,7 @@ export function validateManifest(value: unknown, description: string): Manifest 
     tensors: tensorTable(list(m, "tensors", description), quantization, total, description),
     shards,
     ...(tokenizer && { tokenizer }),
+    ...(chatTemplate && { chatTemplate }),
   };
 }
 
@@ -103,13 +117,10 @@ function tensorTable(
     const shape = list(t, "shape", where).map((size, axis) => integer(size, where, `shape[${axis}]`, 1, 2 ** 31));
     if (shape.length > 8) throw wrong(where, "shape", shape, "1 to 8 sizes");
     const tensor = { name, shape, encoding: encoding(t, "encoding", where) };
-    if (tensor.encoding !== "f32" && (tensor.encoding !== quantization || shape.length !== 2)) {
-      throw wrong(
-        where,
-        "encoding",
-        tensor.encoding,
-        `f32 (quantization ${quantization}, shape (${shape.join(", ")}))`,
-      );
+    const allowed = shape.length === 2 ? MAY_HOLD[quantization] : MAY_HOLD.f32;
+    if (!allowed.includes(tensor.encoding)) {
+      const expected = `${allowed.join(" or ")} (quantization ${quantization}, shape (${shape.join(", ")}))`;
+      throw wrong(where, "encoding", tensor.encoding, expected);
     }
     const offset = integer(t.offset, where, "offset", 0, total);
     const expected = Math.ceil(end / TENSOR_ALIGN) * TENSOR_ALIGN;
@@ -182,8 +193,8 @@ function text(m: Record<string, unknown>, field: string, where: string, pattern:
 
 function encoding(m: Record<string, unknown>, field: string, where: string): Encoding {
   const value = m[field];
-  if (value !== "f32" && value !== "q8") throw wrong(where, field, value, "f32 or q8");
-  return value;
+  if (!ENCODINGS.includes(value as Encoding)) throw wrong(where, field, value, ENCODINGS.join(", "));
+  return value as Encoding;
 }
 
 function integer(value: unknown, where: string, field: string, least: number, most: number): number {

@@ -5,6 +5,7 @@ import { sha256 } from "./hash.ts";
 import { familyId, packageId, sourceHash } from "./ids.ts";
 import { type Encoding, LAYOUT_VERSION } from "./layout.ts";
 import {
+  CHAT_TEMPLATE_BYTES,
   type FileEntry,
   type Hyperparameters,
   MANIFEST_FILE,
@@ -19,6 +20,7 @@ import type { PackageSink } from "./source.ts";
 import { checkName } from "./validate.ts";
 
 export const TOKENIZER_FILE = "tokenizer.json";
+export const CHAT_TEMPLATE_FILE = "chat_template.jinja";
 /** Model card and licence: in the package's folder, but no part of what its id stands for. */
 export const CARD_FILE = "README.md";
 export const LICENSE_FILE = "LICENSE";
@@ -42,6 +44,8 @@ export interface PackageInput {
   readonly tensors: Iterable<TensorInput> | AsyncIterable<TensorInput>;
   /** tokenizer.json. */
   readonly tokenizer?: Uint8Array | undefined;
+  /** chat_template.jinja. */
+  readonly chatTemplate?: Uint8Array | undefined;
   /** Markdown. */
   readonly card?: string | undefined;
   readonly license?: string | undefined;
@@ -91,6 +95,13 @@ async function writeFiles(
   }
   if (tensors.length === 0) throw new PackageError(`package ${input.name}: no tensors; was the checkpoint read?`);
   const tokenizer = input.tokenizer && (await writeFile(sink, TOKENIZER_FILE, input.tokenizer));
+  const template = input.chatTemplate;
+  if (template !== undefined && !(template.byteLength > 0 && template.byteLength <= CHAT_TEMPLATE_BYTES)) {
+    throw new PackageError(
+      `package ${input.name}: a chat template of ${template.byteLength} bytes, must be 1 to ${CHAT_TEMPLATE_BYTES}`,
+    );
+  }
+  const chatTemplate = template && (await writeFile(sink, CHAT_TEMPLATE_FILE, template));
   const contents = {
     version: PACKAGE_VERSION,
     layout: LAYOUT_VERSION,
@@ -102,6 +113,7 @@ async function writeFiles(
     tensors,
     shards: await shards.finish(),
     ...(tokenizer && { tokenizer }),
+    ...(chatTemplate && { chatTemplate }),
   };
   const manifest = { ...contents, id: await packageId(contents), family: await familyId(contents) };
   const encoder = new TextEncoder();

@@ -1,4 +1,4 @@
-import { unpackQ8 } from "../../weights/layout.ts";
+import { unpack } from "../../weights/layout.ts";
 import {
   type Backend,
   type CompileOptions,
@@ -14,14 +14,19 @@ import type { Block } from "../blocks.ts";
 import { checkCount, checkSpans, checkTensors } from "../check.ts";
 import { type StatePart, stateLayout, stateLength } from "../state.ts";
 import { ReferenceState } from "./state.ts";
-import { linear, logProbability, mambaStep, normalize, type Weights } from "./steps.ts";
+import { linear, logProbability, mambaStep, normalize, type Observer, type Weights } from "./steps.ts";
 
-/** The specification: every other backend is tested against it. A quantized tensor means its dequantized values. */
-export function createReferenceBackend(): Backend {
+export type { Observer } from "./steps.ts";
+
+/**
+ * The specification: every other backend is tested against it. A quantized tensor means its dequantized values.
+ * @param observe hears of every projection's input; of a head's only at positions that it computes
+ */
+export function createReferenceBackend(observe?: Observer): Backend {
   return {
     name: "reference",
     plan,
-    compile: async (blocks, tensors, options) => new ReferenceExecutable(blocks, tensors, options),
+    compile: async (blocks, tensors, options) => new ReferenceExecutable(blocks, tensors, options, observe),
   };
 }
 
@@ -50,12 +55,19 @@ class ReferenceExecutable implements Executable {
   readonly maxTokens: number;
   readonly maxSequences: number;
   readonly blocks: readonly Block[];
+  readonly observe: Observer | undefined;
   readonly #names: readonly string[][];
   readonly #tensors = new Map<string, Arriving>();
   #pass: ReferencePass | undefined;
 
-  constructor(blocks: readonly Block[], tensors: ReadonlyMap<string, TensorSpec>, options: CompileOptions = {}) {
+  constructor(
+    blocks: readonly Block[],
+    tensors: ReadonlyMap<string, TensorSpec>,
+    options: CompileOptions = {},
+    observe?: Observer,
+  ) {
     this.blocks = blocks;
+    this.observe = observe;
     this.#names = checkTensors(blocks, tensors);
     for (const name of this.#names.flat()) {
       const spec = tensors.get(name)!;
@@ -84,7 +96,8 @@ class ReferenceExecutable implements Executable {
     t.arrived += bytes.length;
     if (t.arrived < t.spec.bytes) return;
     const [rows = 1, cols = 1] = t.spec.shape;
-    t.values = t.spec.encoding === "f32" ? new Float32Array(t.bytes.buffer) : unpackQ8(t.bytes, rows, cols);
+    const { encoding } = t.spec;
+    t.values = encoding === "f32" ? new Float32Array(t.bytes.buffer) : unpack(t.bytes, rows, cols, encoding);
     t.bytes = new Uint8Array(0);
   }
 
@@ -150,7 +163,7 @@ class ReferencePass implements Pass {
   }
 
   #apply(block: Block, row: Row): void {
-    const { weights } = this.#executable;
+    const { weights, observe } = this.#executable;
     switch (block.kind) {
       case "embedding": {
         const table = weights(block.weight);
@@ -161,7 +174,7 @@ class ReferencePass implements Pass {
       }
       case "mamba": {
         const state = row.state.mamba(this.block);
-        for (const u of row.u) mambaStep(block, weights, state, u);
+        for (const u of row.u) mambaStep(block, weights, state, u, observe);
         break;
       }
       case "norm":
@@ -172,7 +185,7 @@ class ReferencePass implements Pass {
         row.u.forEach((u, t) => {
           const wanted = logits === "all" || (logits === "last" && t === row.u.length - 1);
           if (!wanted && targets === undefined) return;
-          const scores = linear(block.proj, weights, u);
+          const scores = linear(block.proj, weights, u, observe);
           if (wanted) row.logits.push(Float32Array.from(scores));
           if (targets !== undefined) row.logProbs.push(logProbability(scores, targets[t]!));
         });

@@ -16,8 +16,12 @@ export interface MambaState {
   readonly ssm: Float64Array;
 }
 
+/** Hears of each vector that a matrix is multiplied by, under the matrix's name: what a quantizer wants to know. */
+export type Observer = (weight: string, x: Float64Array) => void;
+
 /** y = W x + b; W (rows, cols). */
-export function linear(l: Linear, weights: Weights, x: Float64Array): Float64Array {
+export function linear(l: Linear, weights: Weights, x: Float64Array, observe?: Observer): Float64Array {
+  observe?.(l.weight, x);
   const W = weights(l.weight);
   const b = l.bias === undefined ? undefined : weights(l.bias);
   const rows = W.length / x.length;
@@ -92,18 +96,25 @@ export function selectiveScan(
 }
 
 /** One token through a Mamba block: u += out_proj(scan(conv(x)) · silu(z)). Changes u and the state. */
-export function mambaStep(block: MambaBlock, weights: Weights, state: MambaState, u: Float64Array): void {
+export function mambaStep(
+  block: MambaBlock,
+  weights: Weights,
+  state: MambaState,
+  u: Float64Array,
+  observe?: Observer,
+): void {
   const { inner, dtRank: R, state: N } = block;
-  const xz = linear(block.inProj, weights, normalize(block.norm, weights, u));
+  const xz = linear(block.inProj, weights, normalize(block.norm, weights, u), observe);
   const x = causalConv(block, weights, state, xz.subarray(0, inner));
   const z = xz.subarray(inner);
-  const dtBC = linear({ weight: block.xProj }, weights, x);
-  const dt = linear(block.dtProj, weights, dtBC.subarray(0, R)).map(softplus);
+  const dtBC = linear({ weight: block.xProj }, weights, x, observe);
+  const dt = linear(block.dtProj, weights, dtBC.subarray(0, R), observe).map(softplus);
   const y = selectiveScan(block, weights, state.ssm, x, dt, dtBC.subarray(R, R + N), dtBC.subarray(R + N));
   const out = linear(
     block.outProj,
     weights,
     y.map((v, i) => v * silu(z[i]!)),
+    observe,
   );
   for (let i = 0; i < u.length; i++) u[i]! += out[i]!;
 }

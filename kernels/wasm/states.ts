@@ -58,8 +58,7 @@ export class Slots {
 }
 
 /**
- * The state of one sequence in a slot. Inside, conv columns are padded to whole lanes and ssm is (inner / 16, N, 16);
- * outside both are canonical.
+ * The state of one sequence in a slot: inside, conv is (inner / 16, K − 1, 16) and ssm (inner / 16, N, 16); outside both are canonical.
  */
 export class WasmState implements SequenceState {
   readonly slots: Slots;
@@ -134,7 +133,8 @@ function visitPart(
   const base = (slot + (part.name === "conv" ? mamba.convState : mamba.ssmState)) / 4;
   for (let row = 0; row < rows; row++) {
     for (let col = 0; col < cols; col++) {
-      const inside = part.name === "conv" ? row * mamba.channels + col : blockedIndex(row, col, cols, CHANNELS);
+      const inside =
+        part.name === "conv" ? blockedIndex(col, row, rows, CHANNELS) : blockedIndex(row, col, cols, CHANNELS);
       visit(base + inside, part.offset + row * cols + col);
     }
   }

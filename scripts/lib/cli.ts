@@ -33,7 +33,7 @@ export async function runCommand<T extends ParseArgsOptionsConfig>(command: Comm
     await command.run(positionals, values);
   } catch (error) {
     const e = error as Error;
-    const known = /^(Usage|Package|Checkpoint|Model|MemoryBudget|Kernel|Tokenizer|Parameter|Snapshot)Error$/.test(
+    const known = /^(Usage|Package|Checkpoint|Model|MemoryBudget|Kernel|Tokenizer|Parameter|Snapshot|Peer)Error$/.test(
       e.name,
     );
     process.stderr.write(known ? `error: ${e.message}\n` : `${e.stack}\n`);

@@ -16,7 +16,7 @@ import { progressBar, UsageError } from "./cli.ts";
 export type BackendName = "reference" | "wasm";
 
 export const BACKENDS = ["reference", "wasm"] as const;
-export const QUANTIZATIONS = ["f32", "q8"] as const;
+export const QUANTIZATIONS = ["f32", "q8", "q4"] as const;
 
 export interface OpenOptions extends ModelOptions {
   readonly backend: BackendName | Backend;

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { type ByteSource, type Checkpoint, type CheckpointTensors, parseConfig } from "../checkpoint.ts";
 import { CheckpointError } from "../errors.ts";
 import { openSafetensors, openSafetensorsIndex } from "../safetensors.ts";
+import { readChatTemplate } from "./chat-template.ts";
 
 const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
@@ -28,10 +29,12 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const config = parseConfig(await readFile(join(folder, "config.json"), "utf8"), join(folder, "config.json"));
   const weights = info.isDirectory() ? chooseWeights(files, description) : basename(path);
   const tokenizer = files.includes("tokenizer.json") ? await readFile(join(folder, "tokenizer.json")) : undefined;
+  const chatTemplate = await readChatTemplate(folder, files);
   return {
     config,
     tensors: await openWeights(folder, weights, description),
     ...(tokenizer && { tokenizer: new Uint8Array(tokenizer) }),
+    ...(chatTemplate && { chatTemplate }),
     description,
   };
 }

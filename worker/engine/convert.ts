@@ -18,7 +18,7 @@ export interface ConversionOptions {
  * @throws CheckpointError, ModelError or PackageError; nothing is left in the sink
  */
 export async function convertCheckpoint(
-  checkpoint: Pick<Checkpoint, "config" | "tensors" | "tokenizer">,
+  checkpoint: Pick<Checkpoint, "config" | "tensors" | "tokenizer" | "chatTemplate">,
   options: ConversionOptions,
   sink: PackageSink,
 ): Promise<Manifest> {
@@ -43,6 +43,7 @@ export async function convertCheckpoint(
       quantization: options.quantization,
       tensors: encoded(),
       ...(checkpoint.tokenizer && { tokenizer: checkpoint.tokenizer }),
+      ...(checkpoint.chatTemplate && { chatTemplate: checkpoint.chatTemplate }),
     },
     sink,
   );

@@ -17,6 +17,8 @@ export interface GenerationOptions extends Pick<FeedOptions, "signal" | "more" |
   /** without a seed, the sequence's last is used, else a random one. */
   readonly sampling: SamplingOptions;
   readonly stop?: readonly string[];
+  /** tokens that end the reply besides the end-of-text token, such as a chat template's end of a turn. */
+  readonly endTokens?: ReadonlySet<number>;
   /** how many alternatives to report a token, and each token's own log-probability; absent reports none. */
   readonly logprobs?: number | undefined;
   /**
@@ -41,7 +43,7 @@ export interface GenerationChunk {
 }
 
 export interface GenerationResult {
-  /** "stop": a stop string or the end-of-text token; "length": max_tokens. */
+  /** "stop": a stop string, the end-of-text token or one of endTokens; "length": max_tokens. */
   readonly finishReason: "stop" | "length";
   /** tokens in front of the first generated one. */
   readonly promptTokens: number;
@@ -112,7 +114,7 @@ export async function* generate(
       sequence.pending = [sampled.token];
       tokens.push(toGenerated(sampled));
 
-      const ended = sampled.token === tokenizer.endOfText;
+      const ended = sampled.token === tokenizer.endOfText || options.endTokens?.has(sampled.token) === true;
       const pushed = ended ? { text: "" } : stops.push(utf8.push(tokenizer.bytes(sampled.token)));
       const stopped = ended || pushed.stopped !== undefined;
       if (stopped || generated === options.maxTokens) {

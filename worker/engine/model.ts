@@ -33,6 +33,8 @@ export class Model {
   readonly executable: Executable;
   /** absent in packages that speak in token ids only. */
   readonly tokenizer: TextTokenizer | undefined;
+  /** Jinja: see chat.ts. */
+  readonly chatTemplate: string | undefined;
   readonly weights: PackageLoad;
   /** runs sequences that generate at the same time together. */
   readonly batcher: Batcher;
@@ -46,11 +48,13 @@ export class Model {
     blocks: readonly Block[],
     executable: Executable,
     tokenizer: TextTokenizer | undefined,
+    chatTemplate: string | undefined,
   ) {
     this.manifest = manifest;
     this.blocks = blocks;
     this.executable = executable;
     this.tokenizer = tokenizer;
+    this.chatTemplate = chatTemplate;
     this.weights = new PackageLoad(manifest, executable);
     this.batcher = new Batcher(executable);
     const cost = (kind: "head" | "body"): number =>
@@ -74,7 +78,9 @@ export class Model {
         `the tokenizer of ${manifest.id} has ${tokenizer.vocab} tokens, the embedding has ${vocab} rows: they do not belong together`,
       );
     }
-    return new Model(manifest, blocks, await backend.compile(blocks, tensors, options.compile), tokenizer);
+    const template =
+      manifest.chatTemplate && new TextDecoder().decode(await readVerified(source, manifest.chatTemplate, options.signal));
+    return new Model(manifest, blocks, await backend.compile(blocks, tensors, options.compile), tokenizer, template);
   }
 
   /** Opens a package and loads all of it. */

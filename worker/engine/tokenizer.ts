@@ -22,6 +22,10 @@ export interface EncodeOptions {
    * that the project wrote itself, such as a chat template's: by default they are ordinary characters. Default false.
    */
   readonly allowSpecial?: boolean;
+  /** With allowSpecial: rewrites each text between control tokens after they were found, see chat.ts. */
+  readonly restore?: (text: string) => string;
+  /** Whether other text comes before, as in DecodeOptions. Default false. */
+  readonly continuing?: boolean;
 }
 
 export interface DecodeOptions {
@@ -84,16 +88,19 @@ export class TextTokenizer {
   }
 
   /** The text's tokens, with none added in front or behind. */
-  encode(text: string, { allowSpecial = false }: EncodeOptions = {}): number[] {
-    if (!allowSpecial || this.#controlPattern === undefined) return this.#encodeOrdinary(text, true);
+  encode(text: string, { allowSpecial = false, continuing = false, restore }: EncodeOptions = {}): number[] {
+    if (!allowSpecial || this.#controlPattern === undefined) {
+      return this.#encodeOrdinary(restore?.(text) ?? text, !continuing);
+    }
     const tokens: number[] = [];
     let rest = 0;
     let before: AddedToken | undefined;
     const ordinary = (end: number, after: AddedToken | undefined) => {
       let section = text.slice(rest, end);
+      if (restore !== undefined) section = restore(section);
       if (before?.rstrip) section = section.trimStart();
       if (after?.lstrip) section = section.trimEnd();
-      for (const token of this.#encodeOrdinary(section, before === undefined)) tokens.push(token);
+      for (const token of this.#encodeOrdinary(section, before === undefined && !continuing)) tokens.push(token);
     };
     for (const match of text.matchAll(this.#controlPattern)) {
       const control = this.#controls.get(match[0])!;
@@ -116,6 +123,11 @@ export class TextTokenizer {
     const piece = this.#pieces[token];
     if (piece === undefined) return new Uint8Array(0);
     return this.#added.has(token) ? new TextEncoder().encode(piece) : this.#decoder.bytes(piece);
+  }
+
+  /** The spellings of the tokens that control the model. */
+  get controls(): readonly string[] {
+    return [...this.#controls.keys()];
   }
 
   /** Whether the token controls the model rather than being text. */

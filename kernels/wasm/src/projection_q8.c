@@ -14,72 +14,92 @@ typedef struct {
   const uint8_t *records;
 } Job;
 
-// `streams` row blocks, `step` blocks apart, times a tile of `tokens` tokens; streams · tokens ≤ 4.
-INLINE void multiply(int streams, int tokens, const Job *job, int block, int step, const uint8_t *x, int token, const Output *out) {
+// Groups `from` to `to` of a register tile: `streams` row blocks, `step` blocks apart, times `tokens` tokens; streams · tokens ≤ 4.
+// Sums that do not begin or end here are carried in `partial` (streams, tokens, 8).
+INLINE void multiply(int streams, int tokens, const Job *job, int block, int step, const uint8_t *x, int from, int to, float *partial,
+                     int token, const Output *out) {
   const v128_t constant = dot_constant();
-  const int groups = job->groups, stream_bytes = step * groups * TILE_BYTES;
-  const uint8_t *w = job->w + block * groups * TILE_BYTES;
+  const int stream_bytes = step * job->groups * TILE_BYTES;
+  const uint8_t *w = job->w + (block * job->groups + from) * TILE_BYTES;
   v128_t total[4][4][2];
-  UNROLL for (int s = 0; s < streams; s++) UNROLL for (int t = 0; t < tokens; t++) total[s][t][0] = total[s][t][1] = splat(0.f);
-  ROLLED for (int g = 0; g < groups; g++, w += TILE_BYTES, x += RECORD_BYTES * tokens) {
+  UNROLL for (int s = 0; s < streams; s++) UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int h = 0; h < 2; h++) {
+    total[s][t][h] = from == 0 ? splat(0.f) : load(partial + (s * tokens + t) * BLOCK + 4 * h);
+  }
+  x += from * RECORD_BYTES * tokens;
+  ROLLED for (int g = from; g < to; g++, w += TILE_BYTES, x += RECORD_BYTES * tokens) {
     v128_t sum[4][4][2];
     UNROLL for (int t = 0; t < tokens; t++) {
-      v128_t start = load_splat(x + 4 * t);
+      const v128_t start = load_splat(x + 4 * t);
       UNROLL for (int s = 0; s < streams; s++) sum[s][t][0] = sum[s][t][1] = start;
     }
     const uint8_t *chunk = w + SCALE_BYTES, *q = x + 8 * tokens;
     ROLLED for (int k = 0; k < CHUNKS; k++, chunk += CHUNK_BYTES, q += 8 * tokens) {
       UNROLL for (int s = 0; s < streams; s++) {
-        v128_t w0 = load(chunk + s * stream_bytes), w1 = load(chunk + s * stream_bytes + 16);
+        const v128_t w0 = load(chunk + s * stream_bytes), w1 = load(chunk + s * stream_bytes + 16);
         UNROLL for (int t = 0; t < tokens; t++) {
-          v128_t a = load_splat(q + 4 * t), b = load_splat(q + 4 * (tokens + t));
+          const v128_t a = load_splat(q + 4 * t), b = load_splat(q + 4 * (tokens + t));
           sum[s][t][0] = dot(job->kind, constant, w0, a, b, sum[s][t][0]);
           sum[s][t][1] = dot(job->kind, constant, w1, a, b, sum[s][t][1]);
         }
       }
     }
     UNROLL for (int s = 0; s < streams; s++) {
-      v128_t w0 = load_bf16(w + s * stream_bytes), w1 = load_bf16(w + s * stream_bytes + 8);
+      const v128_t w0 = load_bf16(w + s * stream_bytes), w1 = load_bf16(w + s * stream_bytes + 8);
       UNROLL for (int t = 0; t < tokens; t++) {
-        v128_t scale = load_splat(x + 4 * (tokens + t));
+        const v128_t scale = load_splat(x + 4 * (tokens + t));
         total[s][t][0] = add(total[s][t][0], mul(wasm_f32x4_convert_i32x4(sum[s][t][0]), mul(w0, scale)));
         total[s][t][1] = add(total[s][t][1], mul(wasm_f32x4_convert_i32x4(sum[s][t][1]), mul(w1, scale)));
       }
     }
   }
   UNROLL for (int s = 0; s < streams; s++) UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int h = 0; h < 2; h++) {
-    put(out, (block + s * step) * BLOCK + 4 * h, token + t, mul(total[s][t][h], splat(SUM_UNIT)));
+    if (to < job->groups) store(partial + (s * tokens + t) * BLOCK + 4 * h, total[s][t][h]);
+    else put(out, (block + s * step) * BLOCK + 4 * h, token + t, mul(total[s][t][h], splat(SUM_UNIT)));
   }
 }
 
-// All row blocks from `first` on in `streams` equal runs read side by side; returns the first block left over.
+// All row blocks from `first` on in `streams` equal runs read side by side, for a single tile of tokens; returns the first block left over.
 INLINE int sweep(int streams, int tokens, const Job *job, int first, const Output *out) {
   const int run = (blocks_of(job->rows) - first) / streams;
-  for (int b = 0; b < run; b++) multiply(streams, tokens, job, first + b, run, job->records, 0, out);
+  for (int b = 0; b < run; b++) multiply(streams, tokens, job, first + b, run, job->records, 0, job->groups, 0, 0, out);
   return first + run * streams;
 }
 
+// A row block times many tokens. Its weights are taken in pieces that stay in the first-level cache while every tile passes.
+enum { PIECE = 12, PANEL = 16 };
+INLINE void pass_tiles(int tokens, const Job *job, int block, const Output *out) {
+  const int tile_bytes = TOKEN_TILE * job->groups * RECORD_BYTES;
+  float partial[PANEL][TOKEN_TILE * BLOCK];
+  for (int panel = 0; panel < tokens; panel += PANEL * TOKEN_TILE) {
+    const int end = tokens < panel + PANEL * TOKEN_TILE ? tokens : panel + PANEL * TOKEN_TILE;
+    for (int from = 0; from < job->groups; from += PIECE) {
+      const int to = from + PIECE < job->groups ? from + PIECE : job->groups;
+      const uint8_t *x = job->records + panel / TOKEN_TILE * tile_bytes;
+      float *sums = partial[0];
+      for (int t = panel; t < end; t += TOKEN_TILE, x += tile_bytes, sums += TOKEN_TILE * BLOCK) {
+        switch (tile_tokens(end - t)) {
+          case 1: multiply(1, 1, job, block, 0, x, from, to, sums, t, out); break;
+          case 2: multiply(1, 2, job, block, 0, x, from, to, sums, t, out); break;
+          case 3: multiply(1, 3, job, block, 0, x, from, to, sums, t, out); break;
+          default: multiply(1, 4, job, block, 0, x, from, to, sums, t, out);
+        }
+      }
+    }
+  }
+}
+
+// A matrix of few row blocks is read in two streams: beginning a stream costs more than four gain.
+enum { FEW_BLOCKS = 16 };
 INLINE void project(int tokens, const Job *job, const Output *out) {
   if (tokens == 1) {
-    int done = sweep(4, 1, job, 0, out);
+    int done = blocks_of(job->rows) < FEW_BLOCKS ? 0 : sweep(4, 1, job, 0, out);
     done = sweep(2, 1, job, done, out);
     sweep(1, 1, job, done, out);
   } else if (tokens == 2) {
     int done = sweep(2, 2, job, 0, out);
     sweep(1, 2, job, done, out);
-  } else if (tokens == 3) {
-    sweep(1, 3, job, 0, out);
   } else {
-    const int tile_bytes = TOKEN_TILE * job->groups * RECORD_BYTES, whole = tokens / TOKEN_TILE * TOKEN_TILE;
-    for (int b = 0; b < blocks_of(job->rows); b++) {
-      const uint8_t *x = job->records;
-      for (int t = 0; t < whole; t += TOKEN_TILE, x += tile_bytes) multiply(1, 4, job, b, 0, x, t, out);
-      switch (tokens - whole) {
-        case 1: multiply(1, 1, job, b, 0, x, whole, out); break;
-        case 2: multiply(1, 2, job, b, 0, x, whole, out); break;
-        case 3: multiply(1, 3, job, b, 0, x, whole, out); break;
-      }
-    }
+    for (int block = 0; block < blocks_of(job->rows); block++) pass_tiles(tokens, job, block, out);
   }
 }
 

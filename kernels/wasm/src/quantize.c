@@ -11,33 +11,46 @@ INLINE int largest_bits(const float *x) {
   return wasm_i32x4_extract_lane(m, 0);
 }
 
-// Nearest whole numbers of x · inverse as i32, |x · inverse| < 2^22.
-INLINE v128_t round4(const float *x, v128_t inverse) {
-  const v128_t shift = splat(12582912.f);
-  return wasm_i32x4_sub(add(mul(load(x), inverse), shift), shift);
+// What turns x into whole numbers: x · inverse + 1.5·2^23 is rounded, and its bits are the number's above those of 1.5·2^23.
+typedef struct {
+  v128_t inverse, shift;
+} Rounding;
+
+INLINE v128_t round4(const float *x, const Rounding *r) {
+  return wasm_i32x4_sub(add(mul(load(x), r->inverse), r->shift), r->shift);
 }
 
-INLINE v128_t round8(const float *x, v128_t inverse) {
-  return wasm_i16x8_narrow_i32x4(round4(x, inverse), round4(x + 4, inverse));
+INLINE v128_t round8(const float *x, const Rounding *r) {
+  return wasm_i16x8_narrow_i32x4(round4(x, r), round4(x + 4, r));
 }
 
 #ifdef RELAXED
-INLINE void store_lanes(uint8_t *to, int step, v128_t v) {
-  wasm_v128_store32_lane(to, v, 0);
-  wasm_v128_store32_lane(to + step, v, 1);
-  wasm_v128_store32_lane(to + 2 * step, v, 2);
-  wasm_v128_store32_lane(to + 3 * step, v, 3);
+// Four chunks' words of one token: |q| and signs, `tokens` words apart.
+INLINE void write_words(uint8_t *to, int tokens, v128_t magnitude, v128_t sign) {
+  if (tokens == 1) {
+    store(to, wasm_i32x4_shuffle(magnitude, sign, 0, 4, 1, 5));
+    store(to + 16, wasm_i32x4_shuffle(magnitude, sign, 2, 6, 3, 7));
+    return;
+  }
+  const int step = 8 * tokens;
+  uint8_t *signs = to + 4 * tokens;
+  wasm_v128_store32_lane(to, magnitude, 0);
+  wasm_v128_store32_lane(to + step, magnitude, 1);
+  wasm_v128_store32_lane(to + 2 * step, magnitude, 2);
+  wasm_v128_store32_lane(to + 3 * step, magnitude, 3);
+  wasm_v128_store32_lane(signs, sign, 0);
+  wasm_v128_store32_lane(signs + step, sign, 1);
+  wasm_v128_store32_lane(signs + 2 * step, sign, 2);
+  wasm_v128_store32_lane(signs + 3 * step, sign, 3);
 }
 
 // Writes the chunks and returns start = Σ |q| over the negative q (see dots.h).
-INLINE int write_chunks(const float *x, v128_t inverse, uint8_t *chunk, int tokens) {
+INLINE int write_chunks(const float *x, const Rounding *r, uint8_t *chunk, int tokens) {
   v128_t negative = wasm_i16x8_splat(0);
   UNROLL for (int half = 0; half < 2; half++) {
-    v128_t q = wasm_i8x16_narrow_i16x8(round8(x + 16 * half, inverse), round8(x + 16 * half + 8, inverse));
+    v128_t q = wasm_i8x16_narrow_i16x8(round8(x + 16 * half, r), round8(x + 16 * half + 8, r));
     v128_t magnitude = wasm_i8x16_abs(q), sign = wasm_i8x16_shr(q, 7);
-    uint8_t *to = chunk + half * 4 * 8 * tokens;
-    store_lanes(to, 8 * tokens, magnitude);
-    store_lanes(to + 4 * tokens, 8 * tokens, sign);
+    write_words(chunk + half * 4 * 8 * tokens, tokens, magnitude, sign);
     negative = wasm_i16x8_add(negative, wasm_u16x8_extadd_pairwise_u8x16(wasm_v128_and(magnitude, sign)));
   }
   v128_t sum = wasm_u32x4_extadd_pairwise_u16x8(negative);
@@ -45,9 +58,9 @@ INLINE int write_chunks(const float *x, v128_t inverse, uint8_t *chunk, int toke
   return wasm_i32x4_extract_lane(sum, 0) + wasm_i32x4_extract_lane(sum, 1);
 }
 #else
-INLINE int write_chunks(const float *x, v128_t inverse, uint8_t *chunk, int tokens) {
+INLINE int write_chunks(const float *x, const Rounding *r, uint8_t *chunk, int tokens) {
   UNROLL for (int pair = 0; pair < CHUNKS / 2; pair++) {
-    v128_t q = round8(x + 8 * pair, inverse);
+    v128_t q = round8(x + 8 * pair, r);
     q = wasm_i16x8_shuffle(q, q, 0, 2, 1, 3, 4, 6, 5, 7);
     uint8_t *to = chunk + pair * 2 * 8 * tokens;
     wasm_v128_store32_lane(to, q, 0);
@@ -60,28 +73,36 @@ INLINE int write_chunks(const float *x, v128_t inverse, uint8_t *chunk, int toke
 #endif
 
 // One group of one token.
-INLINE void write_record(const float *x, uint8_t *record, int tokens, int token) {
+INLINE void write_record(const float *x, v128_t shift, uint8_t *record, int tokens, int token) {
   const float tiny = 1e-20f; // below it a group counts as zero: no denormal products
   union { int bits; float value; } largest = {largest_bits(x)}, least = {.value = tiny};
   int nonzero = largest.bits >= least.bits;
   float scale = nonzero ? largest.value * (1.f / 127.f) : 0.f;
-  v128_t inverse = splat(nonzero ? 127.f / largest.value : 0.f);
-  ((int *)record)[token] = write_chunks(x, inverse, record + 8 * tokens + 4 * token, tokens);
+  const Rounding r = {splat(nonzero ? 127.f / largest.value : 0.f), shift};
+  ((int *)record)[token] = write_chunks(x, &r, record + 8 * tokens + 4 * token, tokens);
   ((float *)record)[tokens + token] = scale;
 }
 
+// One token of a tile.
+INLINE void write_token(const float *x, int cols, uint8_t *record, int tokens, int token) {
+  const v128_t shift = held(splat(12582912.f));
+  const int whole = cols / GROUP * GROUP;
+  for (int c = 0; c < whole; c += GROUP, record += RECORD_BYTES * tokens) write_record(x + c, shift, record, tokens, token);
+  if (whole == cols) return;
+  float rest[GROUP] = {0}; // what lies behind the last column belongs to others
+  for (int c = whole; c < cols; c++) rest[c - whole] = x[c];
+  write_record(rest, shift, record, tokens, token);
+}
+
 EXPORT(quantize) void quantize(const float *x, int stride, int tokens, int cols, uint8_t *records) {
-  int whole = cols / GROUP, groups = groups_of(cols);
+  const int token_bytes = RECORD_BYTES * groups_of(cols);
   for (int first = 0; first < tokens; first += TOKEN_TILE) {
-    int count = tile_tokens(tokens - first);
+    const int count = tile_tokens(tokens - first);
     for (int token = 0; token < count; token++, x += stride) {
-      uint8_t *record = records;
-      for (int g = 0; g < whole; g++, record += RECORD_BYTES * count) write_record(x + g * GROUP, record, count, token);
-      if (whole == groups) continue;
-      float rest[GROUP] = {0}; // what lies behind the last column belongs to others
-      for (int c = whole * GROUP; c < cols; c++) rest[c - whole * GROUP] = x[c];
-      write_record(rest, record, count, token);
+      if (count == 1) write_token(x, cols, records, 1, 0);
+      else if (count == TOKEN_TILE) write_token(x, cols, records, TOKEN_TILE, token);
+      else write_token(x, cols, records, count, token);
     }
-    records += RECORD_BYTES * count * groups;
+    records += token_bytes * count;
   }
 }

@@ -36,8 +36,8 @@ const PROMPTS = [letters(9, 3), letters(14, 11)];
  */
 export async function checkPeer(open: (path: string) => Promise<Peer>, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
-  for (const fileType of ["F32", "Q8_0", "Q4_0"] as const) {
-    const path = join(folder, `small-${fileType}.gguf`);
+  for (const fileType of ["F32", "Q8_0", "Q4_0", "Q4_0 --pure"] as const) {
+    const path = join(folder, `small-${fileType.replace(/\W+/g, "-")}.gguf`);
     await writeMamba(path, SMALL, fileType);
     const peer = await open(path);
     const expected = await reference(fileType);

@@ -5,8 +5,8 @@ import { GGML_TYPES, type GgmlType, ggmlBytes } from "./ggml-types.ts";
  * GGUF version 3, the file format of llama.cpp: magic, version, counts, key-value pairs, tensor table, then the tensors' bytes, each
  * from a multiple of 32 on. Everything is little-endian; strings are a u64 length and UTF-8 bytes.
  */
-export const GGUF_VERSION = 3;
-export const ALIGNMENT = 32;
+const GGUF_VERSION = 3;
+const ALIGNMENT = 32;
 
 /** A value of the metadata, by the format's type names. */
 export type GgufValue =
@@ -18,7 +18,7 @@ export type GgufValue =
   | { readonly strings: readonly string[] };
 
 /** Numbers of the value types that are written. */
-export const VALUE_TYPES = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const;
+const VALUE_TYPES = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const;
 
 export interface GgufTensor {
   readonly name: string;
@@ -57,7 +57,7 @@ export async function writeGguf(
 }
 
 /** Everything before the first tensor's bytes. */
-export function encodeHeader(metadata: ReadonlyMap<string, GgufValue>, tensors: readonly GgufTensor[]): Uint8Array {
+function encodeHeader(metadata: ReadonlyMap<string, GgufValue>, tensors: readonly GgufTensor[]): Uint8Array {
   const w = new Writer();
   w.bytes(new TextEncoder().encode("GGUF"));
   w.u32(GGUF_VERSION);
@@ -135,8 +135,7 @@ class Writer {
   }
 
   u32(value: number): void {
-    const view = this.#view(4);
-    view.setUint32(0, value, true);
+    this.#view(4).setUint32(0, value, true);
   }
 
   u64(value: number): void {
