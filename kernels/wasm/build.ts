@@ -16,6 +16,7 @@ const COMMON = [
   "-ffreestanding",
   "-O3",
   "-ffp-contract=off",
+  "-fno-strict-aliasing",
   "-msimd128",
   "-mbulk-memory",
   "-Wall",

@@ -54,7 +54,7 @@ export function runHead(
   const vocab = matrix.rows;
   const x = gather(heap, buffers, positions);
   const input = prepareInput(kernels, buffers, proj, x, buffers.uStride, count);
-  const kernel = matrix.spec.encoding === "q8" ? kernels.project_q8 : kernels.project_f32;
+  const kernel = kernels[`project_${matrix.spec.encoding}`];
   const scores = targets.some((t) => t >= 0);
   if (scores) beginTotals(heap, buffers, count);
   const stride = Math.floor(buffers.logitsLength / count / HEAD_UNIT) * HEAD_UNIT;

@@ -14,6 +14,7 @@ export interface Kernels {
   readonly __heap_base: WebAssembly.Global;
   embed_f32(table: number, dim: number, tokens: number, count: number, u: number, stride: number): void;
   embed_q8(table: number, dim: number, tokens: number, count: number, u: number, stride: number): void;
+  embed_q4(table: number, dim: number, tokens: number, count: number, u: number, stride: number): void;
   rms_norm(
     u: number,
     stride: number,
@@ -27,8 +28,10 @@ export interface Kernels {
   /** relaxed only: one lane of the fused dot, see dot_probe.c. */
   dot_probe?(a: number, b: number): number;
   quantize(x: number, stride: number, tokens: number, cols: number, records: number): void;
+  quantize_q4(x: number, stride: number, tokens: number, cols: number, records: number): void;
   interleave(x: number, stride: number, tokens: number, cols: number, tiles: number): void;
   project_q8: Project;
+  project_q4: Project;
   project_f32: Project;
   causal_conv(
     x: number,
@@ -84,14 +87,15 @@ export const ARENA_START = 65_536;
 /** How a module sums int8 products, all to the same integers (dots.h): the relaxed one in two ways, the baseline in one. */
 export type Dots = "fused" | "paired" | "widened";
 
-/** Binds a module to a memory of its own; `project_q8` becomes the one that sums with `dots`. */
+/** Binds a module to a memory of its own; `project_q8` and `project_q4` become those that sum with `dots`. */
 export async function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   dots: Dots,
 ): Promise<Kernels> {
   const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
-  const kernels = { ...exports, project_q8: exports[`project_q8_${dots}`] } as unknown as Kernels;
+  const [project_q8, project_q4] = [exports[`project_q8_${dots}`], exports[`project_q4_${dots}`]];
+  const kernels = { ...exports, project_q8, project_q4 } as unknown as Kernels;
   if (kernels.project_q8 === undefined) throw new KernelError(`this module has no ${dots} dots`);
   if (kernels.__heap_base.value > ARENA_START) {
     throw new KernelError(`the kernels' constants end at ${kernels.__heap_base.value}, beyond ARENA_START: raise it`);

@@ -223,5 +223,5 @@ function placeBuffers(
 
 /** Bytes that one token of a projection's input takes as the kernel reads it. */
 function inputBytes({ matrix }: Projection): number {
-  return matrix.spec.encoding === "q8" ? RECORD_BYTES * Math.ceil(matrix.cols / GROUP) : 4 * matrix.cols;
+  return matrix.spec.encoding === "f32" ? 4 * matrix.cols : RECORD_BYTES * Math.ceil(matrix.cols / GROUP);
 }

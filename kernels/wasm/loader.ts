@@ -26,8 +26,8 @@ export class Loader {
     if (offset + bytes.length > spec.bytes) {
       throw new KernelError(`tensor "${name}" has ${spec.bytes} bytes, the piece ends at ${offset + bytes.length}`);
     }
-    if (spec.encoding === "q8") heap.u8.set(bytes, this.#place.offset + offset);
-    else this.#loadF32(heap.f32, offset, bytes);
+    if (spec.encoding === "f32") this.#loadF32(heap.f32, offset, bytes);
+    else heap.u8.set(bytes, this.#place.offset + offset);
     this.#arrived += bytes.length;
   }
 

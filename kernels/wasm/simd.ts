@@ -1,4 +1,4 @@
-import { packQ8 } from "../../weights/layout.ts";
+import { packQ4, packQ8 } from "../../weights/layout.ts";
 import { KernelError } from "../backend.ts";
 import { ARENA_START, type Dots, instantiate, type Kernels, type WasmModules } from "./kernels.ts";
 
@@ -61,11 +61,11 @@ async function isExact(module: WebAssembly.Module, dots: Dots): Promise<boolean>
 }
 
 /**
- * Known-answer test of the integer dots: q8 weights of scale 1 times whole activations must give the exact integers, for every shape of
- * register tile and every extreme (−128 and ±127).
+ * Known-answer test of the integer dots: q8 and q4 weights of scale 1 times whole activations must give the exact integers, for every
+ * shape of register tile and every extreme (−128 and ±127; −8 and 7).
  */
 export function computesExactly(
-  kernels: Pick<Kernels, "quantize" | "project_q8">,
+  kernels: Pick<Kernels, "quantize" | "quantize_q4" | "project_q8" | "project_q4">,
   memory: WebAssembly.Memory,
 ): boolean {
   const rows = 56; // 4 + 2 + 1 row blocks: every way the streams are cut
@@ -73,22 +73,26 @@ export function computesExactly(
   const input = ARENA_START + 16_384;
   const records = input + 8_192;
   const output = records + 16_384;
-  const values = Int8Array.from({ length: rows * cols }, (_, i) => pattern(i, -128));
   const scales = new Uint16Array(rows * 2).fill(0x3f80);
-  new Uint8Array(memory.buffer).set(packQ8({ rows, cols, values, scales }), ARENA_START);
-  for (let tokens = 1; tokens <= 7; tokens++) {
-    const x = Float32Array.from({ length: tokens * cols }, (_, i) =>
-      i % 32 === 0 ? 127 : pattern(i * 7 + tokens, -127),
-    );
-    new Float32Array(memory.buffer, input, x.length).set(x);
-    kernels.quantize(input, cols, tokens, cols, records);
-    kernels.project_q8(ARENA_START, rows, cols, records, tokens, 0, output, rows, 0);
-    const y = new Float32Array(memory.buffer, output, tokens * rows);
-    for (let t = 0; t < tokens; t++) {
-      for (let r = 0; r < rows; r++) {
-        let sum = 0;
-        for (let c = 0; c < cols; c++) sum += values[r * cols + c]! * x[t * cols + c]!;
-        if (y[t * rows + r] !== sum) return false;
+  for (const encoding of ["q8", "q4"] as const) {
+    const q8 = encoding === "q8";
+    const values = Int8Array.from({ length: rows * cols }, (_, i) => (q8 ? pattern(i, -128) : pattern(i, -128) >> 4));
+    const matrix = { rows, cols, values, scales };
+    new Uint8Array(memory.buffer).set(q8 ? packQ8(matrix) : packQ4(matrix), ARENA_START);
+    for (let tokens = 1; tokens <= 7; tokens++) {
+      const x = Float32Array.from({ length: tokens * cols }, (_, i) =>
+        i % 32 === 0 ? 127 : pattern(i * 7 + tokens, -127),
+      );
+      new Float32Array(memory.buffer, input, x.length).set(x);
+      (q8 ? kernels.quantize : kernels.quantize_q4)(input, cols, tokens, cols, records);
+      kernels[`project_${encoding}`](ARENA_START, rows, cols, records, tokens, 0, output, rows, 0);
+      const y = new Float32Array(memory.buffer, output, tokens * rows);
+      for (let t = 0; t < tokens; t++) {
+        for (let r = 0; r < rows; r++) {
+          let sum = 0;
+          for (let c = 0; c < cols; c++) sum += values[r * cols + c]! * x[t * cols + c]!;
+          if (y[t * rows + r] !== sum) return false;
+        }
       }
     }
   }

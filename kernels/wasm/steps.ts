@@ -21,8 +21,7 @@ export function runBlock(
   switch (placed.kind) {
     case "embedding": {
       const { offset, spec } = placed.table;
-      if (spec.encoding === "q8") kernels.embed_q8(offset, dim, buffers.tokens, tokens, u, uStride);
-      else kernels.embed_f32(offset, dim, buffers.tokens, tokens, u, uStride);
+      kernels[`embed_${spec.encoding}`](offset, dim, buffers.tokens, tokens, u, uStride);
       break;
     }
     case "norm":
@@ -102,8 +101,17 @@ function project(
 ): void {
   const { matrix, bias } = projection;
   const input = prepareInput(kernels, buffers, projection, x, stride, tokens);
-  const kernel = matrix.spec.encoding === "q8" ? kernels.project_q8 : kernels.project_f32;
-  kernel(matrix.offset, matrix.rows, matrix.cols, input, tokens, bias, y, yStride, accumulate);
+  kernels[`project_${matrix.spec.encoding}`](
+    matrix.offset,
+    matrix.rows,
+    matrix.cols,
+    input,
+    tokens,
+    bias,
+    y,
+    yStride,
+    accumulate,
+  );
 }
 
 /** Brings x (tokens, stride) into the form that the projection's kernel reads; its address. */
@@ -115,8 +123,9 @@ export function prepareInput(
   stride: number,
   tokens: number,
 ): number {
-  if (matrix.spec.encoding === "q8") kernels.quantize(x, stride, tokens, matrix.cols, buffers.input);
-  else if (tokens === 1) return x;
-  else kernels.interleave(x, stride, tokens, matrix.cols, buffers.input);
+  const { encoding } = matrix.spec;
+  if (encoding === "f32" && tokens === 1) return x;
+  const prepare = encoding === "f32" ? kernels.interleave : encoding === "q8" ? kernels.quantize : kernels.quantize_q4;
+  prepare(x, stride, tokens, matrix.cols, buffers.input);
   return buffers.input;
 }

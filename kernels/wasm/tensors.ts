@@ -1,4 +1,4 @@
-import { GROUP, Q8_TILE_BYTES, q8Bytes, TILE_ROWS } from "../../weights/layout.ts";
+import { encodedBytes, TILE_ROWS } from "../../weights/layout.ts";
 import { KernelError, type TensorSpec } from "../backend.ts";
 import { type Block, matrixNames, tensorShapes } from "../blocks.ts";
 import { checkTensors } from "../check.ts";
@@ -8,7 +8,7 @@ import { type Arena, roundUp } from "./arena.ts";
 export const CHANNELS = 16;
 
 /**
- * A tensor in kernel memory. q8 stays as it arrives. f32 is kept in blocks of rows, each (cols, lanes), so that lanes are rows for every
+ * A tensor in kernel memory. q8 and q4 stay as they arrive. f32 is kept in blocks of rows, each (cols, lanes), so that lanes are rows for every
  * kernel: 8 rows for a matrix, 16 for what is used channel by channel. A vector has one column. The rows missing at the end are zero.
  */
 export interface Place {
@@ -53,20 +53,18 @@ export function placeTensors(
 
 function place(name: string, spec: TensorSpec, lanes: number, factor: number, where: string, arena: Arena): Place {
   const [rows = 1, cols = 1] = spec.shape;
-  const bytes = spec.encoding === "q8" ? q8Bytes(rows, cols) : 4 * rows * cols;
+  const bytes = encodedBytes(spec.shape, spec.encoding);
   if (spec.bytes !== bytes) {
     throw new KernelError(`${where} in ${spec.encoding} takes ${bytes} bytes, its spec says ${spec.bytes}`);
   }
-  const stored = spec.encoding === "q8" ? bytes : 4 * roundUp(rows, lanes) * cols;
+  const stored = spec.encoding === "f32" ? 4 * roundUp(rows, lanes) * cols : bytes;
   return { name, spec, offset: arena.take(stored), rows, cols, lanes, factor };
 }
 
 /** Address of a row of a matrix; row is a multiple of 8. */
 export function rowAddress(matrix: Pick<Place, "offset" | "cols" | "spec">, row: number): number {
   const { offset, cols, spec } = matrix;
-  return (
-    offset + (spec.encoding === "q8" ? (row / TILE_ROWS) * Math.ceil(cols / GROUP) * Q8_TILE_BYTES : 4 * row * cols)
-  );
+  return offset + encodedBytes([row, cols], spec.encoding);
 }
 
 /** Index of element (row, col) of a matrix of `cols` columns in blocks of `lanes` rows. */

@@ -1,6 +1,6 @@
 import type { Backend, Encoding, Executable, TensorSpec } from "../../kernels/backend.ts";
 import { type Block, matrixNames, tensorShapes } from "../../kernels/blocks.ts";
-import { f32ToBf16, GROUP, Q8_TILE_BYTES, q8Bytes, TILE_ROWS } from "../../weights/layout.ts";
+import { encodedBytes, f32ToBf16, GROUP, Q4_TILE_BYTES, Q8_TILE_BYTES, TILE_ROWS } from "../../weights/layout.ts";
 import { blocksOf } from "../../worker/engine/architectures/index.ts";
 
 /** Sizes of state-spaces/mamba-130m. */
@@ -28,19 +28,17 @@ export async function randomMamba(
   const matrices = new Set(blocks.flatMap(matrixNames));
   const tensors = new Map<string, TensorSpec>();
   for (const [name, shape] of blocks.flatMap((b) => [...tensorShapes(b)])) {
-    const quantized = encoding === "q8" && matrices.has(name);
-    const [rows = 1, cols = 1] = shape;
-    const bytes = quantized ? q8Bytes(rows, cols) : 4 * rows * cols;
-    tensors.set(name, { shape, encoding: quantized ? "q8" : "f32", bytes });
+    const encoded = matrices.has(name) ? encoding : "f32";
+    tensors.set(name, { shape, encoding: encoded, bytes: encodedBytes(shape, encoded) });
   }
   const executable = await backend.compile(blocks, tensors);
   for (const [name, spec] of tensors)
-    executable.load(name, 0, spec.encoding === "q8" ? randomQ8(spec) : randomF32(name, spec, blocks));
+    executable.load(name, 0, spec.encoding === "f32" ? randomF32(name, spec, blocks) : randomTiles(spec));
   return executable;
 }
 
 /** Random integers with one scale for all, about 1/sqrt(cols) in size. */
-function randomQ8(spec: TensorSpec): Uint8Array {
+function randomTiles(spec: TensorSpec): Uint8Array {
   const bytes = new Uint8Array(spec.bytes);
   const words = new Uint32Array(bytes.buffer);
   for (let i = 0, x = 0x9e3779b9; i < words.length; i++) {
@@ -49,10 +47,11 @@ function randomQ8(spec: TensorSpec): Uint8Array {
     x ^= x << 5;
     words[i] = x;
   }
-  const scale = f32ToBf16(1 / (74 * Math.sqrt(Math.max(spec.shape[1] ?? 1, GROUP))));
+  const [tile, spread] = spec.encoding === "q8" ? [Q8_TILE_BYTES, 74] : [Q4_TILE_BYTES, 4.6];
+  const scale = f32ToBf16(1 / (spread * Math.sqrt(Math.max(spec.shape[1] ?? 1, GROUP))));
   const view = new DataView(bytes.buffer);
-  for (let tile = 0; tile < bytes.length; tile += Q8_TILE_BYTES) {
-    for (let row = 0; row < TILE_ROWS; row++) view.setUint16(tile + 2 * row, scale, true);
+  for (let at = 0; at < bytes.length; at += tile) {
+    for (let row = 0; row < TILE_ROWS; row++) view.setUint16(at + 2 * row, scale, true);
   }
   return bytes;
 }

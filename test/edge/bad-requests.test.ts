@@ -231,7 +231,7 @@ describe("of a session", () => {
 
 describe("paths and methods", () => {
   test.each([
-    "/v2",
+    "/v3",
     "/v1",
     "/v1/nothing",
     "/v1/sessions/a/b/c",

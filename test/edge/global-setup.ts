@@ -6,7 +6,7 @@ import { folderSink } from "../../weights/node/folder.ts";
 import { INDEX_FILE } from "../../worker/edge/models/index-file.ts";
 import { convertCheckpoint } from "../../worker/engine/convert.ts";
 import { tinyCheckpoint } from "../support/checkpoints.ts";
-import { byteTokenizer } from "../support/tokenizers.ts";
+import { byteTokenizer, CHAT_TEMPLATE, chatTokenizer } from "../support/tokenizers.ts";
 import { writeHollowPackage } from "./fixtures/hollow-package.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -36,6 +36,11 @@ export async function buildTestAssets(packages: string, assets: string): Promise
   const large = { dim: 256, layers: 9, dtRank: 16, vocab: 257, tied: false, seed: 3 };
   const slow = { ...tinyCheckpoint(large), tokenizer };
   await convertCheckpoint(slow, { name: "slow", quantization: "f32" }, await sink("03-slow"));
+
+  const chat = tinyCheckpoint({ dim: 64, layers: 3, dtRank: 4, vocab: 261, tied: false, seed: 9 });
+  const chatTemplate = new TextEncoder().encode(CHAT_TEMPLATE);
+  const chatting = { ...chat, tokenizer: chatTokenizer(), chatTemplate };
+  await convertCheckpoint(chatting, { name: "chat", quantization: "f32" }, await sink("04-chat"));
 
   // Copies under other names: their manifests are right, their files are damaged below.
   const broken = ["manifest-cut", "shard-cut", "shard-flipped", "shard-missing"] as const;

@@ -43,3 +43,23 @@ export function byteTokenizer(): Uint8Array {
     }),
   );
 }
+
+/** Tokens that the chat template writes, 257 to 260 of chatTokenizer. */
+const CHAT_TOKENS = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"];
+
+/** byteTokenizer with the special tokens of CHAT_TEMPLATE. */
+export function chatTokenizer(): Uint8Array {
+  const json = JSON.parse(new TextDecoder().decode(byteTokenizer()));
+  const [first] = json.added_tokens;
+  for (const [i, content] of CHAT_TOKENS.entries()) json.added_tokens.push({ ...first, id: 257 + i, content });
+  return new TextEncoder().encode(JSON.stringify(json));
+}
+
+/** As many models have it: contents are trimmed, and a first message of the assistant is refused. */
+export const CHAT_TEMPLATE = [
+  "{%- if messages[0].role == 'assistant' %}{{ raise_exception('the user speaks first') }}{% endif %}",
+  "{%- for message in messages %}",
+  "{{- '<|' + message.role + '|>\\n' + message.content | trim + '<|end|>\\n' }}",
+  "{%- endfor %}",
+  "{%- if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}",
+].join("\n");

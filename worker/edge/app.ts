@@ -1,17 +1,25 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import { cors } from "hono/cors";
 import { HTTPException } from "hono/http-exception";
 import { name, version } from "../../package.json";
 import type { AppEnv } from "./env.ts";
 import { ApiError } from "./http/api-error.ts";
-import { bearerAuth } from "./http/auth.ts";
+import { requireKey } from "./http/auth.ts";
+import { browsers } from "./http/browsers.ts";
 import { methodNotAllowed } from "./http/method-not-allowed.ts";
 import { outliveClient } from "./http/outlive-client.ts";
 import { toApiError } from "./http/to-api-error.ts";
+import { createMetrics } from "./ops/metrics.ts";
+import { metricsRoutes } from "./ops/metrics-routes.ts";
+import { observe } from "./ops/observe.ts";
+import { rateLimit } from "./ops/rate-limit.ts";
 import { appendRoutes } from "./routes/append.ts";
+import { chatCompletionsRoutes } from "./routes/chat-completions.ts";
 import { completionsRoutes } from "./routes/completions.ts";
+import { healthRoutes } from "./routes/health.ts";
+import { inferenceRoutes } from "./routes/inference.ts";
 import { modelsRoutes } from "./routes/models.ts";
 import { rootRoutes } from "./routes/root.ts";
+import { docsRoutes } from "./routes/root-docs.ts";
 import { sessionStateRoutes } from "./routes/session-state.ts";
 import { sessionsRoutes } from "./routes/sessions.ts";
 import type { Services } from "./services.ts";
@@ -24,16 +32,23 @@ import type { Services } from "./services.ts";
  */
 export function createApp(services: Services): OpenAPIHono<AppEnv> {
   const app = new OpenAPIHono<AppEnv>();
-  app.use("*", cors({ origin: "*", exposeHeaders: ["etag", "retry-after"], maxAge: 86_400 }));
-  app.use("/v1/*", bearerAuth());
-  app.use("/v1/*", outliveClient());
+  const metrics = createMetrics();
+  app.use("*", observe(metrics));
+  app.use("*", browsers());
+  app.use("/metrics", requireKey("admin"));
+  for (const path of ["/v1/*", "/v2/models/*"]) app.use(path, requireKey("infer"), rateLimit(), outliveClient());
 
   app.route("/", rootRoutes(endpoints));
   app.route("/v1", modelsRoutes(services));
   app.route("/v1", completionsRoutes(services));
+  app.route("/v1", chatCompletionsRoutes(services));
   app.route("/v1", sessionsRoutes(services));
   app.route("/v1", appendRoutes(services));
   app.route("/v1", sessionStateRoutes(services));
+  app.route("/v2", healthRoutes(services));
+  app.route("/v2", inferenceRoutes(services));
+  app.route("/", metricsRoutes(services, metrics));
+  app.route("/", docsRoutes());
   app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
   app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: name, version }, security: [{ bearer: [] }] });
   app.all("/openapi.json", methodNotAllowed("GET"));
@@ -50,7 +65,8 @@ export function createApp(services: Services): OpenAPIHono<AppEnv> {
     if (c.req.raw.signal.aborted) return new Response(null, { status: 499 });
     const seen = error instanceof HTTPException ? fromHono(error) : error;
     const { status, body, headers } = toApiError(seen, `${c.req.method} ${c.req.path}`);
-    return c.json(body, status, headers);
+    // The Open Inference Protocol has its own form.
+    return c.json(/^\/v2(\/|$)/.test(c.req.path) ? { error: body.error.message } : body, status, headers);
   });
   return app;
 

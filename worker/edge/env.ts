@@ -1,3 +1,8 @@
+import type { Key } from "./http/keys.ts";
+import type { RateLimiter } from "./ops/rate-limiter.ts";
+import type { RequestRecord } from "./ops/request-record.ts";
+import type { PrefixLedger } from "./prefixes/prefix-ledger.ts";
+import type { PrefixStore } from "./prefixes/prefix-store.ts";
 import type { SessionStore } from "./sessions/session-store.ts";
 
 /** Bindings and variables of wrangler.toml. Variables may be written there as numbers or as text. */
@@ -5,9 +10,12 @@ export interface Env {
   /** dist/assets: the built-in packages under /weights. */
   readonly ASSETS: Fetcher;
   readonly SESSIONS: DurableObjectNamespace<SessionStore>;
+  readonly PREFIXES: DurableObjectNamespace<PrefixStore>;
+  readonly PREFIX_LEDGERS: DurableObjectNamespace<PrefixLedger>;
+  readonly RATE_LIMITER: DurableObjectNamespace<RateLimiter>;
   /** more packages: index.json at its root, each package under its id. */
   readonly WEIGHTS?: R2Bucket;
-  /** secret, comma-separated. Without it only requests to this machine are answered. */
+  /** secret: named keys in JSON, or plain ones, comma-separated. Without it only requests to this machine are answered. */
   readonly API_KEYS?: string;
   /** name or id of the model of requests that name none. Default the first built-in one. */
   readonly DEFAULT_MODEL?: string;
@@ -16,6 +24,18 @@ export interface Env {
   readonly MAX_MULTIPLY_ADDS_PER_REQUEST?: string | number;
   readonly MAX_PROMPT_TOKENS?: string | number;
   readonly SESSION_TTL_DAYS?: string | number;
+  /** "off" keeps no states of conversations. */
+  readonly PREFIX_STORE?: string;
+  readonly PREFIX_STORE_MB?: string | number;
+  readonly PREFIX_TTL_HOURS?: string | number;
+  /** most tokens that a request may generate; a key may have fewer. */
+  readonly MAX_TOKENS?: string | number;
+  /** requests a minute of each key that has no number of its own. */
+  readonly RATE_LIMIT_PER_MINUTE?: string | number;
+  /** pages that may read replies: comma-separated origins, or * for any, the default. */
+  readonly CORS_ORIGINS?: string;
+  /** "info", the default, logs a line a request; "error" only what is unexpected. */
+  readonly LOG_LEVEL?: string;
 }
 
 /** What Hono's contexts carry here. */
@@ -24,6 +44,10 @@ export interface AppEnv {
   Variables: {
     /** who the request's sessions belong to: a hash of its key. */
     owner: string;
+    /** absent where no keys are set. */
+    key?: Key;
+    /** what the request did, for the metrics and the log. */
+    record: RequestRecord;
   };
 }
 
@@ -37,11 +61,20 @@ export interface Limits {
   readonly maxMultiplyAdds: number;
   /** tokens given in one request. */
   readonly maxPromptTokens: number;
+  /** tokens generated in one request; Infinity where only its budget counts. */
+  readonly maxTokens: number;
   /** milliseconds that a session outlives its last use. */
   readonly sessionTtl: number;
+  /** whether states of conversations are kept. */
+  readonly prefixStore: boolean;
+  /** bytes of them, an owner. */
+  readonly prefixBytes: number;
+  /** milliseconds that one outlives its last use. */
+  readonly prefixTtl: number;
 }
 
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 
 /** @throws Error when a variable is not a positive number */
 export function limitsOf(env: Env): Limits {
@@ -50,11 +83,23 @@ export function limitsOf(env: Env): Limits {
     maxSequences: positive("MAX_SEQUENCES", env.MAX_SEQUENCES, 8),
     maxMultiplyAdds: positive("MAX_MULTIPLY_ADDS_PER_REQUEST", env.MAX_MULTIPLY_ADDS_PER_REQUEST, 1e12),
     maxPromptTokens: positive("MAX_PROMPT_TOKENS", env.MAX_PROMPT_TOKENS, 32_768),
+    maxTokens: positive("MAX_TOKENS", env.MAX_TOKENS, Number.POSITIVE_INFINITY),
     sessionTtl: positive("SESSION_TTL_DAYS", env.SESSION_TTL_DAYS, 30) * DAY,
+    prefixStore: onOrOff("PREFIX_STORE", env.PREFIX_STORE),
+    prefixBytes: positive("PREFIX_STORE_MB", env.PREFIX_STORE_MB, 64) * 1e6,
+    prefixTtl: positive("PREFIX_TTL_HOURS", env.PREFIX_TTL_HOURS, 24) * HOUR,
   };
 }
 
-function positive(name: string, value: string | number | undefined, fallback: number): number {
+function onOrOff(name: string, value = "on"): boolean {
+  if (value !== "on" && value !== "off" && value !== "") {
+    throw new Error(`variable ${name} is ${JSON.stringify(value)}: it must be on or off`);
+  }
+  return value !== "off";
+}
+
+/** @throws Error when a variable is not a positive number */
+export function positive(name: string, value: string | number | undefined, fallback: number): number {
   if (value === undefined || value === "") return fallback;
   const number = Number(value);
   if (!(number > 0 && Number.isFinite(number))) {

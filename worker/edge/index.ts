@@ -6,4 +6,7 @@ import { isolate } from "./isolate.ts";
 const app = createApp(isolate);
 
 export default { fetch: app.fetch } satisfies ExportedHandler<Env>;
+export { RateLimiter } from "./ops/rate-limiter.ts";
+export { PrefixLedger } from "./prefixes/prefix-ledger.ts";
+export { PrefixStore } from "./prefixes/prefix-store.ts";
 export { SessionStore } from "./sessions/session-store.ts";

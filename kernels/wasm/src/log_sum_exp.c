@@ -33,7 +33,8 @@ INLINE void add_unit(const Exp2 *k, Total *total, const float *logits) {
   }
 }
 
-// logits (tokens, stride), `rows` of them valid; totals (tokens), begun as {−1e30, 0}. All blocks but the last have a multiple of 64 rows.
+// logits (tokens, stride), `rows` of them valid; totals (tokens), begun as {−1e30, 0}. Every block but the last has a multiple of 64
+// rows.
 EXPORT(log_sum_exp) void log_sum_exp(const float *logits, int stride, int tokens, int rows, Total *totals) {
   const Exp2 k = exp2_constants(-60.f);
   for (int t = 0; t < tokens; t++, logits += stride) {

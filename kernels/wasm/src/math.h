@@ -14,7 +14,7 @@ typedef struct {
 INLINE Exp2 exp2_constants(float least) {
   return (Exp2){
       .least = held(splat(least)),
-      .shift = held(splat(12582912.f)), // 1.5·2^23: adding it rounds to a whole number, which is left in the low bits
+      .shift = held(splat(12582912.f)), // 1.5·2^23: adding it rounds to a whole number, left in the low bits
       .c1 = held(splat(6.93146978e-1f)),
       .c2 = held(splat(2.40222421e-1f)),
       .c3 = held(splat(5.55073374e-2f)),
@@ -24,8 +24,8 @@ INLINE Exp2 exp2_constants(float least) {
   };
 }
 
-// 2^t for t ≤ 60, relative error 2e-7. t = n + f, n whole, |f| ≤ ½; n goes to the exponent, and 2^f is a minimax polynomial that is 1 at
-// 0, so that slow decays do not drift: (1 + c1 f) + f² ((c2 + c3 f) + f² (c4 + c5 f)).
+// 2^t for t ≤ 60, relative error 2e-7. t = n + f, n whole, |f| ≤ ½; n goes to the exponent, and 2^f is a minimax polynomial that is 1
+// at 0, so that slow decays do not drift: (1 + c1 f) + f² ((c2 + c3 f) + f² (c4 + c5 f)).
 INLINE Quad exp2_quad(const Exp2 *k, Quad t) {
   Quad n, f, p, f2;
   EACH(i) t.v[i] = larger(t.v[i], k->least);

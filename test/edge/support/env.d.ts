@@ -1,6 +1,12 @@
 /** What cloudflare:workers gives the tests. */
 declare namespace Cloudflare {
-  interface Env extends Required<Pick<import("../../../worker/edge/env.ts").Env, "ASSETS" | "SESSIONS" | "WEIGHTS">> {}
+  interface Env
+    extends Required<
+      Pick<
+        import("../../../worker/edge/env.ts").Env,
+        "ASSETS" | "SESSIONS" | "PREFIXES" | "PREFIX_LEDGERS" | "RATE_LIMITER" | "WEIGHTS"
+      >
+    > {}
   interface GlobalProps {
     mainModule: typeof import("../../../worker/edge/index.ts");
   }

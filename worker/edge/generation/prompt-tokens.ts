@@ -42,7 +42,7 @@ export function promptTokens(
 }
 
 /** Whether the beginning of a very long text has too many tokens already. Splitting megabytes takes seconds. */
-function beginsTooLong(tokenizer: TextTokenizer, text: string, most: number): boolean {
+export function beginsTooLong(tokenizer: TextTokenizer, text: string, most: number): boolean {
   const units = UNITS_A_TOKEN * most;
   // The last word may be cut, and then have more tokens than it had.
   return text.length > 2 * units && tokenizer.encode(text.slice(0, units).toWellFormed()).length > 2 * most;

@@ -8,6 +8,7 @@ import type { CatalogEntry } from "../models/catalog.ts";
 import type { ModelPool } from "../models/model-pool.ts";
 import { packageSource } from "../models/package-source.ts";
 import { maxTokensWithin } from "../models/request-budget.ts";
+import type { RequestRecord } from "../ops/request-record.ts";
 import type { Timings } from "../schemas/completion.ts";
 import type { GenerationFields } from "../schemas/generation.ts";
 import { createLogprobsReport, type LogprobsReport } from "./logprobs-report.ts";
@@ -25,6 +26,8 @@ export interface GenerationRequest {
   /** a session: text that may become a stop string is kept for the next request. */
   readonly keepHeld: boolean;
   readonly signal: AbortSignal;
+  /** of the request, for the metrics and the log. */
+  readonly record?: RequestRecord | undefined;
 }
 
 /** A generation that is under way. It holds a model and a state until it is closed. */
@@ -50,11 +53,13 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
   const lease = await pool.lease(entry.id, packageSource(env, entry), { limits, signal });
   let sequence: Sequence | undefined;
   let pieces: Generation["pieces"] | undefined;
+  const end = request.record?.begin(entry.id);
   const close = (): void => {
     // One that is left between two pieces has its own leave to take.
     void pieces?.return(undefined as never).catch(() => {});
     sequence?.dispose();
     lease.release();
+    end?.();
   };
   try {
     const { model } = lease;
@@ -68,7 +73,8 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
     const stop = typeof fields.stop === "string" ? [fields.stop] : (fields.stop ?? []);
     const ready = performance.now();
     let first: number | undefined;
-    pieces = generate(sequence, {
+    request.record?.spend("load", ready - begin);
+    const generated = generate(sequence, {
       prompt,
       maxTokens,
       sampling: samplingOptions(fields),
@@ -81,6 +87,7 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
         if (done === total) first ??= performance.now();
       },
     });
+    pieces = noted(generated);
     const timings = (): Timings => {
       const now = performance.now();
       const seconds = (at: number): number => Math.round(at - begin) / 1000;
@@ -89,13 +96,32 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
       };
     };
     return { model, sequence, pieces, logprobs: report, timings, close };
+
+    /** A generation that is cut off counts with its time and none of its tokens. */
+    async function* noted(source: Generation["pieces"]): Generation["pieces"] {
+      try {
+        const result = yield* source;
+        request.record?.count({
+          prompt: result.promptTokens,
+          generated: result.completionTokens,
+          reused: result.cachedTokens,
+          computed: result.computedTokens,
+        });
+        return result;
+      } finally {
+        const now = performance.now();
+        request.record?.spend("prefill", (first ?? now) - ready);
+        request.record?.spend("decode", now - (first ?? now));
+      }
+    }
   } catch (error) {
     close();
     throw error;
   }
 }
 
-function samplingOptions(fields: GenerationFields): SamplingOptions {
+/** The engine's options for a request's fields. */
+export function samplingOptions(fields: GenerationFields): SamplingOptions {
   const bias = Object.entries(fields.logit_bias ?? {}).map(([token, value]): [number, number] => [
     Number(token),
     value,

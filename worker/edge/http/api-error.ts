@@ -1,4 +1,4 @@
-export type ErrorStatus = 400 | 401 | 404 | 405 | 409 | 413 | 422 | 500 | 503;
+export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 409 | 413 | 422 | 429 | 500 | 503;
 
 export interface ErrorDetails {
   readonly status: ErrorStatus;
@@ -50,6 +50,8 @@ export class ApiError extends Error {
 /** OpenAI's names for kinds of errors. */
 function typeOf(status: ErrorStatus): string {
   if (status === 401) return "authentication_error";
+  if (status === 403) return "permission_error";
+  if (status === 429) return "rate_limit_error";
   return status < 500 ? "invalid_request_error" : "server_error";
 }
 

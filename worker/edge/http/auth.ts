@@ -1,60 +1,105 @@
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import type { AppEnv } from "../env.ts";
 import { ApiError } from "./api-error.ts";
+import { type Key, parseKeys, type Scope, sha256 } from "./keys.ts";
 
 const LOCAL = new Set(["localhost", "127.0.0.1", "[::1]"]);
-/** Said once an isolate. */
-let warned = false;
 /** Of sessions made where no keys are set. */
 const NOBODY = "local";
 
 /**
- * Lets requests with one of env.API_KEYS pass, and says who their sessions belong to. Without keys only requests to this machine pass.
+ * Lets requests pass whose key is one of env.API_KEYS and has the scope, and says who their sessions belong to. Without keys only
+ * requests to this machine pass.
  *
  * @example
- * app.use("/v1/*", bearerAuth());
+ * app.use("/v1/*", requireKey("infer"));
  */
-export function bearerAuth(): MiddlewareHandler<AppEnv> {
-  return async function requireKey(c, next) {
-    const keys = (c.env.API_KEYS ?? "")
-      .split(",")
-      .map((key) => key.trim())
-      .filter((key) => key !== "");
-    if (keys.length === 0) {
+export function requireKey(scope: Scope): MiddlewareHandler<AppEnv> {
+  /** The keys as they were last read: reading them hashes the plain ones. */
+  let read: { readonly list: string; readonly keys: readonly Key[] } | undefined;
+  /** Said once. */
+  let warned = false;
+
+  return async function authenticate(c, next) {
+    const list = c.env.API_KEYS ?? "";
+    if (read?.list !== list) read = { list, keys: await configuredKeys(list) };
+    if (read.keys.length === 0) {
       if (!LOCAL.has(new URL(c.req.url).hostname)) {
         throw refused("this deployment has no API keys, so it answers nobody: run `wrangler secret put API_KEYS`");
       }
-      if (!warned) console.warn("no API_KEYS are set: every request to this machine is served");
+      if (!warned && scope === "infer") console.warn("no API_KEYS are set: every request to this machine is served");
       warned = true;
       c.set("owner", NOBODY);
       return next();
     }
     const given = /^Bearer +(\S+) *$/i.exec(c.req.header("authorization") ?? "")?.[1];
     if (given === undefined) throw refused('no API key was sent: add the header "authorization: Bearer YOUR_KEY"');
-    if (!(await isOneOf(given, keys))) throw refused("the API key is not one of this deployment's: check it");
+    const key = await keyOf(given, read.keys);
+    if (key === undefined) throw refused("the API key is not one of this deployment's: check it");
+    c.get("record").key = key.name;
+    c.set("key", key);
+    if (!key.scopes.includes(scope)) {
+      throw forbidden(
+        "insufficient_scope",
+        `key ${key.name} has the scope ${key.scopes.join(", ")}: ${c.req.path} needs a key with the scope ${scope}`,
+      );
+    }
+    checkOrigin(c, key);
     c.set("owner", await ownerOf(given));
+    // What a key may do less than the deployment holds for all that serves its request.
+    if (key.maxTokens !== undefined) {
+      const deployment = Number(c.env.MAX_TOKENS || Number.POSITIVE_INFINITY);
+      c.env = { ...c.env, MAX_TOKENS: Math.min(key.maxTokens, deployment) };
+    }
     return next();
   };
 }
 
+/** @throws ApiError 500 when the list cannot be read: a mistake in it must lock the door, and the log says what it is */
+async function configuredKeys(list: string): Promise<readonly Key[]> {
+  try {
+    return await parseKeys(list);
+  } catch (error) {
+    console.error(JSON.stringify({ level: "error", kind: "configuration", detail: (error as Error).message }));
+    throw new ApiError({
+      status: 500,
+      code: "configuration_error",
+      message: "this deployment's API_KEYS cannot be read, so it answers nobody: its log says what is wrong with them",
+    });
+  }
+}
+
 /** Compares hashes, and all of them, so that the time taken says nothing about the keys. */
-async function isOneOf(given: string, keys: readonly string[]): Promise<boolean> {
+async function keyOf(given: string, keys: readonly Key[]): Promise<Key | undefined> {
   const digest = await sha256(given);
-  const digests = await Promise.all(keys.map(sha256));
-  return digests.map((d) => crypto.subtle.timingSafeEqual(d, digest)).includes(true);
+  const same = keys.map((key) => crypto.subtle.timingSafeEqual(key.digest, digest));
+  return keys[same.indexOf(true)];
+}
+
+/** A browser says itself where a page comes from; other callers can say what they like, so this is no secret's stead. */
+function checkOrigin(c: Context<AppEnv>, key: Key): void {
+  if (key.origins === undefined) return;
+  // A page's GETs to its own origin carry no Origin.
+  const own = c.req.header("sec-fetch-site") === "same-origin" ? new URL(c.req.url).origin : undefined;
+  const origin = c.req.header("origin") ?? own;
+  if (origin !== undefined && key.origins.includes(origin)) return;
+  throw forbidden(
+    "origin_not_allowed",
+    `key ${key.name} may not be used from ${origin ?? "outside of pages"}: use it in a page that it is meant for, or another key`,
+  );
 }
 
 /** Stored beside sessions: the prefix keeps it from being the hash that other systems may store of the same key. */
 async function ownerOf(key: string): Promise<string> {
-  return [...new Uint8Array(await sha256(`mamba-edge session owner\n${key}`))]
+  return [...(await sha256(`mamba-edge session owner\n${key}`))]
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join("");
 }
 
-function sha256(text: string): Promise<ArrayBuffer> {
-  return crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-}
-
 function refused(message: string): ApiError {
   return new ApiError({ status: 401, code: "invalid_api_key", message, headers: { "www-authenticate": "Bearer" } });
+}
+
+function forbidden(code: string, message: string): ApiError {
+  return new ApiError({ status: 403, code, message });
 }

@@ -6,7 +6,7 @@ import { type ApiError, badValue } from "../http/api-error.ts";
 export const DEFAULT_MAX_TOKENS = 128;
 
 type Cost = Pick<Model, "manifest" | "multiplyAddsPerToken" | "multiplyAddsPerHead">;
-type RequestLimits = Pick<Limits, "maxMultiplyAdds" | "maxPromptTokens">;
+type RequestLimits = Pick<Limits, "maxMultiplyAdds" | "maxPromptTokens" | "maxTokens">;
 
 /*
  * What a request costs is known before it begins, from the model's multiply-adds: a Worker's clock stands still while it computes, so
@@ -28,7 +28,7 @@ export function promptTooLong(model: Cost, limits: RequestLimits, param: string,
 }
 
 /**
- * How many tokens a request may generate after its prompt.
+ * How many tokens a request may generate after its prompt, for each of its choices.
  * @throws ApiError 400 with the limit and the number seen
  */
 export function maxTokensWithin(
@@ -36,9 +36,16 @@ export function maxTokensWithin(
   limits: RequestLimits,
   promptTokens: number,
   maxTokens: number | undefined,
+  choices = 1,
 ): number {
   const perToken = model.multiplyAddsPerToken + model.multiplyAddsPerHead;
-  const left = Math.floor((limits.maxMultiplyAdds - promptTokens * model.multiplyAddsPerToken) / perToken);
+  const left = Math.floor((limits.maxMultiplyAdds - promptTokens * model.multiplyAddsPerToken) / (choices * perToken));
+  if (maxTokens !== undefined && maxTokens > limits.maxTokens) {
+    throw badValue(
+      "max_tokens",
+      `max_tokens is ${maxTokens}, a request with this key may generate ${limits.maxTokens}: ask for less, and go on in a session`,
+    );
+  }
   if (maxTokens !== undefined && maxTokens > left) {
     throw badValue(
       "max_tokens",
@@ -46,5 +53,5 @@ export function maxTokensWithin(
       "context_length_exceeded",
     );
   }
-  return maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, left);
+  return maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, left, limits.maxTokens);
 }

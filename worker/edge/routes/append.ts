@@ -54,6 +54,7 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
     }
     const entry = await catalog.find(c.env, session.model);
     const { signal } = c.req.raw;
+    const record = c.get("record");
     const generation = await startGeneration(c.env, pool, {
       entry,
       prompt,
@@ -62,13 +63,14 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       snapshot: snapshot && (await decodeSnapshot(snapshot.bytes)),
       keepHeld: true,
       signal,
+      record,
     });
     return respond(c, generation, {
       stream: body.stream === true,
       includeUsage: body.stream_options?.include_usage === true,
       store: () => {
         signal.throwIfAborted();
-        return storeAppend(c.env, session, generation.sequence);
+        return record.time("store", () => storeAppend(c.env, session, generation.sequence, record));
       },
     });
   });

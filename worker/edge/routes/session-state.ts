@@ -92,6 +92,7 @@ export function sessionStateRoutes({ catalog, pool }: Services): OpenAPIHono<App
       restoreSnapshot(lease.model, snapshot, { otherQuantization }).dispose();
       const written = await store.put(owner, cutSnapshot(sent, snapshot, layerLengths(lease.model)));
       if (written === undefined) throw noSession(id);
+      c.get("record").snapshotBytes += sent.byteLength;
       return c.json(sessionReply(written.session));
     } finally {
       lease.release();

@@ -50,7 +50,7 @@ const Logprobs = z
   .openapi("Logprobs");
 export type Logprobs = z.output<typeof Logprobs>;
 
-const Usage = z
+export const Usage = z
   .object({
     prompt_tokens: z
       .int()
@@ -65,7 +65,7 @@ const Usage = z
   .openapi("Usage");
 export type Usage = z.output<typeof Usage>;
 
-const Timings = z
+export const Timings = z
   .object({
     wall_seconds_across_io: z.object({
       model: z.number().openapi({ description: "Until the model could begin." }),

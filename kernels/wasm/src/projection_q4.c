@@ -1,0 +1,145 @@
+#include "dots_q4.h"
+#include "output.h"
+
+// y = W x + b for a q4 matrix in the tile layout of weights/layout.ts: tiles of 8 rows × 32 columns, 8 bf16 scales then 4 pairs of chunks,
+// each 8 rows × 4 bytes with a column of the first chunk in the low nibble and one of the second in the high nibble. Read and summed in
+// the order of projection_q8.c.
+
+enum { SCALE_BYTES = 2 * BLOCK, PAIR_BYTES = 4 * BLOCK, TILE_BYTES = SCALE_BYTES + BLOCK * GROUP / 2 };
+
+typedef struct {
+  int kind; // of dot
+  const uint8_t *w;
+  int rows, groups;
+  const uint8_t *records;
+} Job;
+
+// The sums of a pair of chunks' 4 rows × 8 columns: `packed` is their 16 bytes, q the activations of both chunks.
+INLINE v128_t add_pair(int kind, v128_t nibble, v128_t packed, const uint8_t *q, int tokens, v128_t sum) {
+#ifdef RELAXED
+  const v128_t low = wasm_v128_and(packed, nibble), high = wasm_v128_and(wasm_u16x8_shr(packed, 4), nibble);
+  return q4_dot(kind, high, load_splat(q + 4 * tokens), q4_dot(kind, low, load_splat(q), sum));
+#else
+  (void)kind;
+  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(packed, nibble), load_splat(q)));
+  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(wasm_u16x8_shr(packed, 8), nibble), load_splat(q + 4 * tokens)));
+  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(wasm_u16x8_shr(packed, 4), nibble), load_splat(q + 8 * tokens)));
+  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_u16x8_shr(packed, 12), load_splat(q + 12 * tokens)));
+#endif
+}
+
+#ifdef RELAXED
+enum { CHUNK_BYTES_A_TOKEN = 4 };
+INLINE v128_t nibble_mask(void) { return held(wasm_i8x16_splat(15)); }
+#else
+enum { CHUNK_BYTES_A_TOKEN = 8 };
+INLINE v128_t nibble_mask(void) { return held(wasm_i16x8_splat(15)); }
+INLINE v128_t q4_constant(void) { return wasm_i32x4_splat(0); }
+INLINE v128_t q4_begin(int kind, v128_t start) { return (void)kind, start; }
+INLINE v128_t q4_end(int kind, v128_t constant, v128_t start, v128_t sum) { return (void)kind, (void)constant, (void)start, sum; }
+#endif
+
+// Groups `from` to `to` of a register tile: `streams` row blocks, `step` blocks apart, times `tokens` tokens; streams · tokens ≤ 4.
+// Sums that do not begin or end here are carried in `partial` (streams, tokens, 8).
+INLINE void multiply(int streams, int tokens, const Job *job, int block, int step, const uint8_t *x, int from, int to, float *partial,
+                     int token, const Output *out) {
+  const v128_t constant = q4_constant(), nibble = nibble_mask();
+  const int stream_bytes = step * job->groups * TILE_BYTES;
+  const uint8_t *w = job->w + (block * job->groups + from) * TILE_BYTES;
+  v128_t total[4][4][2];
+  UNROLL for (int s = 0; s < streams; s++) UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int h = 0; h < 2; h++) {
+    total[s][t][h] = from == 0 ? splat(0.f) : load(partial + (s * tokens + t) * BLOCK + 4 * h);
+  }
+  x += from * Q4_RECORD_BYTES * tokens;
+  ROLLED for (int g = from; g < to; g++, w += TILE_BYTES, x += Q4_RECORD_BYTES * tokens) {
+    v128_t sum[4][4][2];
+    UNROLL for (int t = 0; t < tokens; t++) {
+      const v128_t start = q4_begin(job->kind, load_splat(x + 4 * t));
+      UNROLL for (int s = 0; s < streams; s++) sum[s][t][0] = sum[s][t][1] = start;
+    }
+    const uint8_t *pair = w + SCALE_BYTES, *q = x + 8 * tokens;
+    ROLLED for (int k = 0; k < CHUNKS / 2; k++, pair += PAIR_BYTES, q += 2 * CHUNK_BYTES_A_TOKEN * tokens) {
+      UNROLL for (int s = 0; s < streams; s++) {
+        const v128_t w0 = load(pair + s * stream_bytes), w1 = load(pair + s * stream_bytes + 16);
+        UNROLL for (int t = 0; t < tokens; t++) {
+          sum[s][t][0] = add_pair(job->kind, nibble, w0, q + 4 * t, tokens, sum[s][t][0]);
+          sum[s][t][1] = add_pair(job->kind, nibble, w1, q + 4 * t, tokens, sum[s][t][1]);
+        }
+      }
+    }
+    UNROLL for (int s = 0; s < streams; s++) {
+      const v128_t w0 = load_bf16(w + s * stream_bytes), w1 = load_bf16(w + s * stream_bytes + 8);
+      UNROLL for (int t = 0; t < tokens; t++) {
+        const v128_t start = load_splat(x + 4 * t), scale = load_splat(x + 4 * (tokens + t));
+        const v128_t s0 = q4_end(job->kind, constant, start, sum[s][t][0]), s1 = q4_end(job->kind, constant, start, sum[s][t][1]);
+        total[s][t][0] = add(total[s][t][0], mul(wasm_f32x4_convert_i32x4(s0), mul(w0, scale)));
+        total[s][t][1] = add(total[s][t][1], mul(wasm_f32x4_convert_i32x4(s1), mul(w1, scale)));
+      }
+    }
+  }
+  UNROLL for (int s = 0; s < streams; s++) UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int h = 0; h < 2; h++) {
+    if (to < job->groups) store(partial + (s * tokens + t) * BLOCK + 4 * h, total[s][t][h]);
+    else put(out, (block + s * step) * BLOCK + 4 * h, token + t, total[s][t][h]);
+  }
+}
+
+// All row blocks from `first` on in `streams` equal runs read side by side, for a single tile of tokens; returns the first block left over.
+INLINE int sweep(int streams, int tokens, const Job *job, int first, const Output *out) {
+  const int run = (blocks_of(job->rows) - first) / streams;
+  for (int b = 0; b < run; b++) multiply(streams, tokens, job, first + b, run, job->records, 0, job->groups, 0, 0, out);
+  return first + run * streams;
+}
+
+// A row block times many tokens. Its weights are taken in pieces that stay in the first-level cache while every tile passes.
+enum { PIECE = 24, PANEL = 16 };
+INLINE void pass_tiles(int tokens, const Job *job, int block, const Output *out) {
+  const int tile_bytes = TOKEN_TILE * job->groups * Q4_RECORD_BYTES;
+  float partial[PANEL][TOKEN_TILE * BLOCK];
+  for (int panel = 0; panel < tokens; panel += PANEL * TOKEN_TILE) {
+    const int end = tokens < panel + PANEL * TOKEN_TILE ? tokens : panel + PANEL * TOKEN_TILE;
+    for (int from = 0; from < job->groups; from += PIECE) {
+      const int to = from + PIECE < job->groups ? from + PIECE : job->groups;
+      const uint8_t *x = job->records + panel / TOKEN_TILE * tile_bytes;
+      float *sums = partial[0];
+      for (int t = panel; t < end; t += TOKEN_TILE, x += tile_bytes, sums += TOKEN_TILE * BLOCK) {
+        switch (tile_tokens(end - t)) {
+          case 1: multiply(1, 1, job, block, 0, x, from, to, sums, t, out); break;
+          case 2: multiply(1, 2, job, block, 0, x, from, to, sums, t, out); break;
+          case 3: multiply(1, 3, job, block, 0, x, from, to, sums, t, out); break;
+          default: multiply(1, 4, job, block, 0, x, from, to, sums, t, out);
+        }
+      }
+    }
+  }
+}
+
+// A matrix of few row blocks is read in two streams: beginning a stream costs more than four gain.
+enum { FEW_BLOCKS = 16 };
+INLINE void project(int tokens, const Job *job, const Output *out) {
+  if (tokens == 1) {
+    int done = blocks_of(job->rows) < FEW_BLOCKS ? 0 : sweep(4, 1, job, 0, out);
+    done = sweep(2, 1, job, done, out);
+    sweep(1, 1, job, done, out);
+  } else if (tokens == 2) {
+    int done = sweep(2, 2, job, 0, out);
+    sweep(1, 2, job, done, out);
+  } else {
+    for (int block = 0; block < blocks_of(job->rows); block++) pass_tiles(tokens, job, block, out);
+  }
+}
+
+#define PROJECT_Q4(NAME, KIND)                                                                                                          \
+  EXPORT(NAME)                                                                                                                          \
+  void NAME(const uint8_t *w, int rows, int cols, const uint8_t *records, int tokens, const float *bias, float *y, int stride,          \
+            int accumulate) {                                                                                                           \
+    const Job job = {KIND, w, rows, groups_of(cols), records};                                                                          \
+    const Output out = {y, stride, bias, accumulate};                                                                                   \
+    project(tokens, &job, &out);                                                                                                        \
+  }
+
+#ifdef RELAXED
+PROJECT_Q4(project_q4_fused, FUSED)
+PROJECT_Q4(project_q4_paired, PAIRED)
+#else
+PROJECT_Q4(project_q4_widened, WIDENED)
+#endif

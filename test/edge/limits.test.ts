@@ -1,0 +1,132 @@
+import { describe, expect, test } from "vitest";
+import { TokenBucket } from "../../worker/edge/ops/token-bucket.ts";
+import { call, errorOf } from "./support/client.ts";
+import { separate } from "./support/separate.ts";
+
+describe("a token bucket", () => {
+  test("lets a minute's requests through at once, then one for each part of a minute", () => {
+    const bucket = new TokenBucket();
+    for (let i = 0; i < 6; i++) expect(bucket.take(6, 0)).toEqual({ allowed: true, remaining: 5 - i, retryAfter: 0 });
+    expect(bucket.take(6, 0)).toEqual({ allowed: false, remaining: 0, retryAfter: 10 });
+    expect(bucket.take(6, 9_999)).toEqual({ allowed: false, remaining: 0, retryAfter: 1 });
+    expect(bucket.take(6, 10_000).allowed).toBe(true);
+    expect(bucket.take(6, 10_000).allowed).toBe(false);
+    expect(bucket.take(6, 1e9)).toMatchObject({ allowed: true, remaining: 5 });
+  });
+
+  test("gives nothing back to a clock that goes back, and lets rates below one through at last", () => {
+    const bucket = new TokenBucket();
+    expect(bucket.take(1, 60_000).allowed).toBe(true);
+    expect(bucket.take(1, 0).allowed).toBe(false);
+    expect(bucket.take(1, 120_000).allowed).toBe(true);
+    expect(new TokenBucket().take(0.5, 0).allowed).toBe(true);
+  });
+});
+
+describe("requests a minute", () => {
+  test("are unlimited unless a limit is set", async () => {
+    const { send } = separate({});
+    for (let i = 0; i < 30; i++) {
+      const response = await send("/v1/models");
+      expect([response.status, response.headers.get("x-ratelimit-limit-requests")]).toEqual([200, null]);
+    }
+  });
+
+  test("beyond the limit are a 429 that says when to come back; keys have buckets of their own", async () => {
+    const { send } = separate({ API_KEYS: "rate-a, rate-b", RATE_LIMIT_PER_MINUTE: 3 });
+    const ask = (key: string, path = "/v1/models"): Promise<Response> =>
+      send(path, { headers: { authorization: `Bearer ${key}` } });
+    for (const left of ["2", "1", "0"]) {
+      const { status, headers } = await ask("rate-a");
+      expect([status, headers.get("x-ratelimit-remaining-requests")]).toEqual([200, left]);
+    }
+    for (const path of ["/v1/models", "/v1/nothing"]) {
+      const response = await ask("rate-a", path);
+      const after = Number(response.headers.get("retry-after"));
+      expect(after).toBeGreaterThan(0);
+      expect(after).toBeLessThanOrEqual(20);
+      expect(response.headers.get("access-control-expose-headers")).toContain("retry-after");
+      expect(await errorOf(response)).toMatchObject({
+        status: 429,
+        type: "rate_limit_error",
+        code: "rate_limit_exceeded",
+        message: expect.stringMatching(/key key-1 may send 3 requests a minute and sent more: send this one again in/),
+      });
+    }
+    expect(((await (await ask("rate-a", "/v2/models/tiny")).json()) as { error: string }).error).toContain("a minute");
+    expect((await ask("rate-b")).status).toBe(200);
+    // What tells of the deployment itself stays.
+    for (const path of ["/metrics", "/healthz", "/openapi.json"]) expect((await ask("rate-a", path)).status).toBe(200);
+  });
+
+  test("a wrong number is a 500 whose log says which", async () => {
+    const lines: string[] = [];
+    const log = console.error;
+    console.error = (line: string) => lines.push(line);
+    try {
+      expect(await errorOf(await separate({ RATE_LIMIT_PER_MINUTE: "many" }).get("/v1/models"))).toMatchObject({
+        status: 500,
+      });
+    } finally {
+      console.error = log;
+    }
+    expect(lines.join()).toContain("RATE_LIMIT_PER_MINUTE");
+  });
+});
+
+test("MAX_TOKENS limits the output of every request", async () => {
+  const { post } = separate({ MAX_TOKENS: 5 });
+  expect(await errorOf(await post({ prompt: "a", max_tokens: 6 }))).toMatchObject({ status: 400, param: "max_tokens" });
+  const reply = await post({ prompt: "a", logit_bias: { 0: -100 } });
+  expect(await reply.json()).toMatchObject({ usage: { completion_tokens: 5 } });
+});
+
+describe("browsers", () => {
+  const CORS_ORIGINS = "https://a.example.com, https://b.example.com";
+
+  test("of CORS_ORIGINS may read replies, others may not", async () => {
+    const { send } = separate({ CORS_ORIGINS });
+    for (const [origin, allowed] of [
+      ["https://a.example.com", "https://a.example.com"],
+      ["https://b.example.com", "https://b.example.com"],
+      ["https://c.example.com", null],
+    ] as const) {
+      for (const method of ["GET", "OPTIONS"]) {
+        const { headers } = await send("/v1/models", {
+          method,
+          headers: { origin, "access-control-request-method": "GET" },
+        });
+        expect(headers.get("access-control-allow-origin"), `${method} from ${origin}`).toBe(allowed);
+        expect(headers.get("vary")?.toLowerCase()).toContain("origin");
+      }
+    }
+  });
+
+  test("are told to take replies for what they are", async () => {
+    const replies = [
+      await call("GET", "/"),
+      await call("GET", "/nothing"),
+      await call("POST", "/v1/completions", { prompt: "a", max_tokens: 1, stream: true }),
+      await call("OPTIONS", "/v1/models", undefined, { origin: "https://a.example.com" }),
+    ];
+    for (const response of replies) {
+      expect(response.headers.get("x-content-type-options")).toBe("nosniff");
+      expect(response.headers.get("referrer-policy")).toBe("no-referrer");
+      expect(response.headers.get("content-security-policy")).toBe("default-src 'none'; frame-ancestors 'none'");
+      await response.text();
+    }
+  });
+});
+
+test("more requests than there are places and patience: a 503 that says when to come back", async () => {
+  const { services, post } = separate({ MAX_SEQUENCES: 1 });
+  const busy = Promise.withResolvers<never>();
+  // The wait itself is tested with the pool; here only what the client sees of it.
+  services.pool.lease = () => busy.promise;
+  const { ApiError } = await import("../../worker/edge/http/api-error.ts");
+  const waiting = post({ prompt: "a" });
+  busy.reject(new ApiError({ status: 503, code: "overloaded", message: "too many", headers: { "retry-after": "1" } }));
+  const response = await waiting;
+  expect(response.headers.get("retry-after")).toBe("1");
+  expect(await errorOf(response)).toMatchObject({ status: 503, code: "overloaded", type: "server_error" });
+});

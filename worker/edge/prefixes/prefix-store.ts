@@ -1,0 +1,112 @@
+import { DurableObject } from "cloudflare:workers";
+import { type Env, limitsOf } from "../env.ts";
+
+/** Most bytes of a BLOB. A row of a Durable Object holds 2 MB. */
+const PIECE_BYTES = 1024 * 1024;
+
+/** A state as it is kept: an encoded snapshot, whose own sha256 is checked by who reads it. */
+export interface PrefixEntry {
+  readonly hash: string;
+  readonly tokens: number;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * The states of one conversation and all its branches, by the hash of the tokens up to each. Its name holds the owner: see prefixes.ts.
+ *
+ * @example
+ * const entry = await env.PREFIXES.getByName(root).find(boundaries.map((b) => b.hash));
+ */
+export class PrefixStore extends DurableObject<Env> {
+  readonly #sql: SqlStorage;
+  readonly #ttl: number;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#sql = ctx.storage.sql;
+    this.#ttl = limitsOf(env).prefixTtl;
+  }
+
+  /** The longest of those that are kept. It counts as a use. */
+  find(hashes: readonly string[]): PrefixEntry | undefined {
+    if (!this.#exists()) return undefined;
+    const query = `SELECT hash, tokens, bytes FROM entries WHERE used > ? AND hash IN (SELECT value FROM json_each(?))
+      ORDER BY tokens DESC LIMIT 1`;
+    type Row = { hash: string; tokens: number; bytes: number };
+    const now = Date.now();
+    const row = this.#sql.exec<Row>(query, now - this.#ttl, JSON.stringify(hashes)).toArray()[0];
+    if (row === undefined) return undefined;
+    this.#sql.exec("UPDATE entries SET used = ? WHERE hash = ?", now, row.hash);
+    const bytes = new Uint8Array(row.bytes);
+    let end = 0;
+    const pieces = "SELECT bytes FROM pieces WHERE hash = ? ORDER BY piece";
+    for (const piece of this.#sql.exec<{ bytes: ArrayBuffer }>(pieces, row.hash)) {
+      bytes.set(new Uint8Array(piece.bytes).subarray(0, bytes.length - end), end);
+      end += piece.bytes.byteLength;
+    }
+    return { hash: row.hash, tokens: row.tokens, bytes };
+  }
+
+  /** Keeps states, all of them or none. */
+  async put(entries: readonly PrefixEntry[]): Promise<void> {
+    this.ctx.storage.transactionSync(() => {
+      this.#create();
+      for (const { hash, tokens, bytes } of entries) {
+        this.#remove([hash]);
+        this.#sql.exec("INSERT INTO entries VALUES (?, ?, ?, ?)", hash, tokens, bytes.byteLength, Date.now());
+        for (let at = 0, piece = 0; at < bytes.byteLength; at += PIECE_BYTES, piece++) {
+          this.#sql.exec("INSERT INTO pieces VALUES (?, ?, ?)", hash, piece, bytes.subarray(at, at + PIECE_BYTES));
+        }
+      }
+    });
+    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now() + this.#ttl);
+  }
+
+  async remove(hashes: readonly string[]): Promise<void> {
+    if (!this.#exists()) return;
+    this.ctx.storage.transactionSync(() => this.#remove(hashes));
+    await this.#clearWhenEmpty();
+  }
+
+  override async alarm(): Promise<void> {
+    if (!this.#exists()) return;
+    const query = "SELECT hash FROM entries WHERE used <= ?";
+    const old = this.#sql.exec<{ hash: string }>(query, Date.now() - this.#ttl).toArray();
+    this.ctx.storage.transactionSync(() => this.#remove(old.map(({ hash }) => hash)));
+    if (await this.#clearWhenEmpty()) return;
+    const { used } = this.#sql.exec<{ used: number }>("SELECT MIN(used) AS used FROM entries").one();
+    await this.ctx.storage.setAlarm(used + this.#ttl);
+  }
+
+  async #clearWhenEmpty(): Promise<boolean> {
+    const empty = this.#sql.exec("SELECT 1 FROM entries LIMIT 1").toArray().length === 0;
+    if (empty) {
+      await this.ctx.storage.deleteAlarm();
+      await this.ctx.storage.deleteAll();
+    }
+    return empty;
+  }
+
+  #remove(hashes: readonly string[]): void {
+    for (const hash of hashes) {
+      this.#sql.exec("DELETE FROM pieces WHERE hash = ?", hash);
+      this.#sql.exec("DELETE FROM entries WHERE hash = ?", hash);
+    }
+  }
+
+  /** An object that keeps nothing has no tables: looking stores nothing. */
+  #exists(): boolean {
+    return this.#sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'entries'").toArray().length > 0;
+  }
+
+  #create(): void {
+    this.#sql.exec(`
+      CREATE TABLE IF NOT EXISTS entries (
+        hash TEXT PRIMARY KEY, tokens INTEGER NOT NULL, bytes INTEGER NOT NULL, used INTEGER NOT NULL
+      );
+      CREATE TABLE IF NOT EXISTS pieces (
+        hash TEXT NOT NULL, piece INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (hash, piece)
+      );
+    `);
+  }
+}

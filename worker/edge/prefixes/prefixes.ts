@@ -1,0 +1,92 @@
+import type { Model } from "../../engine/model.ts";
+import { decodeSnapshot, encodeSnapshot, type Snapshot } from "../../engine/snapshot.ts";
+import { type Env, limitsOf } from "../env.ts";
+import { type Boundary, hex } from "./boundary-hashes.ts";
+import type { PrefixPlace } from "./prefix-ledger.ts";
+import type { PrefixEntry } from "./prefix-store.ts";
+
+/** A state at a boundary of a conversation. */
+export interface KeptState {
+  readonly boundary: Boundary;
+  readonly snapshot: Snapshot;
+}
+
+/** The kept states of one conversation. Failing to keep or to find is logged, and never a request's failure. */
+export interface Prefixes {
+  /** The longest state that is kept of these boundaries. */
+  find(boundaries: readonly Boundary[]): Promise<KeptState | undefined>;
+  put(states: readonly KeptState[]): Promise<void>;
+}
+
+/**
+ * The states kept of the conversations that begin as this one does, of this owner and model.
+ * @param first the conversation's first boundary
+ * @returns undefined where PREFIX_STORE is off
+ * @example
+ * const prefixes = await openPrefixes(env, owner, model, boundaries[0]);
+ */
+export async function openPrefixes(
+  env: Env,
+  owner: string,
+  model: Model,
+  first: Boundary,
+): Promise<Prefixes | undefined> {
+  if (!limitsOf(env).prefixStore) return undefined;
+  const { id, family } = model.manifest;
+  const root = await rootName(owner, id, first);
+  let hit: string | undefined;
+
+  async function find(boundaries: readonly Boundary[]): Promise<KeptState | undefined> {
+    const entry = (await env.PREFIXES.getByName(root).find(boundaries.map((b) => b.hash))) as PrefixEntry | undefined;
+    const boundary = boundaries.find((b) => b.hash === entry?.hash);
+    if (entry === undefined || boundary === undefined) return undefined;
+    const snapshot = await decodeSnapshot(entry.bytes);
+    if (snapshot.model !== id || snapshot.family !== family || snapshot.consumed !== boundary.tokens) {
+      throw new Error(`the state kept at ${boundary.tokens} tokens is of ${snapshot.model} at ${snapshot.consumed}`);
+    }
+    hit = entry.hash;
+    return { boundary, snapshot };
+  }
+
+  async function put(states: readonly KeptState[]): Promise<void> {
+    const entries: PrefixEntry[] = [];
+    for (const { boundary, snapshot } of states) {
+      entries.push({ hash: boundary.hash, tokens: boundary.tokens, bytes: await encodeSnapshot(snapshot) });
+    }
+    const evicted = await env.PREFIX_LEDGERS.getByName(owner).record({
+      root,
+      used: hit === undefined ? [] : [hit],
+      added: entries.map(({ hash, bytes }) => ({ hash, bytes: bytes.byteLength })),
+    });
+    const gone = new Set(evicted.filter((place) => place.root === root).map((place) => place.hash));
+    const kept = entries.filter(({ hash }) => !gone.has(hash));
+    await Promise.all(byRoot(evicted).map(([name, hashes]) => env.PREFIXES.getByName(name).remove(hashes)));
+    if (kept.length > 0) await env.PREFIXES.getByName(root).put(kept);
+  }
+
+  return {
+    find: (boundaries) => find(boundaries).catch(logged("find")) as Promise<KeptState | undefined>,
+    put: (states) => put(states).catch(logged("put")) as Promise<void>,
+  };
+}
+
+/** Nobody can name another's conversation: the key of the HMAC is the owner. */
+async function rootName(owner: string, model: string, first: Boundary): Promise<string> {
+  const encoder = new TextEncoder();
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey("raw", encoder.encode(owner), algorithm, false, ["sign"]);
+  return hex(new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(`${model}\n${first.hash}`))));
+}
+
+function byRoot(places: readonly PrefixPlace[]): [string, string[]][] {
+  const groups = new Map<string, string[]>();
+  for (const { root, hash } of places) groups.set(root, [...(groups.get(root) ?? []), hash]);
+  return [...groups];
+}
+
+function logged(what: string): (error: unknown) => undefined {
+  return (error) => {
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    console.error(JSON.stringify({ level: "warning", kind: "prefix_store", what, detail }));
+  };
+}

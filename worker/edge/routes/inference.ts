@@ -1,0 +1,187 @@
+import { OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Model } from "../../engine/model.ts";
+import { type AppEnv, type Limits, limitsOf } from "../env.ts";
+import { inferTokens, type TokenInference } from "../generation/infer-tokens.ts";
+import { badValue } from "../http/api-error.ts";
+import { readJson } from "../http/body.ts";
+import { methodNotAllowed } from "../http/method-not-allowed.ts";
+import type { CatalogEntry } from "../models/catalog.ts";
+import { packageSource } from "../models/package-source.ts";
+import { mostPromptTokens, promptTooLong } from "../models/request-budget.ts";
+import { json } from "../schemas/common.ts";
+import { InferError, InferModel, InferReply, InferRequest } from "../schemas/inference.ts";
+import type { Services } from "../services.ts";
+
+/** Most numbers in a reply: some 20 MB of JSON. */
+const MOST_NUMBERS = 1_048_576;
+
+/**
+ * The Open Inference Protocol for models of tokens: logits and log-probabilities. Nothing is added in front of the tokens.
+ *
+ * @example
+ * curl localhost:8787/v2/models/mamba-tiny/infer \
+ *   -d '{"inputs":[{"name":"tokens","datatype":"INT32","shape":[1,3],"data":[0,11,42]}]}'
+ */
+export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
+  const app = new OpenAPIHono<AppEnv>();
+  const params = z.object({ name: z.string() });
+  const errors = {
+    401: json(InferError, "No API key, or a wrong one"),
+    404: json(InferError, "No such model"),
+  };
+  app.openAPIRegistry.registerPath({
+    method: "get",
+    path: "/models/{name}",
+    summary: "A model's tensors",
+    request: { params },
+    responses: { 200: json(InferModel, "The model"), ...errors },
+  });
+  app.openAPIRegistry.registerPath({
+    method: "get",
+    path: "/models/{name}/ready",
+    summary: "Whether a model can be asked; the first request loads it",
+    request: { params },
+    responses: { 200: json(z.object({ name: z.string(), ready: z.literal(true) }), "It can"), ...errors },
+  });
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path: "/models/{name}/infer",
+    summary: "Logits and log-probabilities of tokens",
+    request: { params, body: { required: true, content: { "application/json": { schema: InferRequest } } } },
+    responses: {
+      200: json(InferReply, "The outputs"),
+      ...errors,
+      400: json(InferError, "The request is wrong; the error names the field"),
+      503: json(InferError, "The model cannot be served at this moment"),
+    },
+  });
+
+  app.get("/models/:name", async (c) => {
+    const entry = await catalog.find(c.env, c.req.param("name"));
+    return c.json({
+      ...nameOf(entry),
+      platform: "mamba-edge",
+      inputs: ["tokens", "targets"].map((name) => ({ name, datatype: "INT32", shape: [1, -1] })),
+      outputs: [
+        { name: "logits", datatype: "FP32", shape: [1, -1] },
+        { name: "log_probs", datatype: "FP32", shape: [1, -1] },
+      ],
+    });
+  });
+  app.get("/models/:name/ready", async (c) => {
+    const entry = await catalog.find(c.env, c.req.param("name"));
+    return c.json({ name: entry.name, ready: true });
+  });
+
+  app.post("/models/:name/infer", async (c) => {
+    const body = await readJson(c.req.raw, InferRequest);
+    const entry = await catalog.find(c.env, c.req.param("name"));
+    const wanted = readRequest(body);
+    const { signal } = c.req.raw;
+    const limits = limitsOf(c.env);
+    const record = c.get("record");
+    const lease = await record.time("load", () =>
+      pool.lease(entry.id, packageSource(c.env, entry), { limits, signal }),
+    );
+    const end = record.begin(entry.id);
+    try {
+      const { model } = lease;
+      checkWithin(model, limits, wanted);
+      const { logits, logProbs } = await record.time("prefill", () =>
+        inferTokens(model, wanted, { signal, more: lease.more }),
+      );
+      const { length } = wanted.tokens;
+      record.count({ prompt: length, computed: length });
+      const shape = wanted.logits === "all" ? [1, length, model.vocab] : [1, model.vocab];
+      const outputs = [
+        { name: "logits", datatype: "FP32", shape, data: [...logits] },
+        { name: "log_probs", datatype: "FP32", shape: [1, length], data: [...logProbs] },
+      ].filter(({ name }) => (name === "logits" ? wanted.logits !== "none" : wanted.targets !== undefined));
+      const { name, versions } = nameOf(entry);
+      return c.json({
+        model_name: name,
+        model_version: versions[0],
+        ...(body.id !== undefined && { id: body.id }),
+        outputs,
+      });
+    } finally {
+      lease.release();
+      end();
+    }
+  });
+  app.all("/models/:name", methodNotAllowed("GET"));
+  app.all("/models/:name/ready", methodNotAllowed("GET"));
+  app.all("/models/:name/infer", methodNotAllowed("POST"));
+  return app;
+}
+
+/** An id is name@version. */
+function nameOf({ name, id }: CatalogEntry): { name: string; versions: [string] } {
+  return { name, versions: [id.slice(id.lastIndexOf("@") + 1)] };
+}
+
+/** @throws ApiError 400 on tensors that do not go together */
+function readRequest({ inputs, outputs, parameters }: InferRequest): TokenInference {
+  const tensor = (name: "tokens" | "targets"): number[] | undefined => {
+    const [index = -1, second] = inputs.flatMap((input, i) => (input.name === name ? [i] : []));
+    const input = inputs[index];
+    if (input === undefined) return undefined;
+    if (second !== undefined) throw badValue(`inputs[${second}].name`, `there are two tensors "${name}": send one`);
+    const data = (Array.isArray(input.data[0]) ? input.data[0] : input.data) as number[];
+    const at = `inputs[${index}].shape`;
+    if (input.shape.at(-1) !== data.length || (input.shape.length === 2 && input.shape[0] !== 1)) {
+      const seen = JSON.stringify(input.shape);
+      throw badValue(
+        at,
+        `${at} is ${seen}, the data are ${data.length} token ids: it must be [${data.length}] or [1, ${data.length}]`,
+      );
+    }
+    return data;
+  };
+  const tokens = tensor("tokens");
+  const targets = tensor("targets");
+  if (tokens === undefined) throw badValue("inputs", 'inputs has no tensor "tokens": give the token ids to feed');
+  if (tokens.length === 0) throw badValue("inputs", 'the tensor "tokens" is empty: give at least one token id');
+  if (targets !== undefined && targets.length !== tokens.length) {
+    throw badValue(
+      "inputs",
+      `there are ${targets.length} targets for ${tokens.length} tokens: give one for each token`,
+    );
+  }
+  const names = outputs?.map((output) => output.name) ?? ["logits", ...(targets === undefined ? [] : ["log_probs"])];
+  if (names.length === 0) throw badValue("outputs", "outputs is []: name one, or leave it out for all of them");
+  if (names.includes("log_probs") && targets === undefined) {
+    throw badValue("outputs", 'log_probs are of targets: give the tensor "targets"');
+  }
+  const logits = names.includes("logits") ? (parameters?.positions ?? "last") : "none";
+  return { tokens, targets: names.includes("log_probs") ? targets : undefined, logits };
+}
+
+/** @throws ApiError 400 with the limit and the number seen */
+function checkWithin(model: Model, limits: Limits, { tokens, targets, logits }: TokenInference): void {
+  const { id } = model.manifest;
+  const most = mostPromptTokens(model, limits);
+  if (tokens.length > most) throw promptTooLong(model, limits, "tokens", String(tokens.length));
+  for (const [name, ids] of Object.entries({ tokens, targets: targets ?? [] })) {
+    const unknown = ids.find((token) => token >= model.vocab);
+    if (unknown === undefined) continue;
+    throw badValue(
+      name,
+      `${name} has ${unknown}: the vocabulary of ${id} has ${model.vocab} tokens, 0 to ${model.vocab - 1}`,
+    );
+  }
+  const heads = targets !== undefined || logits === "all" ? tokens.length : 1;
+  const cost = tokens.length * model.multiplyAddsPerToken + heads * model.multiplyAddsPerHead;
+  if (cost > limits.maxMultiplyAdds) {
+    throw badValue(
+      "tokens",
+      `${tokens.length} tokens cost ${cost} multiply-adds, a request may cost ${limits.maxMultiplyAdds}: send fewer`,
+    );
+  }
+  if (logits === "all" && tokens.length * model.vocab > MOST_NUMBERS) {
+    throw badValue(
+      "parameters.positions",
+      `the logits of ${tokens.length} positions are ${tokens.length * model.vocab} numbers, a reply has at most ${MOST_NUMBERS}: send ${Math.floor(MOST_NUMBERS / model.vocab)} tokens, or ask for log_probs`,
+    );
+  }
+}
