@@ -3,14 +3,14 @@ import { choice, progressBar, runCommand, UsageError, wholeNumber } from "./lib/
 import { BACKENDS, openModel, QUANTIZATIONS } from "./lib/open-model.ts";
 import { bitsPerByte, documentsOf, perplexity, score } from "./lib/score.ts";
 
-const help = `npm run eval -- DIR --text FILE [--backend reference|wasm] [--quant f32|q8] [--window N] [--limit N] [--json]
+const help = `npm run eval -- DIR --text FILE [--backend reference|wasm] [--quant f32|q8|q4] [--window N] [--limit N] [--json]
 
 Perplexity and bits per byte of a model on a text file, whose documents are separated by <|endoftext|>.
 
 DIR        a package, a checkpoint folder, or a checkpoint file beside its config.json
 --text     the file
 --backend  wasm (default) or reference
---quant    f32 or q8; default f32 for a checkpoint, a package's own for a package
+--quant    f32, q8 or q4; default f32 for a checkpoint, a package's own for a package
 --window   restart from an empty state every N tokens (default: carry the state through each document)
 --limit    score the first N tokens only
 --json     print one JSON object

@@ -4,14 +4,14 @@ import { Sequence } from "../worker/engine/sequence.ts";
 import { choice, runCommand, UsageError } from "./lib/cli.ts";
 import { BACKENDS, openModel, QUANTIZATIONS } from "./lib/open-model.ts";
 
-const help = `npm run --silent predict -- DIR [--backend reference|wasm] [--quant f32|q8]
+const help = `npm run --silent predict -- DIR [--backend reference|wasm] [--quant f32|q8|q4]
 
 Computes what a golden.json holds: reads it on stdin (expected outputs may be absent, they are ignored) and writes the same shape with
 computed outputs on stdout.
 
 DIR        a package, a checkpoint folder, or a checkpoint file beside its config.json
 --backend  wasm (default) or reference
---quant    f32 or q8; default f32 for a checkpoint, a package's own for a package
+--quant    f32, q8 or q4; default f32 for a checkpoint, a package's own for a package
 
 prompts[].tokens → last_logits (after the last token), greedy (the next 12 tokens), mean_nll (natural log, over the tokens after the
 first; null for one token). The tokens given are all that is fed.

@@ -6,4 +6,7 @@ export const effort = {
   soakTokens: full ? 10_000 : 1_000,
   /** random inputs of each fuzz test. */
   fuzzCases: full ? 2_000 : 200,
+  /** clients that stream at the same time, and for how long. */
+  soakClients: 32,
+  soakSeconds: full ? 60 : 6,
 };

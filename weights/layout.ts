@@ -5,7 +5,8 @@
  * missing at the edges is zero. A tile begins with 8 bf16 scales, one a row.
  * - q8, 272 bytes: then 8 chunks of 4 columns, each 8 rows × 4 int8.
  * - q4, 144 bytes: then 4 pairs of chunks, each 8 rows × 4 bytes; byte c of pair p holds column 8p + c in its low nibble and column
- *   8p + 4 + c in its high one, so that masking and shifting give two q8 chunks. A nibble is the integer + 8.
+ *   8p + 4 + c in its high one, so that masking and shifting give two q8 chunks. A nibble is the integer + 8. Scales of q4 may be
+ *   negative: −8, the integer that has no opposite, then stands for a large positive weight.
  *
  * Lanes are rows, so a matrix-vector product needs no horizontal sum, and the same bytes serve matrix-matrix products.
  * Both sizes are multiples of 16: every tile is aligned for v128 loads and readable as u32 in WGSL.
@@ -33,7 +34,9 @@ export function encodedBytes(shape: readonly number[], encoding: Encoding): numb
   if (encoding === "f32") return 4 * shape.reduce((product, size) => product * size, 1);
   const [rows, cols] = shape;
   if (shape.length !== 2 || rows === undefined || cols === undefined) {
-    throw new RangeError(`${encoding} is for matrices (rows, cols), not for shape (${shape.join(", ")}): encode it as f32`);
+    throw new RangeError(
+      `${encoding} is for matrices (rows, cols), not for shape (${shape.join(", ")}): encode it as f32`,
+    );
   }
   return encoding === "q8" ? q8Bytes(rows, cols) : q4Bytes(rows, cols);
 }
@@ -75,6 +78,9 @@ export function q4ElementOffset(row: number, col: number): number {
   return 2 * TILE_ROWS + (c >> 3) * (4 * TILE_ROWS) + (row % TILE_ROWS) * 4 + (c & 3);
 }
 
+/** Smallest normal bf16, 2⁻¹²⁶: a scale below it would be a denormal, or make denormals. */
+export const NORMAL_BF16 = 0x0080;
+
 const f32 = new Float32Array(1);
 const u32 = new Uint32Array(f32.buffer);
 
@@ -104,14 +110,14 @@ export interface QuantizedMatrix {
   readonly cols: number;
   /** (rows, cols) integers. */
   readonly values: Int8Array;
-  /** (rows, ceil(cols/32)) bf16, finite and ≥ 0. */
+  /** (rows, ceil(cols/32)) bf16, finite. */
   readonly scales: Uint16Array;
 }
 
-/** Integers in −127..127. */
+/** Integers in −127..127, scales ≥ 0. */
 export type Q8Matrix = QuantizedMatrix;
 
-/** Integers in −8..7. */
+/** Integers in −8..7, scales of either sign. */
 export type Q4Matrix = QuantizedMatrix;
 
 /** Lays a q8 matrix out in tiles. */
@@ -198,7 +204,12 @@ export function unpackQ4(bytes: Uint8Array, rows: number, cols: number): Float32
 }
 
 /** The f32 matrix that a quantized tensor's bytes mean. */
-export function unpack(bytes: Uint8Array, rows: number, cols: number, encoding: Exclude<Encoding, "f32">): Float32Array {
+export function unpack(
+  bytes: Uint8Array,
+  rows: number,
+  cols: number,
+  encoding: Exclude<Encoding, "f32">,
+): Float32Array {
   return encoding === "q8" ? unpackQ8(bytes, rows, cols) : unpackQ4(bytes, rows, cols);
 }
 

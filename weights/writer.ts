@@ -16,6 +16,7 @@ import {
   type TensorEntry,
 } from "./manifest.ts";
 import { encodeTensor } from "./quantize.ts";
+import type { Q4Options } from "./quantize-q4.ts";
 import type { PackageSink } from "./source.ts";
 import { checkName } from "./validate.ts";
 
@@ -26,7 +27,7 @@ export const CARD_FILE = "README.md";
 export const LICENSE_FILE = "LICENSE";
 
 /** A tensor to be written. */
-export interface TensorInput {
+export interface TensorInput extends Q4Options {
   readonly name: string;
   readonly shape: readonly number[];
   readonly encoding: Encoding;
@@ -84,7 +85,7 @@ async function writeFiles(
   const hashes: { name: string; sha256: string }[] = [];
   for await (const tensor of input.tensors) {
     const { name, shape, encoding, data } = tensor;
-    const bytes = encodeTensor(name, shape, data, encoding);
+    const bytes = encodeTensor(name, shape, data, encoding, tensor);
     const offset = await shards.append(bytes);
     tensors.push({ name, shape: [...shape], encoding, offset, bytes: bytes.byteLength });
     hashes.push({

@@ -16,7 +16,6 @@ const COMMON = [
   "-ffreestanding",
   "-O3",
   "-ffp-contract=off",
-  "-fno-strict-aliasing",
   "-msimd128",
   "-mbulk-memory",
   "-Wall",

@@ -2,7 +2,7 @@ import type { Span } from "../backend.ts";
 import type { Heap } from "./heap.ts";
 import type { Kernels } from "./kernels.ts";
 import { type Buffers, HEAD_UNIT, type Projection } from "./layout.ts";
-import { type Flight, prepareInput } from "./steps.ts";
+import { type Flight, prepareInput, projectionKernel } from "./steps.ts";
 import { rowAddress } from "./tensors.ts";
 
 /** What is wanted of the head, position by position of the pass. */
@@ -54,7 +54,7 @@ export function runHead(
   const vocab = matrix.rows;
   const x = gather(heap, buffers, positions);
   const input = prepareInput(kernels, buffers, proj, x, buffers.uStride, count);
-  const kernel = kernels[`project_${matrix.spec.encoding}`];
+  const kernel = projectionKernel(kernels, matrix);
   const scores = targets.some((t) => t >= 0);
   if (scores) beginTotals(heap, buffers, count);
   const stride = Math.floor(buffers.logitsLength / count / HEAD_UNIT) * HEAD_UNIT;

@@ -1,5 +1,6 @@
 import type { Kernels } from "./kernels.ts";
 import type { Buffers, PlacedBlock, PlacedMamba, Projection } from "./layout.ts";
+import type { Place } from "./tensors.ts";
 
 /** A span in flight: tokens first … first + count − 1 of the pass, and the address of its state. */
 export interface Flight {
@@ -101,7 +102,7 @@ function project(
 ): void {
   const { matrix, bias } = projection;
   const input = prepareInput(kernels, buffers, projection, x, stride, tokens);
-  kernels[`project_${matrix.spec.encoding}`](
+  projectionKernel(kernels, matrix)(
     matrix.offset,
     matrix.rows,
     matrix.cols,
@@ -112,6 +113,12 @@ function project(
     yStride,
     accumulate,
   );
+}
+
+/** The kernel that multiplies by a matrix. Not looked up by a name put together: that would make a string for every call. */
+export function projectionKernel(kernels: Kernels, { spec }: Place): Kernels["project_f32"] {
+  if (spec.encoding === "q8") return kernels.project_q8;
+  return spec.encoding === "q4" ? kernels.project_q4 : kernels.project_f32;
 }
 
 /** Brings x (tokens, stride) into the form that the projection's kernel reads; its address. */

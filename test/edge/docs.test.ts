@@ -21,6 +21,6 @@ test("its script can be read by a browser, and every control has a name", async 
   // Parsed, not run.
   expect(() => new Function(script!)).not.toThrow();
   expect(script).not.toMatch(/innerHTML|insertAdjacent|document\.write|eval\(/);
-  for (const [input] of page.matchAll(/<label>[^]*?<\/label>/g)) expect(input).toMatch(/^<label>\w/);
+  for (const [input] of page.matchAll(/<label>[\s\S]*?<\/label>/g)) expect(input).toMatch(/^<label>\w/);
   expect(page).toContain("color-scheme: light dark");
 });

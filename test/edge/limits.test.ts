@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { ApiError } from "../../worker/edge/http/api-error.ts";
+import { maxTokensWithin } from "../../worker/edge/models/request-budget.ts";
 import { TokenBucket } from "../../worker/edge/ops/token-bucket.ts";
 import { call, errorOf } from "./support/client.ts";
 import { separate } from "./support/separate.ts";
@@ -81,6 +83,16 @@ test("MAX_TOKENS limits the output of every request", async () => {
   expect(await reply.json()).toMatchObject({ usage: { completion_tokens: 5 } });
 });
 
+test("MAX_TOKENS is shared by the choices of a request", () => {
+  const model = { manifest: { id: "m" }, multiplyAddsPerToken: 1, multiplyAddsPerHead: 1 } as never;
+  const limits = { maxMultiplyAdds: 1e9, maxPromptTokens: 100, maxTokens: 10 };
+  expect(maxTokensWithin(model, limits, 5, undefined)).toBe(10);
+  expect(maxTokensWithin(model, limits, 5, undefined, 4)).toBe(2);
+  expect(maxTokensWithin(model, limits, 5, 2, 4)).toBe(2);
+  expect(() => maxTokensWithin(model, limits, 5, 3, 4)).toThrow(/max_tokens is 3, .* 2 for each of 4 choices/);
+  expect(() => maxTokensWithin(model, limits, 5, 11)).toThrow(/max_tokens is 11, .* may generate 10:/);
+});
+
 describe("browsers", () => {
   const CORS_ORIGINS = "https://a.example.com, https://b.example.com";
 
@@ -119,14 +131,21 @@ describe("browsers", () => {
 });
 
 test("more requests than there are places and patience: a 503 that says when to come back", async () => {
-  const { services, post } = separate({ MAX_SEQUENCES: 1 });
-  const busy = Promise.withResolvers<never>();
+  const { services, post } = separate({});
   // The wait itself is tested with the pool; here only what the client sees of it.
-  services.pool.lease = () => busy.promise;
-  const { ApiError } = await import("../../worker/edge/http/api-error.ts");
-  const waiting = post({ prompt: "a" });
-  busy.reject(new ApiError({ status: 503, code: "overloaded", message: "too many", headers: { "retry-after": "1" } }));
-  const response = await waiting;
+  services.pool.lease = async () => {
+    throw new ApiError({ status: 503, code: "overloaded", message: "busy", headers: { "retry-after": "1" } });
+  };
+  const response = await post({ prompt: "a" });
   expect(response.headers.get("retry-after")).toBe("1");
   expect(await errorOf(response)).toMatchObject({ status: 503, code: "overloaded", type: "server_error" });
+});
+
+test("a body nested deeply is a 400, whatever its place", async () => {
+  const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+  for (const body of [deep, `{"prompt":${deep}}`, `{"prompt":"a","metadata":{"a":${deep}},"n":2}`]) {
+    const error = await errorOf(await call("POST", "/v1/completions", body));
+    expect(error).toMatchObject({ status: 400, type: "invalid_request_error" });
+    expect(error.message.length).toBeLessThan(300);
+  }
 });

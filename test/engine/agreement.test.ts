@@ -85,12 +85,13 @@ describe("wasm against the reference", () => {
     ["vocabulary 517", { vocab: 517 }],
     ["nothing even", { dim: 37, vocab: 517, state: 7, conv: 5, expand: 3, dtRank: 5, bias: true, tied: false }],
   ];
-  test.each(shapes)("%s: f32 ≤ 1e-4, q8 ≤ 4e-2", async (_, sizes) => {
+  test.each(shapes)("%s: f32 ≤ 1e-4, q8 and q4 ≤ 4e-2", async (_, sizes) => {
     const random = randomNumbers(11);
     const tokens = Array.from({ length: 41 }, () => Math.floor(random() * (sizes.vocab ?? 260)));
     for (const [quantization, bound] of [
       ["f32", 1e-4],
       ["q8", 4e-2],
+      ["q4", 4e-2],
     ] as const) {
       const [a, b] = [await tinyModel(wasm, sizes, quantization), await tinyModel(reference, sizes, quantization)];
       const [x, y] = [

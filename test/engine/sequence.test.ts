@@ -20,7 +20,7 @@ function randomTokens(count: number, vocab: number, seed = 1): number[] {
 const bits = (values: Float32Array): Uint32Array => new Uint32Array(values.slice().buffer);
 
 describe.each(everyBackend)("any cut of the tokens gives the same on %s", (name, backend) => {
-  test.each(["f32", "q8"] as const)("%s", async (quantization) => {
+  test.each(["f32", "q8", "q4"] as const)("%s", async (quantization) => {
     const model = await tinyModel(backend, { dim: 29, vocab: 261, expand: 3, state: 7 }, quantization);
     const tokens = randomTokens(150, 261);
     const whole = new Sequence(model);
@@ -41,7 +41,7 @@ describe.each(everyBackend)("any cut of the tokens gives the same on %s", (name,
 test("relaxed and baseline SIMD are bitwise equal", async () => {
   const sizes = { dim: 48, vocab: 300, layers: 3 };
   const tokens = randomTokens(70, 300);
-  for (const quantization of ["f32", "q8"] as const) {
+  for (const quantization of ["f32", "q8", "q4"] as const) {
     const [a, b] = await Promise.all(
       [wasm, wasmBaseline].map(async (backend) =>
         new Sequence(await tinyModel(backend, sizes, quantization)).feed(tokens, { logits: true }),

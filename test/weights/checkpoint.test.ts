@@ -67,6 +67,50 @@ describe("a folder or a file", () => {
     }
   });
 
+  describe("a chat template", () => {
+    const template = "{{ bos_token }}{{ messages }}";
+    const weights = { "config.json": "{}", "model.safetensors": "copy:model.safetensors" };
+    const read = async (name: string, files: Record<string, string>): Promise<string | undefined> => {
+      const { chatTemplate } = await openCheckpoint(await folder(name, { ...weights, ...files }));
+      return chatTemplate && new TextDecoder().decode(chatTemplate);
+    };
+    const tokens = { bos_token: { content: "<s>" }, eos_token: "</s>" };
+
+    test.each<[string, Record<string, string>, string | undefined]>([
+      ["none", {}, undefined],
+      ["none-in-config", { "tokenizer_config.json": "{}" }, undefined],
+      ["a-file", { "chat_template.jinja": template }, template],
+      [
+        "in-config",
+        { "tokenizer_config.json": JSON.stringify({ ...tokens, chat_template: template }) },
+        `{%- set bos_token = "<s>" -%}\n${template}`,
+      ],
+      [
+        "of-several",
+        {
+          "tokenizer_config.json": JSON.stringify({
+            chat_template: [{ name: "default", template }, { name: "tools" }],
+          }),
+        },
+        template,
+      ],
+      [
+        "both",
+        {
+          "chat_template.jinja": template,
+          "tokenizer_config.json": JSON.stringify({ ...tokens, chat_template: "old" }),
+        },
+        `{%- set bos_token = "<s>" -%}\n${template}`,
+      ],
+    ])("%s", async (name, files, wanted) => {
+      expect(await read(`template-${name}`, files)).toBe(wanted);
+    });
+
+    test("beside a damaged tokenizer_config.json is refused", async () => {
+      await expect(read("template-damaged", { "tokenizer_config.json": "{" })).rejects.toThrow(CheckpointError);
+    });
+  });
+
   test("an index with its parts", async () => {
     const path = await folder("parts", {
       "config.json": "{}",

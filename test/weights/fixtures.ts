@@ -1,3 +1,4 @@
+import type { Encoding } from "../../weights/layout.ts";
 import { MemoryPackage } from "../../weights/memory.ts";
 import type { PackageSource } from "../../weights/source.ts";
 import { buildPackage, type PackageInput, type TensorInput } from "../../weights/writer.ts";
@@ -11,7 +12,7 @@ export function values(count: number, seed = 1): Float32Array {
   });
 }
 
-export function tensor(name: string, shape: number[], encoding: "f32" | "q8" = "f32", seed = 1): TensorInput {
+export function tensor(name: string, shape: number[], encoding: Encoding = "f32", seed = 1): TensorInput {
   const count = shape.reduce((product, n) => product * n, 1);
   return { name, shape, encoding, data: values(count, seed) };
 }

@@ -4,9 +4,15 @@ import {
   encodedBytes,
   f32ToBf16,
   f32ToBf16Up,
+  packQ4,
   packQ8,
+  type Q4Matrix,
   type Q8Matrix,
+  q4Bytes,
+  q4ElementOffset,
+  q4TileOffset,
   q8Bytes,
+  unpackQ4,
   unpackQ8,
 } from "../../weights/layout.ts";
 import { values } from "./fixtures.ts";
@@ -79,6 +85,80 @@ describe("q8 tiles", () => {
   });
 });
 
+function q4Matrix(rows: number, cols: number): Q4Matrix {
+  const groups = Math.ceil(cols / 32);
+  return {
+    rows,
+    cols,
+    values: Int8Array.from({ length: rows * cols }, (_, i) => ((i * 7 + (i >> 4)) % 16) - 8),
+    scales: Uint16Array.from(values(rows * groups, 7), (v) => f32ToBf16(v < 0 ? v - 0.01 : v + 0.01)),
+  };
+}
+
+/** The q4 layout as its description says it, byte by byte. */
+function naiveQ4(m: Q4Matrix): number[] {
+  const out: number[] = [];
+  const groups = Math.ceil(m.cols / 32);
+  const nibble = (row: number, col: number): number =>
+    row < m.rows && col < m.cols ? (m.values[row * m.cols + col] as number) + 8 : 8;
+  for (let tileRow = 0; tileRow < m.rows; tileRow += 8) {
+    for (let g = 0; g < groups; g++) {
+      for (let lane = 0; lane < 8; lane++) {
+        const scale = tileRow + lane < m.rows ? (m.scales[(tileRow + lane) * groups + g] as number) : 0;
+        out.push(scale & 0xff, scale >> 8);
+      }
+      for (let pair = 0; pair < 4; pair++) {
+        for (let lane = 0; lane < 8; lane++) {
+          for (let c = 0; c < 4; c++) {
+            const col = g * 32 + 8 * pair + c;
+            out.push(nibble(tileRow + lane, col) + 16 * nibble(tileRow + lane, col + 4));
+          }
+        }
+      }
+    }
+  }
+  return out;
+}
+
+describe("q4 tiles", () => {
+  test.each(SHAPES)("%i×%i packs as described, padding is nibble 8 at scale 0", (rows, cols) => {
+    const m = q4Matrix(rows, cols);
+    const packed = packQ4(m);
+    expect([...packed]).toEqual(naiveQ4(m));
+    expect(packed.length).toBe(q4Bytes(rows, cols));
+    expect(packed.length % 16).toBe(0);
+  });
+
+  test.each(SHAPES)("%i×%i unpacks to scale · integer, negative scales too", (rows, cols) => {
+    const m = q4Matrix(rows, cols);
+    const shifted = new Uint8Array(q4Bytes(rows, cols) + 1);
+    shifted.set(packQ4(m), 1);
+    const groups = Math.ceil(cols / 32);
+    const expected = Array.from(m.values, (v, i) => {
+      const scale = m.scales[Math.floor(i / cols) * groups + ((i % cols) >> 5)] as number;
+      return Math.fround(bf16ToF32(scale) * v);
+    });
+    expect([...unpackQ4(shifted.subarray(1), rows, cols)]).toEqual(expected);
+  });
+
+  test("every element lies where the offsets say", () => {
+    const [rows, cols] = [19, 71];
+    const m = q4Matrix(rows, cols);
+    const packed = packQ4(m);
+    for (let row = 0; row < rows; row++) {
+      for (let col = 0; col < cols; col++) {
+        const byte = packed[q4TileOffset(row, col, cols) + q4ElementOffset(row, col)] as number;
+        const nibble = (col & 4) === 0 ? byte & 15 : byte >> 4;
+        expect(nibble - 8, `${row}, ${col}`).toBe(m.values[row * cols + col]);
+      }
+    }
+  });
+
+  test("takes 4.5 bits a weight", () => {
+    expect((8 * q4Bytes(64, 256)) / (64 * 256)).toBe(4.5);
+  });
+});
+
 describe("bf16", () => {
   test.each([
     { value: 1, nearest: 0x3f80, up: 0x3f80 },
@@ -100,9 +180,11 @@ describe("bf16", () => {
   });
 });
 
-test("encodedBytes counts values for f32, tiles for q8, and refuses q8 of anything but matrices", () => {
+test("encodedBytes counts values for f32, tiles for q8 and q4, and refuses those of anything but matrices", () => {
   expect(encodedBytes([3, 5, 2], "f32")).toBe(120);
   expect(encodedBytes([9, 33], "q8")).toBe(4 * 272);
+  expect(encodedBytes([9, 33], "q4")).toBe(4 * 144);
   expect(() => encodedBytes([9], "q8")).toThrow(/q8 is for matrices.*\(9\)/);
+  expect(() => encodedBytes([9], "q4")).toThrow(/q4 is for matrices.*\(9\)/);
   expect(() => encodedBytes([2, 2, 2], "q8")).toThrow(RangeError);
 });

@@ -56,7 +56,7 @@ const altered: { field: string; change: (m: Loose) => unknown; message: RegExp }
   {
     field: "quantization",
     change: (m) => ({ ...m, quantization: "q3" }),
-    message: /quantization is "q3", must be f32 or q8/,
+    message: /quantization is "q3", must be f32, q8, q4/,
   },
   {
     field: "quantization of other tensors",
@@ -80,7 +80,13 @@ const altered: { field: string; change: (m: Loose) => unknown; message: RegExp }
   { field: "tensor shape empty", change: at("tensors", 0, { shape: [] }), message: /shape is \[\]/ },
   { field: "tensor encoding", change: at("tensors", 1, { encoding: "f32" }), message: /tensors\[1\]: bytes is 3264/ },
   { field: "tensor encoding unknown", change: at("tensors", 1, { encoding: "q9" }), message: /encoding is "q9"/ },
-  { field: "q8 vector", change: at("tensors", 0, { encoding: "q8" }), message: /encoding is "q8", must be f32/ },
+  {
+    field: "q4 tensor of a q8 package",
+    change: at("tensors", 1, { encoding: "q4" }),
+    message: /tensors\[1\]: encoding is "q4", must be f32 or q8 \(quantization q8/,
+  },
+  { field: "q4 vector", change: at("tensors", 0, { encoding: "q4" }), message: /encoding is "q4", must be f32 \(/ },
+  { field: "q8 vector", change: at("tensors", 0, { encoding: "q8" }), message: /encoding is "q8", must be f32 \(/ },
   {
     field: "tensor offset unaligned",
     change: at("tensors", 1, { offset: 145 }),
@@ -232,6 +238,7 @@ describe("ids", () => {
     { change: "order of tensors", changes: { tensors: small("q8", "f32").reverse() }, id: true, family: false },
     { change: "size of shards", changes: { shardBytes: 512 }, id: true, family: false },
     { change: "tokenizer", changes: { tokenizer: Uint8Array.of(1) }, id: true, family: true },
+    { change: "a chat template", changes: { chatTemplate: Uint8Array.of(1) }, id: true, family: false },
     { change: "no tokenizer", changes: { tokenizer: undefined }, id: true, family: true },
   ])("$change: id changes $id, family changes $family", async ({ changes, id, family }) => {
     const changed = await manifestOf(changes);

@@ -12,7 +12,7 @@ describe("q8", () => {
     [3, 64],
   ])("%i×%i: every weight within half a scale, scales within 2⁻⁷ of max/127, never −128", (rows, cols) => {
     const data = values(rows * cols).map((v, i) => v * 10 ** ((i % 7) - 3));
-    const m = quantizeQ8("w", rows, cols, data);
+    const m = quantizeQ8(rows, cols, data);
     const groups = Math.ceil(cols / 32);
     for (let row = 0; row < rows; row++) {
       for (let g = 0; g < groups; g++) {
@@ -34,7 +34,7 @@ describe("q8", () => {
   test("a positive and a negative weight of the same size become opposite integers, ties too", () => {
     const data = new Float32Array(32);
     data.set([127, -127, 0.5, -0.5, 1.5, -1.5, 2.5, -2.5, 126.6, -126.6]);
-    expect([...quantizeQ8("w", 1, 32, data).values.slice(0, 10)]).toEqual([127, -127, 0, 0, 2, -2, 2, -2, 127, -127]);
+    expect([...quantizeQ8(1, 32, data).values.slice(0, 10)]).toEqual([127, -127, 0, 0, 2, -2, 2, -2, 127, -127]);
   });
 
   test("relative RMS of normal weights is below 1%", () => {
@@ -51,7 +51,7 @@ describe("q8", () => {
   test("weights too small for a normal scale, and zeros, become zero", () => {
     const data = new Float32Array(64).fill(1e-38);
     data.fill(0, 32);
-    const m = quantizeQ8("w", 2, 32, data);
+    const m = quantizeQ8(2, 32, data);
     expect([...m.scales]).toEqual([0, 0]);
     expect(m.values.every((v) => v === 0)).toBe(true);
     expect(decodeTensor([2, 32], "q8", encodeTensor("w", [2, 32], data, "q8")).every((v) => v === 0)).toBe(true);
@@ -63,7 +63,7 @@ describe("q8", () => {
   });
 });
 
-describe.each(["f32", "q8"] as const)("%s", (encoding) => {
+describe.each(["f32", "q8", "q4"] as const)("%s", (encoding) => {
   test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])("%d is refused by name", (bad) => {
     const data = values(9 * 33);
     data[40] = bad;
@@ -95,6 +95,28 @@ test("f32 survives bit for bit, off any byte, and in memory of its own", () => {
   expect(decodeTensor([3, 4], "f32", Buffer.from(bytes))).toEqual(data);
 });
 
-test("q8 of a vector is refused by name", () => {
-  expect(() => encodeTensor("norm", [4], values(4), "q8")).toThrow(/tensor norm: q8 is for matrices/);
+test.each(["q8", "q4"] as const)("%s of a vector is refused by name", (encoding) => {
+  const message = new RegExp(`tensor norm: ${encoding} is for matrices`);
+  expect(() => encodeTensor("norm", [4], values(4), encoding)).toThrow(message);
+});
+
+describe("relative RMS", () => {
+  const cases: { title: string; source: number[]; decoded: number[]; importance?: number[]; error: number }[] = [
+    { title: "of a copy is 0", source: [1, -2], decoded: [1, -2], error: 0 },
+    { title: "of zeros is 0", source: [0, 0], decoded: [0, 0], error: 0 },
+    { title: "of nothing kept is 1", source: [3, 4], decoded: [0, 0], error: 1 },
+    { title: "is a ratio of lengths", source: [3, 4], decoded: [3, 3], error: 1 / 5 },
+    {
+      title: "sees no error where none counts",
+      source: [3, 4, 5, 6],
+      decoded: [3, 0, 5, 0],
+      importance: [1, 0],
+      error: 0,
+    },
+    { title: "weighs by column", source: [1, 1], decoded: [1, 0], importance: [3, 1], error: 1 / 2 },
+  ];
+  test.each(cases)("$title", ({ source, decoded, importance, error }) => {
+    const rms = relativeRms(Float32Array.from(source), Float32Array.from(decoded), importance);
+    expect(rms).toBeCloseTo(error, 12);
+  });
 });

@@ -43,6 +43,16 @@ describe("a package", () => {
     expect(new TextDecoder().decode(await readVerified(memory, tokenizer))).toBe('{"model":{}}');
   });
 
+  test("may hold a chat template, whose bytes are checked", async () => {
+    const chatTemplate = new TextEncoder().encode("{{ messages }}");
+    const memory = await smallPackage({ chatTemplate });
+    const { chatTemplate: entry } = await readManifest(memory);
+    expect(entry).toMatchObject({ file: "chat_template.jinja", bytes: 14 });
+    expect(await readVerified(memory, entry!)).toEqual(chatTemplate);
+    memory.files.set("chat_template.jinja", new TextEncoder().encode("{{ messagez }}"));
+    await expect(readVerified(memory, entry!)).rejects.toThrow(PackageError);
+  });
+
   test("of f32 matrices decodes to the very values", async () => {
     const memory = await smallPackage({ quantization: "f32", tensors: [tensor("a", [5, 7], "f32")] });
     const collector = new Collector();
@@ -124,6 +134,11 @@ describe("what cannot be in a package is refused, and the sink discarded", () =>
       message: /shape\[0\] is 0/,
     },
     { title: "an empty tokenizer", changes: { tokenizer: new Uint8Array(0) }, message: /tokenizer: bytes is 0/ },
+    {
+      title: "an empty chat template",
+      changes: { chatTemplate: new Uint8Array(0) },
+      message: /chat template of 0 bytes/,
+    },
     { title: "shards of an odd size", changes: { shardBytes: 1000 }, message: /must be a multiple of 16/ },
     { title: "shards over 8 MiB", changes: { shardBytes: 2 * SHARD_BYTES }, message: /up to 8388608/ },
   ];

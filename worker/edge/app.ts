@@ -1,4 +1,5 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { name, version } from "../../package.json";
 import type { AppEnv } from "./env.ts";
@@ -53,21 +54,17 @@ export function createApp(services: Services): OpenAPIHono<AppEnv> {
   app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: name, version }, security: [{ bearer: [] }] });
   app.all("/openapi.json", methodNotAllowed("GET"));
 
-  app.notFound((c) => {
-    throw new ApiError({
-      status: 404,
-      code: "not_found",
-      message: `${c.req.method} ${c.req.path}: there is nothing here; GET / lists the endpoints`,
-    });
-  });
-  app.onError((error, c) => {
-    // Nobody is there to read it: as nginx says, 499.
-    if (c.req.raw.signal.aborted) return new Response(null, { status: 499 });
-    const seen = error instanceof HTTPException ? fromHono(error) : error;
-    const { status, body, headers } = toApiError(seen, `${c.req.method} ${c.req.path}`);
-    // The Open Inference Protocol has its own form.
-    return c.json(/^\/v2(\/|$)/.test(c.req.path) ? { error: body.error.message } : body, status, headers);
-  });
+  app.notFound((c) =>
+    failed(
+      c,
+      new ApiError({
+        status: 404,
+        code: "not_found",
+        message: `${c.req.method} ${c.req.path}: there is nothing here; GET / lists the endpoints`,
+      }),
+    ),
+  );
+  app.onError((error, c) => failed(c, error instanceof HTTPException ? fromHono(error) : error));
   return app;
 
   function endpoints(): string[] {
@@ -75,6 +72,14 @@ export function createApp(services: Services): OpenAPIHono<AppEnv> {
       d.type === "route" ? [`${d.route.method.toUpperCase()} ${d.route.path}`] : [],
     );
   }
+}
+
+function failed(c: Context<AppEnv>, error: unknown): Response {
+  // Nobody is there to read it: as nginx says, 499.
+  if (c.req.raw.signal.aborted) return new Response(null, { status: 499 });
+  const { status, body, headers } = toApiError(error, `${c.req.method} ${c.req.path}`);
+  // The Open Inference Protocol has its own form.
+  return c.json(/^\/v2(\/|$)/.test(c.req.path) ? { error: body.error.message } : body, status, headers);
 }
 
 /** Hono throws its own for what it cannot parse. */

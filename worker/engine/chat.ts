@@ -137,7 +137,10 @@ function chooseMarks(messages: readonly ChatMessage[], controls: readonly string
   const own = Array.from({ length: 32 }, (_, i) => String.fromCharCode(0xfdd0 + i));
   const mark = own.find((c) => !messages.some(({ content }) => content.includes(c)));
   if (mark === undefined) {
-    throw new ParameterError("messages hold all 32 of Unicode's noncharacters U+FDD0 to U+FDEF: leave one out", "messages");
+    throw new ParameterError(
+      "messages hold all 32 of Unicode's noncharacters U+FDD0 to U+FDEF: leave one out",
+      "messages",
+    );
   }
   const pattern = new RegExp(`${mark}(\\d*)${mark}`, "g");
   const edge = mark + mark;

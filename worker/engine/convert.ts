@@ -1,16 +1,23 @@
+import type { Block } from "../../kernels/blocks.ts";
 import type { Checkpoint } from "../../weights/checkpoint.ts";
 import type { Encoding } from "../../weights/layout.ts";
 import type { Manifest } from "../../weights/manifest.ts";
 import type { PackageSink } from "../../weights/source.ts";
-import { buildPackage } from "../../weights/writer.ts";
-import { canonicalCheckpoint } from "./architectures/index.ts";
+import { buildPackage, type TensorInput } from "../../weights/writer.ts";
+import { blocksOf, canonicalCheckpoint } from "./architectures/index.ts";
 
 export interface ConversionOptions {
   readonly name: string;
-  /** of the matrices; everything else stays f32. */
+  /** of the matrices; everything else stays f32. With q4 some stay q8: `keptQ8`. */
   readonly quantization: Encoding;
+  /** by tensor name, a number a column: what a squared error there costs. For q4; columns count alike where it is absent. */
+  readonly importance?: ReadonlyMap<string, ArrayLike<number>> | undefined;
+  /** false: take q4's scales from the largest weights, without a search. */
+  readonly search?: boolean | undefined;
   /** tensors done, of all. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** each tensor as it is written; its data is not to be kept. */
+  readonly onTensor?: (tensor: TensorInput, bytes: Uint8Array) => void;
 }
 
 /**
@@ -22,16 +29,14 @@ export async function convertCheckpoint(
   options: ConversionOptions,
   sink: PackageSink,
 ): Promise<Manifest> {
+  const { quantization, importance, search } = options;
   const { architecture, hyperparameters, tensors } = await canonicalCheckpoint(checkpoint.config, checkpoint.tensors);
-  async function* encoded(): AsyncGenerator<{
-    name: string;
-    shape: readonly number[];
-    encoding: Encoding;
-    data: Float32Array;
-  }> {
+  const q8 = quantization === "q4" ? keptQ8(blocksOf(architecture, hyperparameters)) : new Set<string>();
+  async function* encoded(): AsyncGenerator<TensorInput> {
     for (const [i, tensor] of tensors.entries()) {
-      const encoding = tensor.matrix ? options.quantization : "f32";
-      yield { name: tensor.name, shape: tensor.shape, encoding, data: await tensor.read() };
+      const { name, shape } = tensor;
+      const encoding = !tensor.matrix ? "f32" : q8.has(name) ? "q8" : quantization;
+      yield { name, shape, encoding, data: await tensor.read(), importance: importance?.get(name), search };
       options.onProgress?.(i + 1, tensors.length);
     }
   }
@@ -40,11 +45,24 @@ export async function convertCheckpoint(
       name: options.name,
       architecture,
       hyperparameters,
-      quantization: options.quantization,
+      quantization,
       tensors: encoded(),
       ...(checkpoint.tokenizer && { tokenizer: checkpoint.tokenizer }),
       ...(checkpoint.chatTemplate && { chatTemplate: checkpoint.chatTemplate }),
     },
     sink,
+    options.onTensor,
   );
+}
+
+/**
+ * The matrices that a q4 package keeps as q8, where a weight's four more bits gain most (measured in weights/README.md): those that
+ * choose Δ, B and C, a twentieth of a model, and the first block's out_proj, whose errors every later block sees.
+ */
+export function keptQ8(blocks: readonly Block[]): Set<string> {
+  const mambas = blocks.filter((b) => b.kind === "mamba");
+  return new Set([
+    ...mambas.flatMap((b) => [b.xProj, b.dtProj.weight]),
+    ...mambas.slice(0, 1).map((b) => b.outProj.weight),
+  ]);
 }

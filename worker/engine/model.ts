@@ -79,7 +79,8 @@ export class Model {
       );
     }
     const template =
-      manifest.chatTemplate && new TextDecoder().decode(await readVerified(source, manifest.chatTemplate, options.signal));
+      manifest.chatTemplate &&
+      new TextDecoder().decode(await readVerified(source, manifest.chatTemplate, options.signal));
     return new Model(manifest, blocks, await backend.compile(blocks, tensors, options.compile), tokenizer, template);
   }
 

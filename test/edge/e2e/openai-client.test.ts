@@ -48,6 +48,41 @@ describe("the official client, unchanged", () => {
     expect(chunks.at(-1)!.usage).toEqual(whole.usage);
   });
 
+  test("chats, whole, streamed and with its helper, and the state is kept", async () => {
+    const messages: OpenAI.ChatCompletionMessageParam[] = [
+      { role: "system", content: "Be kind." },
+      { role: "user", content: prompt },
+    ];
+    const fields = { model: "chat", max_tokens: 20, seed: 3, logit_bias: { "0": -100, "260": -100 } };
+    const whole = await client.chat.completions.create({ ...fields, messages, logprobs: true, top_logprobs: 2 });
+    expect(whole.object).toBe("chat.completion");
+    expect(whole.choices[0]!.logprobs!.content!.length).toBe(20);
+    const stream = await client.chat.completions.create({
+      ...fields,
+      messages,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    const chunks = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    const text = whole.choices[0]!.message.content;
+    expect(chunks.map((c) => c.choices[0]?.delta.content ?? "").join("")).toBe(text);
+    expect(chunks.at(-1)!.usage!.prompt_tokens_details!.cached_tokens).toBeGreaterThan(0);
+    const deltas: string[] = [];
+    const helper = client.chat.completions.stream({ ...fields, messages }).on("content", (delta) => deltas.push(delta));
+    const final = await helper.finalChatCompletion();
+    expect([final.choices[0]!.message.content, deltas.join("")]).toEqual([text, text]);
+    // As the client gives it back.
+    messages.push(final.choices[0]!.message, { role: "user", content: "And then?" });
+    const next = await client.chat.completions.create({ ...fields, messages, n: 2 });
+    expect(next.choices.length).toBe(2);
+    expect(next.usage!.prompt_tokens_details!.cached_tokens).toBeGreaterThan(whole.usage!.prompt_tokens - 5);
+    await expect(client.chat.completions.create({ ...fields, messages, tools: [] })).rejects.toMatchObject({
+      status: 400,
+      param: "tools",
+    });
+  });
+
   test("sees its mistakes as its own classes of error", async () => {
     const create = (body: object) => client.completions.create({ model: "tiny", prompt, ...body } as never);
     await expect(create({ temperature: 9 })).rejects.toThrow(BadRequestError);
@@ -73,6 +108,18 @@ describe("clients that go away", () => {
   test("in the middle of more streams than there are places: the next one has a place at once", async () => {
     for (let i = 0; i < 12; i++) {
       const stream = await client.completions.create({ ...endless, stream: true });
+      let seen = 0;
+      for await (const _ of stream) if (++seen === 3) break;
+      expect(seen).toBe(3);
+    }
+    await served();
+  });
+
+  test("in the middle of more chats than there are places: the next one has a place at once", async () => {
+    const { prompt: content, ...fields } = endless;
+    for (let i = 0; i < 12; i++) {
+      const messages = [{ role: "user" as const, content: `${content} ${i}` }];
+      const stream = await client.chat.completions.create({ ...fields, messages, stream: true });
       let seen = 0;
       for await (const _ of stream) if (++seen === 3) break;
       expect(seen).toBe(3);

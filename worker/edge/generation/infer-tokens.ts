@@ -53,7 +53,7 @@ export async function inferTokens(
         logits: true,
       });
       all.logits.set(fed.logits, i * model.vocab);
-      all.logProbs.set(fed.logProbs, i);
+      if (target !== undefined) all.logProbs.set(fed.logProbs, i);
       if (i % POSITIONS_A_PIECE === POSITIONS_A_PIECE - 1) await nextMacrotask();
     }
     return finite(all, model.vocab);

@@ -94,7 +94,12 @@ export async function respondChat(
       await send(index < choices - 1 ? last : { ...last, timings: generation.timings(), seed });
     }
     if (options.includeUsage) {
-      await send({ ...head, object: "chat.completion.chunk", choices: [], usage: generation.usage() } satisfies ChatChunk);
+      await send({
+        ...head,
+        object: "chat.completion.chunk",
+        choices: [],
+        usage: generation.usage(),
+      } satisfies ChatChunk);
     }
   });
   c.executionCtx.waitUntil(done.then(end));

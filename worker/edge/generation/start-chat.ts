@@ -10,7 +10,7 @@ import { packageSource } from "../models/package-source.ts";
 import { maxTokensWithin } from "../models/request-budget.ts";
 import type { RequestRecord } from "../ops/request-record.ts";
 import { type Boundary, boundaryHashes, MARK_TOKENS } from "../prefixes/boundary-hashes.ts";
-import { openPrefixes, type Prefixes } from "../prefixes/prefixes.ts";
+import { logged, openPrefixes, type Prefixes } from "../prefixes/prefixes.ts";
 import type { ChatRequest } from "../schemas/chat.ts";
 import type { Timings, Usage } from "../schemas/completion.ts";
 import { type ChatPrompt, chatPrompt } from "./chat-prompt.ts";
@@ -107,7 +107,7 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
       pieces = generate(sequence!, {
         prompt: tokens.slice(end),
         maxTokens,
-        sampling: { ...sampling, seed: (seed + index) % Number.MAX_SAFE_INTEGER },
+        sampling: { ...sampling, seed: seedOf(seed, index) },
         stop: typeof body.stop === "string" ? [body.stop] : (body.stop ?? []),
         endTokens: prompt.format.endTokens,
         logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
@@ -135,9 +135,10 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
 
     async function keep(reply: string): Promise<void> {
       if (prefixes !== undefined) {
-        const after = await afterReply(prompt, reply);
+        // A template may refuse two messages of the assistant in a row.
+        const after = await afterReply(prompt, reply).catch(() => undefined);
         if (after !== undefined && isBeginning([...tokens, ...sampled].slice(0, sequence!.consumed), after.tokens)) {
-          await extend(sequence!, prefixes, after);
+          await extend(sequence!, prefixes, after).catch(logged("extend"));
         } else if (after !== undefined) {
           rest.push(() => extend(sequenceAt(model, tokens, stateAtBase), prefixes, after));
         }
@@ -168,7 +169,9 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
       choice,
       keep,
       async keepRest() {
-        for (const work of rest.splice(0)) await work().catch(() => {});
+        // A lease is for one sequence at a time.
+        if (rest.length > 0) sequence?.dispose();
+        for (const work of rest.splice(0)) await work().catch(logged("extend"));
       },
       usage: () => ({
         prompt_tokens: tokens.length,
@@ -196,6 +199,12 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
   }
 }
 
+/** seed + index, from 2⁵³ − 1 on to 0. */
+function seedOf(seed: number, index: number): number {
+  const left = Number.MAX_SAFE_INTEGER - seed;
+  return index <= left ? seed + index : index - left - 1;
+}
+
 /** A conversation with its reply, up to the reply's end. */
 interface AfterReply {
   readonly tokens: readonly number[];
@@ -203,7 +212,10 @@ interface AfterReply {
 }
 
 /** What the client will send next time begins with this. Nothing where the template writes the turns before it anew. */
-async function afterReply({ format, messages, tokens, boundaries }: ChatPrompt, reply: string): Promise<AfterReply | undefined> {
+async function afterReply(
+  { format, messages, tokens, boundaries }: ChatPrompt,
+  reply: string,
+): Promise<AfterReply | undefined> {
   const after = format.conversation([...messages, { role: "assistant", content: reply }], false);
   const [end, last] = [after.boundaries.at(-1) ?? 0, boundaries.at(-1) ?? 0];
   if (end <= last || after.boundaries.length <= boundaries.length) return undefined;

@@ -1,4 +1,9 @@
-import { type GenerationChunk, type GenerationResult, generate } from "../../engine/generate.ts";
+import {
+  type GenerationChunk,
+  type GenerationOptions,
+  type GenerationResult,
+  generate,
+} from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
 import type { SamplingOptions } from "../../engine/sampling.ts";
 import { Sequence } from "../../engine/sequence.ts";
@@ -13,6 +18,7 @@ import type { Timings } from "../schemas/completion.ts";
 import type { GenerationFields } from "../schemas/generation.ts";
 import { createLogprobsReport, type LogprobsReport } from "./logprobs-report.ts";
 import { promptTokens } from "./prompt-tokens.ts";
+import { beginTextReuse } from "./text-reuse.ts";
 
 export interface GenerationRequest {
   readonly entry: CatalogEntry;
@@ -26,6 +32,8 @@ export interface GenerationRequest {
   /** a session: text that may become a stop string is kept for the next request. */
   readonly keepHeld: boolean;
   readonly signal: AbortSignal;
+  /** whose kept states a prompt goes on from; absent where none are. */
+  readonly reuse?: { readonly owner: string } | undefined;
   /** of the request, for the metrics and the log. */
   readonly record?: RequestRecord | undefined;
 }
@@ -56,25 +64,29 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
   const end = request.record?.begin(entry.id);
   const close = (): void => {
     // One that is left between two pieces has its own leave to take.
-    void pieces?.return(undefined as never).catch(() => {});
+    const left = pieces?.return(undefined as never).catch(() => {});
     sequence?.dispose();
     lease.release();
-    end?.();
+    // What it took is noted as it leaves.
+    void Promise.resolve(left).then(end);
   };
   try {
     const { model } = lease;
     const prompt = promptTokens(model, limits, request.prompt, request.param);
     const maxTokens = maxTokensWithin(model, limits, prompt.length, fields.max_tokens ?? undefined);
-    const { snapshot } = request;
+    const { snapshot, reuse } = request;
+    const text = typeof request.prompt === "string" ? request.prompt : undefined;
+    const reused = reuse && (await beginTextReuse(env, reuse.owner, model, prompt, text));
     sequence =
-      snapshot === undefined ? new Sequence(model) : restoreSnapshot(model, snapshot, { otherQuantization: true });
+      reused?.sequence ??
+      (snapshot === undefined ? new Sequence(model) : restoreSnapshot(model, snapshot, { otherQuantization: true }));
     const logprobs = fields.logprobs ?? undefined;
     const report = logprobs === undefined ? undefined : createLogprobsReport(sequence, prompt);
     const stop = typeof fields.stop === "string" ? [fields.stop] : (fields.stop ?? []);
     const ready = performance.now();
     let first: number | undefined;
     request.record?.spend("load", ready - begin);
-    const generated = generate(sequence, {
+    const options: GenerationOptions = {
       prompt,
       maxTokens,
       sampling: samplingOptions(fields),
@@ -86,8 +98,8 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
       onProgress: (done, total) => {
         if (done === total) first ??= performance.now();
       },
-    });
-    pieces = noted(generated);
+    };
+    pieces = noted(reused === undefined ? generate(sequence, options) : reused.generate(options));
     const timings = (): Timings => {
       const now = performance.now();
       const seconds = (at: number): number => Math.round(at - begin) / 1000;

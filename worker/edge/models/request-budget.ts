@@ -40,10 +40,11 @@ export function maxTokensWithin(
 ): number {
   const perToken = model.multiplyAddsPerToken + model.multiplyAddsPerHead;
   const left = Math.floor((limits.maxMultiplyAdds - promptTokens * model.multiplyAddsPerToken) / (choices * perToken));
-  if (maxTokens !== undefined && maxTokens > limits.maxTokens) {
+  const allowed = Math.floor(limits.maxTokens / choices);
+  if (maxTokens !== undefined && maxTokens > allowed) {
     throw badValue(
       "max_tokens",
-      `max_tokens is ${maxTokens}, a request with this key may generate ${limits.maxTokens}: ask for less, and go on in a session`,
+      `max_tokens is ${maxTokens}, with this key a request may generate ${allowed}${choices > 1 ? ` for each of ${choices} choices` : ""}: ask for less, and go on in a session`,
     );
   }
   if (maxTokens !== undefined && maxTokens > left) {
@@ -53,5 +54,5 @@ export function maxTokensWithin(
       "context_length_exceeded",
     );
   }
-  return maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, left, limits.maxTokens);
+  return maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, left, allowed);
 }

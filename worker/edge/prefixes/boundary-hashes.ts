@@ -23,13 +23,29 @@ export async function boundaryHashes(tokens: readonly number[], ends: readonly n
   for (const end of places) {
     const bytes = new Uint8Array(32 + 4 * (end - start));
     bytes.set(digest);
-    const view = new DataView(bytes.buffer, 32);
-    for (let i = start; i < end; i++) view.setUint32(4 * (i - start), tokens[i]!, true);
+    bytes.set(tokenBytes(tokens.slice(start, end)), 32);
     digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
     boundaries.push({ tokens: end, hash: hex(digest) });
     start = end;
   }
   return boundaries;
+}
+
+/** u32 little-endian. */
+export function tokenBytes(tokens: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(4 * tokens.length);
+  const view = new DataView(bytes.buffer);
+  for (const [i, token] of tokens.entries()) view.setUint32(4 * i, token, true);
+  return bytes;
+}
+
+/** Of a text's tokens, which has no boundaries: sha256 of all of them. */
+export function tokensHash(tokens: readonly number[]): Promise<string> {
+  return bytesHash(tokenBytes(tokens));
+}
+
+export async function bytesHash(bytes: Uint8Array): Promise<string> {
+  return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }
 
 export function hex(bytes: Uint8Array): string {

@@ -1,8 +1,11 @@
 import { DurableObject } from "cloudflare:workers";
 import { type Env, limitsOf } from "../env.ts";
+import { bytesHash } from "./boundary-hashes.ts";
 
 /** Most bytes of a BLOB. A row of a Durable Object holds 2 MB. */
 const PIECE_BYTES = 1024 * 1024;
+/** Most states that a text is compared with: each is a hash over the tokens before it. */
+const MOST_COMPARED = 256;
 
 /** A state as it is kept: an encoded snapshot, whose own sha256 is checked by who reads it. */
 export interface PrefixEntry {
@@ -45,6 +48,17 @@ export class PrefixStore extends DurableObject<Env> {
       end += piece.bytes.byteLength;
     }
     return { hash: row.hash, tokens: row.tokens, bytes };
+  }
+
+  /** The longest state that a text begins with, whose boundaries the caller does not know. @param tokens u32 little-endian */
+  async findIn(tokens: Uint8Array): Promise<PrefixEntry | undefined> {
+    if (!this.#exists()) return undefined;
+    const query = `SELECT hash, tokens FROM entries WHERE tokens <= ? ORDER BY tokens DESC LIMIT ${MOST_COMPARED}`;
+    type Row = { hash: string; tokens: number };
+    for (const { hash, tokens: length } of this.#sql.exec<Row>(query, tokens.byteLength / 4).toArray()) {
+      if ((await bytesHash(tokens.subarray(0, 4 * length))) === hash) return this.find([hash]);
+    }
+    return undefined;
   }
 
   /** Keeps states, all of them or none. */

@@ -1,7 +1,7 @@
 import type { Model } from "../../engine/model.ts";
 import { decodeSnapshot, encodeSnapshot, type Snapshot } from "../../engine/snapshot.ts";
 import { type Env, limitsOf } from "../env.ts";
-import { type Boundary, hex } from "./boundary-hashes.ts";
+import { type Boundary, hex, tokenBytes } from "./boundary-hashes.ts";
 import type { PrefixPlace } from "./prefix-ledger.ts";
 import type { PrefixEntry } from "./prefix-store.ts";
 
@@ -15,6 +15,8 @@ export interface KeptState {
 export interface Prefixes {
   /** The longest state that is kept of these boundaries. */
   find(boundaries: readonly Boundary[]): Promise<KeptState | undefined>;
+  /** The longest state that a text begins with. */
+  findIn(tokens: readonly number[]): Promise<KeptState | undefined>;
   put(states: readonly KeptState[]): Promise<void>;
 }
 
@@ -38,8 +40,16 @@ export async function openPrefixes(
 
   async function find(boundaries: readonly Boundary[]): Promise<KeptState | undefined> {
     const entry = (await env.PREFIXES.getByName(root).find(boundaries.map((b) => b.hash))) as PrefixEntry | undefined;
-    const boundary = boundaries.find((b) => b.hash === entry?.hash);
-    if (entry === undefined || boundary === undefined) return undefined;
+    return entry && restored(entry);
+  }
+
+  async function findIn(tokens: readonly number[]): Promise<KeptState | undefined> {
+    const entry = (await env.PREFIXES.getByName(root).findIn(tokenBytes(tokens))) as PrefixEntry | undefined;
+    return entry && restored(entry);
+  }
+
+  async function restored(entry: PrefixEntry): Promise<KeptState> {
+    const boundary = { tokens: entry.tokens, hash: entry.hash };
     const snapshot = await decodeSnapshot(entry.bytes);
     if (snapshot.model !== id || snapshot.family !== family || snapshot.consumed !== boundary.tokens) {
       throw new Error(`the state kept at ${boundary.tokens} tokens is of ${snapshot.model} at ${snapshot.consumed}`);
@@ -66,6 +76,7 @@ export async function openPrefixes(
 
   return {
     find: (boundaries) => find(boundaries).catch(logged("find")) as Promise<KeptState | undefined>,
+    findIn: (tokens) => findIn(tokens).catch(logged("find")) as Promise<KeptState | undefined>,
     put: (states) => put(states).catch(logged("put")) as Promise<void>,
   };
 }
@@ -84,7 +95,8 @@ function byRoot(places: readonly PrefixPlace[]): [string, string[]][] {
   return [...groups];
 }
 
-function logged(what: string): (error: unknown) => undefined {
+/** Says in the log what could not be kept or found. */
+export function logged(what: string): (error: unknown) => undefined {
   return (error) => {
     const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
     console.error(JSON.stringify({ level: "warning", kind: "prefix_store", what, detail }));

@@ -51,10 +51,16 @@ export function chatCompletionsRoutes({ catalog, pool }: Services): OpenAPIHono<
 
 function refuseContradictions(body: ChatRequest): void {
   if (body.top_logprobs != null && body.logprobs !== true) {
-    throw badValue("top_logprobs", `top_logprobs is ${body.top_logprobs} without logprobs: send logprobs: true with it`);
+    throw badValue(
+      "top_logprobs",
+      `top_logprobs is ${body.top_logprobs} without logprobs: send logprobs: true with it`,
+    );
   }
   const [a, b] = [body.max_tokens, body.max_completion_tokens];
   if (a != null && b != null && a !== b) {
-    throw badValue("max_tokens", `max_tokens is ${a} and max_completion_tokens is ${b}: they are the same, send one of them`);
+    throw badValue(
+      "max_tokens",
+      `max_tokens is ${a} and max_completion_tokens is ${b}: they are the same, send one of them`,
+    );
   }
 }

@@ -34,6 +34,7 @@ export function completionsRoutes({ catalog, pool }: Services): OpenAPIHono<AppE
       fields: body,
       keepHeld: false,
       signal: c.req.raw.signal,
+      reuse: body.store === false ? undefined : { owner: c.get("owner") },
       record: c.get("record"),
     });
     return respond(c, generation, {

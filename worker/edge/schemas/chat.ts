@@ -31,6 +31,7 @@ const Reply = z.strictObject(
     content: content.nullish(),
     refusal: given("nothing is refused here"),
     audio: given("the models read text only"),
+    parsed: given("replies are plain text"),
     annotations: z.array(z.unknown(), { error: "an empty list" }).max(0, { error: "an empty list" }).nullish(),
     tool_calls: z.array(z.unknown(), { error: "an empty list" }).max(0, { error: "an empty list" }).nullish(),
     function_call: given(noTools),

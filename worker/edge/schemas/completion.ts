@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { only, text, tokenList } from "./fields.ts";
+import { boolean, only, text, tokenList } from "./fields.ts";
 import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
 
 const oneEach = "send one request for each";
@@ -17,6 +17,9 @@ export const CompletionRequest = z
       }),
       ...generationFields,
       ...ignoredFields,
+      store: boolean.nullish().openapi({
+        description: "false keeps no states of this text, and looks for none. Default true.",
+      }),
       n: only(1, oneEach),
       best_of: only(1, oneEach),
       echo: only(false, "the prompt is not repeated, put it in front yourself"),
