@@ -3,10 +3,10 @@ import type { Checkpoint } from "../weights/checkpoint.ts";
 import { MemoryPackage } from "../weights/memory.ts";
 import { openCheckpoint } from "../weights/node/checkpoint.ts";
 import { folderSink, folderSource } from "../weights/node/folder.ts";
+import type { PackageSource } from "../weights/source.ts";
 import { convertCheckpoint } from "../worker/engine/convert.ts";
 import { Model } from "../worker/engine/model.ts";
-import { TextTokenizer } from "../worker/engine/tokenizer.ts";
-import { countTokens, type Excerpts, excerptsOf, inputImportance, perplexityOf } from "./lib/calibrate.ts";
+import { countTokens, excerptsOf, inputImportance, perplexityOf } from "./lib/calibrate.ts";
 import { ErrorTable } from "./lib/calibrate-table.ts";
 import { choice, progressBar, runCommand, UsageError, wholeNumber } from "./lib/cli.ts";
 import { nameOf, openBackend, QUANTIZATIONS } from "./lib/open-model.ts";
@@ -71,41 +71,41 @@ await runCommand({
       bar.stop();
     }
     if (calibration === undefined) return;
+    const { heldOut } = calibration;
     const plain = new MemoryPackage();
     await convertCheckpoint(checkpoint, { name, quantization, search: false }, plain);
-    const { heldOut } = calibration.excerpts;
-    const measured = [];
-    for (const source of [calibration.f32, plain, folderSource(values.out)]) {
-      const model = await Model.load(source, await openBackend("wasm"), { memoryBudget: Infinity });
-      measured.push((await perplexityOf(model, heldOut)).toFixed(3));
-      model.dispose();
-    }
-    const [f32, before, after] = measured;
+    const before = await perplexityOf(await loadOnWasm(plain), heldOut);
+    const after = await perplexityOf(await loadOnWasm(folderSource(values.out)), heldOut);
     process.stdout.write(
-      `perplexity of ${countTokens(heldOut)} tokens not calibrated on: f32 ${f32}, scales from the largest weights ${before}, this package ${after}\n`,
+      `perplexity of ${countTokens(heldOut)} tokens not calibrated on: f32 ${calibration.perplexity.toFixed(3)}, ` +
+        `scales from the largest weights ${before.toFixed(3)}, this package ${after.toFixed(3)}\n`,
     );
   },
 });
 
 interface Calibration {
-  readonly excerpts: Excerpts;
   readonly importance: ReadonlyMap<string, Float64Array>;
-  readonly f32: MemoryPackage;
+  readonly heldOut: readonly number[][];
+  /** of the f32 model on what is held out. */
+  readonly perplexity: number;
 }
 
 async function calibrate(checkpoint: Checkpoint, name: string, text: string, tokens: number): Promise<Calibration> {
-  if (checkpoint.tokenizer === undefined) {
-    throw new UsageError(`${checkpoint.description} has no tokenizer.json: --calibrate needs one to read the text`);
-  }
-  const excerpts = excerptsOf(text, TextTokenizer.fromJson(checkpoint.tokenizer), tokens);
   const f32 = new MemoryPackage();
   await convertCheckpoint(checkpoint, { name, quantization: "f32" }, f32);
+  const model = await loadOnWasm(f32);
+  const { calibration, heldOut } = excerptsOf(text, model.requireTokenizer(), tokens);
+  const perplexity = await perplexityOf(model, heldOut);
   const bar = progressBar("calibrating");
   try {
-    return { excerpts, f32, importance: await inputImportance(f32, excerpts.calibration, bar.update) };
+    return { heldOut, perplexity, importance: await inputImportance(f32, calibration, bar.update) };
   } finally {
     bar.stop();
   }
+}
+
+async function loadOnWasm(source: PackageSource): Promise<Model> {
+  return Model.load(source, await openBackend("wasm"), { memoryBudget: Infinity });
 }
 
 function read(file: string): string {

@@ -6,8 +6,9 @@ import type { TextTokenizer } from "../../worker/engine/tokenizer.ts";
 import { UsageError } from "./cli.ts";
 import { documentsOf } from "./score.ts";
 
-/** Tokens of an excerpt, and the most characters that they are looked for in. */
+/** Tokens of an excerpt. */
 const TOKENS = 256;
+/** a tokenizer's tokens are shorter than 16 characters on average. */
 const CHARACTERS = 16 * TOKENS;
 /** Fewer say nothing of a model. */
 const LEAST_TOKENS = 64;
@@ -24,31 +25,30 @@ export interface Excerpts {
 
 /**
  * Evenly spaced excerpts of a text, none across an <|endoftext|>.
- * @param tokens of all calibration excerpts, about
+ * @param tokens of all calibration excerpts, about; fewer when the documents are short
  * @throws UsageError when the text is too short to learn from
  */
 export function excerptsOf(text: string, tokenizer: TextTokenizer, tokens: number): Excerpts {
   const wanted = Math.ceil(tokens / TOKENS);
-  const heldOut = Math.ceil(wanted / 2);
-  const spacing = Math.floor(text.length / (wanted + heldOut));
-  const excerpts = Array.from({ length: wanted + heldOut }, (_, i) => {
-    const documents = documentsOf(text.slice(i * spacing, i * spacing + Math.min(spacing, CHARACTERS)));
-    const longest = documents.reduce((a, b) => (b.length > a.length ? b : a), "");
-    return tokenizer.encode(longest).slice(0, TOKENS);
-  });
-  const isHeldOut = (i: number): boolean => {
-    const share = heldOut / excerpts.length;
-    return Math.floor((i + 1) * share) > Math.floor(i * share);
-  };
-  const some = (held: boolean): number[][] => excerpts.filter((e, i) => isHeldOut(i) === held && e.length > 0);
-  const result = { calibration: some(false), heldOut: some(true) };
-  for (const part of [result.calibration, result.heldOut]) {
-    const found = countTokens(part);
-    if (found < LEAST_TOKENS) {
-      throw new UsageError(`the calibration text is too short: only ${found} tokens in a part; give some pages`);
-    }
+  const all = wanted + Math.ceil(wanted / 2);
+  const size = Math.min(CHARACTERS, Math.ceil(text.length / all));
+  const pieces = documentsOf(text).flatMap((d) => cut(d, size));
+  const count = Math.min(all, pieces.length);
+  const excerpts = Array.from({ length: count }, (_, i) =>
+    tokenizer.encode(pieces[Math.floor((i * pieces.length) / count)]!).slice(0, TOKENS),
+  );
+  const [calibration, heldOut] = [excerpts.filter((_, i) => i % 3 !== 1), excerpts.filter((_, i) => i % 3 === 1)];
+  const found = Math.min(countTokens(calibration), countTokens(heldOut));
+  if (found < LEAST_TOKENS) {
+    throw new UsageError(
+      `the calibration text is too short: only ${found} tokens in one of its parts; give some pages`,
+    );
   }
-  return result;
+  return { calibration, heldOut };
+}
+
+function cut(document: string, size: number): string[] {
+  return Array.from({ length: Math.ceil(document.length / size) }, (_, i) => document.slice(i * size, (i + 1) * size));
 }
 
 export function countTokens(excerpts: readonly number[][]): number {

@@ -189,6 +189,40 @@ describe("an altered manifest is refused", () => {
   });
 });
 
+describe("encodings of a package's matrices", () => {
+  const encodings = ["f32", "q8", "q4"] as const;
+  const cases = encodings.flatMap((quantization) => encodings.map((encoding) => ({ quantization, encoding })));
+  test.each(cases)("$encoding in a $quantization package", async ({ quantization, encoding }) => {
+    const tensors = [tensor("scale", [33]), tensor("embed", [41, 33], encoding), tensor("out", [7, 33], "f32", 3)];
+    const making = smallPackage({ quantization, tensors });
+    if (encodings.indexOf(encoding) > encodings.indexOf(quantization)) {
+      await expect(making).rejects.toThrow(
+        `must be ${encodings.slice(0, encodings.indexOf(quantization) + 1).join(" or ")} (`,
+      );
+    } else {
+      const manifest = await decodeManifest((await making).files.get(MANIFEST_FILE) as Uint8Array);
+      expect(manifest.tensors.map((t) => t.encoding)).toEqual(["f32", encoding, "f32"]);
+    }
+  });
+
+  test("all three side by side in a q4 package, whose id knows which is which", async () => {
+    const made = async (a: "q8" | "q4", b: "q8" | "q4"): Promise<Manifest> => {
+      const tensors = [tensor("scale", [33]), tensor("embed", [41, 33], a), tensor("out", [7, 33], b, 3)];
+      return decodeManifest(
+        (await smallPackage({ quantization: "q4", tensors })).files.get(MANIFEST_FILE) as Uint8Array,
+      );
+    };
+    const [one, other] = [await made("q4", "q8"), await made("q8", "q4")];
+    expect(one.tensors.map((t) => [t.encoding, t.offset, t.bytes])).toEqual([
+      ["f32", 0, 132],
+      ["q4", 144, 6 * 2 * 144],
+      ["q8", 144 + 1728, 2 * 272],
+    ]);
+    expect(one.id).not.toBe(other.id);
+    expect(one.family).toBe(other.family);
+  });
+});
+
 describe("a good manifest", () => {
   test("comes back as it was written, infinite hyperparameters too", async () => {
     expect(await decodeManifest(await encodeManifest(good))).toEqual(good);
