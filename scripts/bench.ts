@@ -10,7 +10,7 @@ const help = `npm run bench [-- --only PART --peers --json]
 
 Measures on this machine, one thread, with everything that is compared measured in turns in one run:
 
-throughput  decode and prefill in tokens/s, f32 and q8, of the built-in model and of a mamba-130m shape with random weights; the bytes of
+throughput  decode and prefill in tokens/s, f32, q8 and q4, of the built-in model and of a mamba-130m shape with random weights; the bytes of
             weights that decoding reads over what a plain read of the same memory reads; relaxed against baseline SIMD
 cold-start  from nothing to the first token: in Node with its parts, and of the Worker in the local edge runtime
 snapshots   bytes, and milliseconds to take, encode, decode and restore

@@ -15,7 +15,10 @@ import { openWllama } from "./peers/wllama.ts";
 /** Ours are compared with the peers of as many bits; peers without a counterpart are measured alone. */
 type Bits = 8 | 4;
 
-const OURS: readonly { readonly bits: Bits; readonly encoding: Encoding }[] = [{ bits: 8, encoding: "q8" }];
+const OURS: readonly { readonly bits: Bits; readonly encoding: Encoding }[] = [
+  { bits: 8, encoding: "q8" },
+  { bits: 4, encoding: "q4" },
+];
 
 /** In a Q4_0 file llama-quantize keeps the tied head in six bits; with --pure a weight takes as many bits as in ours. */
 const PEERS: readonly PeerCase[] = [

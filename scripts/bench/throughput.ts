@@ -18,7 +18,7 @@ export async function throughput(): Promise<Row[]> {
   const relaxed = await createWasmBackend(modules, { simd: "auto" });
   const baseline = await createWasmBackend(modules, { simd: "baseline" });
   const rows: Row[] = [];
-  for (const encoding of ["f32", "q8"] as const) {
+  for (const encoding of ["f32", "q8", "q4"] as const) {
     const builtIn = async (backend: Backend): Promise<Executable> =>
       (await openModel(BUILT_IN_MASTER, { backend, quantization: encoding })).executable;
     rows.push(await measure("built-in", encoding, await builtIn(relaxed), await builtIn(baseline)));
