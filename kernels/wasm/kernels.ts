@@ -84,18 +84,26 @@ type Project = (
 /** Where the modules' stack and constants end and the arena begins. */
 export const ARENA_START = 65_536;
 
-/** How a module sums int8 products, all to the same integers (dots.h): the relaxed one in two ways, the baseline in one. */
-export type Dots = "fused" | "paired" | "widened";
+/**
+ * How a module sums int8 products, all to the same integers (dots.h). The relaxed one: `fused` and `paired` are exact on every host,
+ * `signed` and `unsigned`, the fastest, on hosts that read a dot's second operand so. `widened` is the baseline's.
+ */
+export type Dots = "signed" | "unsigned" | "fused" | "paired" | "widened";
 
-/** Binds a module to a memory of its own; `project_q8` and `project_q4` become those that sum with `dots`. */
+/** Binds a module to a memory of its own; `project_q8`, `project_q4` and `quantize` become those that go with `dots`. */
 export async function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   dots: Dots,
 ): Promise<Kernels> {
   const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
-  const [project_q8, project_q4] = [exports[`project_q8_${dots}`], exports[`project_q4_${dots}`]];
-  const kernels = { ...exports, project_q8, project_q4 } as unknown as Kernels;
+  const plain = dots === "signed" || dots === "unsigned";
+  const kernels = {
+    ...exports,
+    quantize: plain ? exports.quantize_q4 : exports.quantize,
+    project_q8: exports[`project_q8_${dots}`],
+    project_q4: exports[`project_q4_${plain ? "fused" : dots}`],
+  } as unknown as Kernels;
   if (kernels.project_q8 === undefined) throw new KernelError(`this module has no ${dots} dots`);
   if (kernels.__heap_base.value > ARENA_START) {
     throw new KernelError(`the kernels' constants end at ${kernels.__heap_base.value}, beyond ARENA_START: raise it`);

@@ -36,10 +36,11 @@ export interface Choice {
 export async function chooseSimd(modules: WasmModules, simd: Simd | "auto", dots: Dots | "auto"): Promise<Choice> {
   const relaxed = modules.relaxed;
   if (simd !== "baseline" && dots !== "widened" && relaxed !== undefined) {
-    const choice: Choice = { simd: "relaxed", dots: dots === "auto" ? await fasterDots(relaxed) : dots };
-    if (await isExact(relaxed, choice.dots)) return choice;
+    for (const kind of dots === "auto" ? [await fastestDots(relaxed), "fused" as const] : [dots]) {
+      if (await isExact(relaxed, kind)) return { simd: "relaxed", dots: kind };
+    }
   }
-  if (simd === "relaxed" || dots === "fused" || dots === "paired") {
+  if (simd === "relaxed" || (dots !== "auto" && dots !== "widened")) {
     throw new KernelError(`relaxed SIMD is missing here, or its integer dots are not exact: use simd "auto"`);
   }
   if (await isExact(modules.baseline, "widened")) return { simd: "baseline", dots: "widened" };
@@ -48,11 +49,21 @@ export async function chooseSimd(modules: WasmModules, simd: Simd | "auto", dots
 
 /**
  * Time stands still in an edge worker, so nothing can be measured there; but the fused dot tells how it is made when its second operand
- * is 255, where hosts may differ. Where it is five instructions the products go through i16 and saturate at 32767, twice.
+ * is 255, where hosts may differ: it is read as 255 or as −1, or the instruction is made of five, whose products go through i16 and
+ * saturate at 32767, twice.
  */
-async function fasterDots(relaxed: WebAssembly.Module): Promise<Dots> {
+async function fastestDots(relaxed: WebAssembly.Module): Promise<Dots> {
   const kernels = await instantiate(relaxed, new WebAssembly.Memory({ initial: 3 }), "fused");
-  return kernels.dot_probe?.(127, 255) === 2 * 32_767 ? "paired" : "fused";
+  switch (kernels.dot_probe?.(127, 255)) {
+    case 4 * 127 * 255:
+      return "unsigned";
+    case -4 * 127:
+      return "signed";
+    case 2 * 32_767:
+      return "paired";
+    default:
+      return "fused";
+  }
 }
 
 async function isExact(module: WebAssembly.Module, dots: Dots): Promise<boolean> {

@@ -9,7 +9,7 @@ describe("choosing SIMD", () => {
   test("auto takes relaxed SIMD, and dots that suit the host", async () => {
     const backend = await createWasmBackend(modules);
     expect(backend.simd).toBe("relaxed");
-    expect(["fused", "paired"]).toContain(backend.dots);
+    expect(["signed", "unsigned", "fused", "paired"]).toContain(backend.dots);
   });
 
   test("without the relaxed module auto takes the baseline, and relaxed is an error", async () => {

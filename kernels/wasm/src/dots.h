@@ -4,16 +4,30 @@
 // Exact integer dots of a q8 weight tile with a record of activations: lanes are rows, 4 columns a step.
 
 #ifdef RELAXED
-// Relaxed dots are exact wherever their second operand is in 0..127. With s = −1 where x < 0, else 0:
+// Relaxed dots are exact on every host where their second operand is in 0..127. With s = −1 where x < 0, else 0:
 //   w·x = (w xor s)·|x| + (|x| where x < 0), since ~w = −w − 1; the second term is the record's start.
 //
 // FUSED is the instruction that sums four products into i32. A host without one (x64 before AVX-VNNI) makes it of five, for which PAIRED
 // needs three: two products in i16, where they fit (2 · 128 · 127 < 2^15), then pairs of them in i32.
-enum { FUSED, PAIRED };
+//
+// A second operand above 127 is the host's to read, but a host always reads it in one way, and that is known before a kernel runs
+// (simd.ts). Where it is SIGNED (ARM, AVX-VNNI-INT8) the bytes go in as they are. Where it is UNSIGNED (AVX-VNNI) the weight goes in as
+// w + 128 = w xor 128, made once for all tokens, and the sum starts from −128·Σx. Both take the records of q4, without signs.
+enum { FUSED, PAIRED, SIGNED, UNSIGNED };
 #define SUM_UNIT 1.f
-INLINE v128_t dot_constant(void) { return held(wasm_i16x8_splat(1)); }
-INLINE v128_t dot(int kind, v128_t ones, v128_t w, v128_t magnitude, v128_t sign, v128_t sum) {
-  w = wasm_v128_xor(w, sign);
+INLINE int is_plain(int kind) { return kind == SIGNED || kind == UNSIGNED; }
+INLINE int record_bytes(int kind) { return is_plain(kind) ? Q4_RECORD_BYTES : RECORD_BYTES; }
+INLINE v128_t dot_constant(int kind) { return held(kind == UNSIGNED ? wasm_i8x16_splat(-128) : wasm_i16x8_splat(1)); }
+INLINE v128_t dot_start(int kind, v128_t start) {
+  if (kind == SIGNED) return wasm_i32x4_splat(0);
+  return kind == UNSIGNED ? wasm_i32x4_shl(start, 4) : start; // −8·Σx in the record
+}
+INLINE v128_t dot_weights(int kind, v128_t flip, v128_t w) { return kind == UNSIGNED ? wasm_v128_xor(w, flip) : w; }
+// q: 4 columns of a token of a chunk's `tokens`.
+INLINE v128_t dot(int kind, v128_t ones, v128_t w, const uint8_t *q, int tokens, v128_t sum) {
+  if (is_plain(kind)) return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(load_splat(q), w, sum);
+  const v128_t magnitude = load_splat(q);
+  w = wasm_v128_xor(w, load_splat(q + 4 * tokens));
   if (kind == FUSED) return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w, magnitude, sum);
   return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_relaxed_dot_i8x16_i7x16(w, magnitude), ones));
 }
@@ -22,10 +36,13 @@ INLINE v128_t dot(int kind, v128_t ones, v128_t w, v128_t magnitude, v128_t sign
 // what they mean, which floats carry exactly: 256 · 32 · 128 · 127 is below 2^28, a multiple of 2^8.
 enum { WIDENED };
 #define SUM_UNIT (1.f / 256.f)
-INLINE v128_t dot_constant(void) { return held(wasm_i16x8_splat((int16_t)0xff00)); }
-INLINE v128_t dot(int kind, v128_t mask, v128_t w, v128_t even, v128_t odd, v128_t sum) {
+INLINE int record_bytes(int kind) { return (void)kind, RECORD_BYTES; }
+INLINE v128_t dot_constant(int kind) { return (void)kind, held(wasm_i16x8_splat((int16_t)0xff00)); }
+INLINE v128_t dot_start(int kind, v128_t start) { return (void)kind, start; }
+INLINE v128_t dot_weights(int kind, v128_t constant, v128_t w) { return (void)kind, (void)constant, w; }
+INLINE v128_t dot(int kind, v128_t mask, v128_t w, const uint8_t *q, int tokens, v128_t sum) {
   (void)kind;
-  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shl(w, 8), even));
-  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(w, mask), odd));
+  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shl(w, 8), load_splat(q)));
+  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(w, mask), load_splat(q + 4 * tokens)));
 }
 #endif

@@ -8,7 +8,6 @@
 // As in dots.h. PAIRED has it easier than with q8: a pair of products is at most 2 · 127 · 15, and the 8 of a group fit in i16, so that
 // they are widened once a group.
 enum { FUSED, PAIRED };
-enum { Q4_RECORD_BYTES = 40 }; // start, scale, then 8 chunks of 4 columns: q [tokens] in bytes
 INLINE v128_t q4_constant(void) { return held(wasm_i16x8_splat(1)); }
 INLINE v128_t q4_begin(int kind, v128_t start) { return kind == PAIRED ? wasm_i32x4_splat(0) : start; }
 INLINE v128_t q4_dot(int kind, v128_t nibbles, v128_t q, v128_t sum) {
@@ -21,5 +20,4 @@ INLINE v128_t q4_end(int kind, v128_t ones, v128_t start, v128_t sum) {
 #else
 // A row's 4 bytes are two i16 lanes: (n0, n2) in their low bytes, (n1, n3) in their high ones.
 enum { WIDENED };
-enum { Q4_RECORD_BYTES = RECORD_BYTES }; // start, scale, then 8 chunks of 4 columns: (q0, q2) [tokens], then (q1, q3) [tokens] in i16
 #endif

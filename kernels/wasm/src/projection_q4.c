@@ -84,7 +84,8 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
 }
 
 // Groups of a row block that stay in the first-level cache.
-enum { PIECE = 24, DOT_RECORD_BYTES = Q4_RECORD_BYTES };
+enum { PIECE = 24 };
+#define KIND_RECORD_BYTES(kind) Q4_RECORD_BYTES
 #include "schedule.h"
 
 #ifdef RELAXED

@@ -18,28 +18,29 @@ typedef struct {
 // Sums that do not begin or end here are carried in `partial` (streams, tokens, 8).
 INLINE void multiply(int streams, int tokens, const Job *job, int block, int step, const uint8_t *x, int from, int to, float *partial,
                      int token, const Output *out) {
-  const v128_t constant = dot_constant();
+  const v128_t constant = dot_constant(job->kind);
+  const int record = record_bytes(job->kind) * tokens, step_bytes = (record - 8 * tokens) / CHUNKS;
   const int stream_bytes = step * job->groups * TILE_BYTES;
   const uint8_t *w = job->w + (block * job->groups + from) * TILE_BYTES;
   v128_t total[4][4][2];
   UNROLL for (int s = 0; s < streams; s++) UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int h = 0; h < 2; h++) {
     total[s][t][h] = from == 0 ? splat(0.f) : load(partial + (s * tokens + t) * BLOCK + 4 * h);
   }
-  x += from * RECORD_BYTES * tokens;
-  ROLLED for (int g = from; g < to; g++, w += TILE_BYTES, x += RECORD_BYTES * tokens) {
+  x += from * record;
+  ROLLED for (int g = from; g < to; g++, w += TILE_BYTES, x += record) {
     v128_t sum[4][4][2];
     UNROLL for (int t = 0; t < tokens; t++) {
-      const v128_t start = load_splat(x + 4 * t);
+      const v128_t start = dot_start(job->kind, load_splat(x + 4 * t));
       UNROLL for (int s = 0; s < streams; s++) sum[s][t][0] = sum[s][t][1] = start;
     }
     const uint8_t *chunk = w + SCALE_BYTES, *q = x + 8 * tokens;
-    ROLLED for (int k = 0; k < CHUNKS; k++, chunk += CHUNK_BYTES, q += 8 * tokens) {
+    ROLLED for (int k = 0; k < CHUNKS; k++, chunk += CHUNK_BYTES, q += step_bytes) {
       UNROLL for (int s = 0; s < streams; s++) {
-        const v128_t w0 = load(chunk + s * stream_bytes), w1 = load(chunk + s * stream_bytes + 16);
+        const v128_t w0 = dot_weights(job->kind, constant, load(chunk + s * stream_bytes));
+        const v128_t w1 = dot_weights(job->kind, constant, load(chunk + s * stream_bytes + 16));
         UNROLL for (int t = 0; t < tokens; t++) {
-          const v128_t a = load_splat(q + 4 * t), b = load_splat(q + 4 * (tokens + t));
-          sum[s][t][0] = dot(job->kind, constant, w0, a, b, sum[s][t][0]);
-          sum[s][t][1] = dot(job->kind, constant, w1, a, b, sum[s][t][1]);
+          sum[s][t][0] = dot(job->kind, constant, w0, q + 4 * t, tokens, sum[s][t][0]);
+          sum[s][t][1] = dot(job->kind, constant, w1, q + 4 * t, tokens, sum[s][t][1]);
         }
       }
     }
@@ -59,12 +60,15 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
 }
 
 // Groups of a row block that stay in the first-level cache.
-enum { PIECE = 12, DOT_RECORD_BYTES = RECORD_BYTES };
+enum { PIECE = 12 };
+#define KIND_RECORD_BYTES(kind) record_bytes(kind)
 #include "schedule.h"
 
 #ifdef RELAXED
 PROJECT(project_q8_fused, FUSED)
 PROJECT(project_q8_paired, PAIRED)
+PROJECT(project_q8_signed, SIGNED)
+PROJECT(project_q8_unsigned, UNSIGNED)
 #else
 PROJECT(project_q8_widened, WIDENED)
 #endif

@@ -3,7 +3,7 @@
 #include "record.h"
 
 // Which register tiles a quantized projection is cut into, for one token and for many. The file that includes it defines before:
-// Job, multiply, DOT_RECORD_BYTES (of one token's record) and PIECE.
+// Job, multiply, KIND_RECORD_BYTES (of one token's record) and PIECE.
 
 // All row blocks from `first` on in `streams` equal runs read side by side, for a single tile of tokens; returns the first block left over.
 INLINE int sweep(int streams, int tokens, const Job *job, int first, const Output *out) {
@@ -15,7 +15,7 @@ INLINE int sweep(int streams, int tokens, const Job *job, int first, const Outpu
 // A row block times many tokens. Its weights are taken in pieces that stay in the first-level cache while every tile passes.
 enum { PANEL = 16 };
 INLINE void pass_tiles(int tokens, const Job *job, int block, const Output *out) {
-  const int tile_bytes = TOKEN_TILE * job->groups * DOT_RECORD_BYTES;
+  const int tile_bytes = TOKEN_TILE * job->groups * KIND_RECORD_BYTES(job->kind);
   float partial[PANEL][TOKEN_TILE * BLOCK];
   for (int panel = 0; panel < tokens; panel += PANEL * TOKEN_TILE) {
     const int end = tokens < panel + PANEL * TOKEN_TILE ? tokens : panel + PANEL * TOKEN_TILE;
