@@ -130,15 +130,15 @@ describe("browsers", () => {
   });
 });
 
-test("more requests than there are places and patience: a 503 that says when to come back", async () => {
+test("more requests than there are places and patience: a 429 that says when to come back", async () => {
   const { services, post } = separate({});
   // The wait itself is tested with the pool; here only what the client sees of it.
   services.pool.lease = async () => {
-    throw new ApiError({ status: 503, code: "overloaded", message: "busy", headers: { "retry-after": "1" } });
+    throw new ApiError({ status: 429, code: "overloaded", message: "busy", headers: { "retry-after": "1" } });
   };
   const response = await post({ prompt: "a" });
   expect(response.headers.get("retry-after")).toBe("1");
-  expect(await errorOf(response)).toMatchObject({ status: 503, code: "overloaded", type: "server_error" });
+  expect(await errorOf(response)).toMatchObject({ status: 429, code: "overloaded", type: "rate_limit_error" });
 });
 
 test("a body nested deeply is a 400, whatever its place", async () => {

@@ -65,6 +65,18 @@ describe("GET /metrics", () => {
     expect(values[model.replace("model_loaded", "active_sequences")]).toBe(0);
   });
 
+  test("counts what a conversation keeps, as a session's", async () => {
+    const { send, get } = separate({});
+    const messages = [{ role: "user", content: "Keep this." }];
+    const body = JSON.stringify({ model: "chat", messages, max_tokens: 2 });
+    await (await send("/v1/chat/completions", { method: "POST", body })).text();
+    await (await send("/v1/completions", { method: "POST", body: JSON.stringify({ prompt: "ab".repeat(40) }) })).text();
+    const values = parse(await (await get("/metrics")).text());
+    // A state of "chat" and one of "tiny", at least.
+    expect(values.mamba_edge_snapshot_bytes_stored_total).toBeGreaterThan(50_000);
+    expect(values['mamba_edge_wall_seconds_across_io_total{stage="store"}']).toBeGreaterThan(0);
+  });
+
   test("says that it is of this isolate: another has counters of its own", async () => {
     const [a, b] = [separate({}), separate({})];
     await (await a.get("/v1/models")).text();

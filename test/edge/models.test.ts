@@ -112,7 +112,7 @@ describe("the memory budget", () => {
     const response = await post({ model: "slow", prompt, max_tokens: 1 });
     expect(response.headers.get("retry-after")).toBe("1");
     expect(await errorOf(response)).toMatchObject({
-      status: 503,
+      status: 429,
       code: "overloaded",
       message: expect.stringMatching(/slow@.*in use/),
     });

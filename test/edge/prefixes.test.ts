@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import { createApp } from "../../worker/edge/app.ts";
 import type { Env } from "../../worker/edge/env.ts";
 import { isolate } from "../../worker/edge/isolate.ts";
-import { boundaryHashes } from "../../worker/edge/prefixes/boundary-hashes.ts";
+import { boundaryHashes, bytesHash } from "../../worker/edge/prefixes/boundary-hashes.ts";
 import type { ChatCompletion } from "../../worker/edge/schemas/chat.ts";
 import type { Completion } from "../../worker/edge/schemas/completion.ts";
 import { ORIGIN } from "./support/client.ts";
@@ -30,12 +30,12 @@ const FRAME = 4;
 async function chat(
   messages: readonly Message[],
   body: Record<string, unknown> = {},
-  { key = "", ...variables }: Partial<Env> & { key?: string } = {},
+  { key = "", origin, ...variables }: Partial<Env> & { key?: string; origin?: string } = {},
 ): Promise<{ text: string; cached: number; computed: number; prompt: number; completion: number }> {
   const context = createExecutionContext();
   const request = new Request(`${ORIGIN}/v1/chat/completions`, {
     method: "POST",
-    headers: { authorization: `Bearer ${key}` },
+    headers: { authorization: `Bearer ${key}`, ...(origin !== undefined && { origin }) },
     body: JSON.stringify({ model: "chat", messages, max_tokens: 12, seed: 1, logit_bias: letters, ...body }),
   });
   const response = await app.fetch(request, { ...env, ...variables }, context);
@@ -157,6 +157,27 @@ describe("a conversation that is sent again in full", () => {
     expect((await chat(messages)).cached).toBe(0);
     expect((await chat(messages, { model: "other" }, { ...variables, key: "mine" })).cached).toBe(0);
     expect((await chat(messages, {}, { ...variables, key: "mine" })).cached).toBeGreaterThan(0);
+  });
+
+  test("visitors of a page, who share its key, never get hits of each other", async () => {
+    const visited = user("Nobody else on this page may learn of this. ".repeat(3));
+    const origin = "https://page.example.com";
+    const keys = [
+      {
+        name: "page",
+        sha256: await bytesHash(new TextEncoder().encode("page-key")),
+        scopes: ["infer"],
+        publishable: true,
+        origins: [origin],
+      },
+      { name: "app", sha256: await bytesHash(new TextEncoder().encode("app-key")), scopes: ["infer"] },
+    ];
+    const variables = { API_KEYS: JSON.stringify(keys) };
+    for (let i = 0; i < 2; i++) {
+      expect((await chat([visited], {}, { ...variables, key: "page-key", origin })).cached).toBe(0);
+    }
+    await chat([visited], {}, { ...variables, key: "app-key" });
+    expect((await chat([visited], {}, { ...variables, key: "app-key" })).cached).toBeGreaterThan(0);
   });
 
   test("a damaged state is not used", async () => {

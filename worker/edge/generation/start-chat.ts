@@ -81,7 +81,7 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
     const boundaries = await boundaryHashes(tokens, prompt.boundaries);
     const [first] = boundaries;
     const kept = body.store !== false && first !== undefined;
-    const prefixes = kept ? await openPrefixes(env, owner, model, first) : undefined;
+    const prefixes = kept ? await openPrefixes(env, owner, model, first, record) : undefined;
     // The last token is fed by generate(), which needs something to begin with.
     const usable = boundaries.filter((b) => b.tokens < tokens.length);
     const hit = await prefixes?.find(usable);

@@ -76,7 +76,7 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
     const maxTokens = maxTokensWithin(model, limits, prompt.length, fields.max_tokens ?? undefined);
     const { snapshot, reuse } = request;
     const text = typeof request.prompt === "string" ? request.prompt : undefined;
-    const reused = reuse && (await beginTextReuse(env, reuse.owner, model, prompt, text));
+    const reused = reuse && (await beginTextReuse(env, reuse.owner, model, prompt, text, request.record));
     sequence =
       reused?.sequence ??
       (snapshot === undefined ? new Sequence(model) : restoreSnapshot(model, snapshot, { otherQuantization: true }));

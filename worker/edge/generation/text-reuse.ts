@@ -9,6 +9,7 @@ import { PenaltyWindow } from "../../engine/penalty-window.ts";
 import { validateSampling } from "../../engine/sampling.ts";
 import type { Sequence } from "../../engine/sequence.ts";
 import type { Env } from "../env.ts";
+import type { RequestRecord } from "../ops/request-record.ts";
 import { type Boundary, MARK_TOKENS, tokensHash } from "../prefixes/boundary-hashes.ts";
 import { openPrefixes } from "../prefixes/prefixes.ts";
 import { bareSnapshot, prefill, sequenceAt } from "./prefill.ts";
@@ -36,13 +37,14 @@ export async function beginTextReuse(
   model: Model,
   prompt: readonly number[],
   text: string | undefined,
+  record?: RequestRecord,
 ): Promise<TextReuse | undefined> {
   if (prompt.length < LEAST_TOKENS) return undefined;
   const tokenizer = model.requireTokenizer();
   const { endOfText } = tokenizer;
   const opening = endOfText === undefined || prompt[0] === endOfText ? [] : [endOfText];
   const tokens = [...opening, ...prompt];
-  const prefixes = await openPrefixes(env, owner, model, await boundaryAt(tokens, ROOT_TOKENS));
+  const prefixes = await openPrefixes(env, owner, model, await boundaryAt(tokens, ROOT_TOKENS), record);
   if (prefixes === undefined) return undefined;
   // The last token is fed with what follows it: another text may go on inside of its word.
   const base = tokens.length - 1;

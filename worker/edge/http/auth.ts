@@ -51,6 +51,8 @@ export function requireKey(scope: Scope): MiddlewareHandler<AppEnv> {
       const deployment = Number(c.env.MAX_TOKENS || Number.POSITIVE_INFINITY);
       c.env = { ...c.env, MAX_TOKENS: Math.min(key.maxTokens, deployment) };
     }
+    // A visitor of a page would see from cached_tokens what another one has said.
+    if (key.publishable) c.env = { ...c.env, PREFIX_STORE: "off" };
     return next();
   };
 }

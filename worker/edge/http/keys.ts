@@ -11,6 +11,8 @@ export interface Key {
   /** SHA-256 of the key. */
   readonly digest: Uint8Array;
   readonly scopes: readonly Scope[];
+  /** stands in a page, so that who uses it is many people who do not know each other. */
+  readonly publishable: boolean;
   /** pages that may use it; any caller may where it is absent. */
   readonly origins: readonly string[] | undefined;
   readonly requestsPerMinute: number | undefined;
@@ -63,14 +65,10 @@ function plainKeys(list: string): Promise<Key[]> {
     .split(",")
     .map((key) => key.trim())
     .filter((key) => key !== "");
-  const everything = { scopes: ["infer", "admin"], origins: undefined, requestsPerMinute: undefined } as const;
+  const everything = { scopes: ["infer", "admin"], publishable: false, origins: undefined } as const;
+  const unlimited = { requestsPerMinute: undefined, maxTokens: undefined };
   return Promise.all(
-    keys.map(async (key, i) => ({
-      name: `key-${i + 1}`,
-      digest: await sha256(key),
-      ...everything,
-      maxTokens: undefined,
-    })),
+    keys.map(async (key, i) => ({ name: `key-${i + 1}`, digest: await sha256(key), ...everything, ...unlimited })),
   );
 }
 
@@ -96,6 +94,7 @@ function namedKeys(list: string): Key[] {
       name: key.name,
       digest: Uint8Array.from(key.sha256.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16)),
       scopes: key.scopes,
+      publishable: key.publishable === true,
       origins: key.origins,
       requestsPerMinute: key.requests_per_minute ?? defaults?.requests_per_minute,
       maxTokens: key.max_tokens ?? defaults?.max_tokens,

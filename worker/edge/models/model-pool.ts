@@ -32,7 +32,7 @@ export interface ModelPool {
   /**
    * Borrows a model for one sequence; the lease must be released.
    * @param source of this request, whose I/O it uses should it load
-   * @throws ApiError 503 when the isolate is busy, MemoryBudgetError, PackageError, ModelError
+   * @throws ApiError 429 when the isolate is busy, MemoryBudgetError, PackageError, ModelError
    */
   lease(id: string, source: PackageSource, options: PoolOptions): Promise<Lease>;
   stats(): PoolStats[];
@@ -203,7 +203,7 @@ function memoryOf(model: Model, sequences: number): number {
 
 function overloaded(message: string): ApiError {
   return new ApiError({
-    status: 503,
+    status: 429,
     code: "overloaded",
     message: `${message}: send the request again in a moment`,
     headers: { "retry-after": "1" },

@@ -1,6 +1,7 @@
 import type { Model } from "../../engine/model.ts";
 import { decodeSnapshot, encodeSnapshot, type Snapshot } from "../../engine/snapshot.ts";
 import { type Env, limitsOf } from "../env.ts";
+import type { RequestRecord } from "../ops/request-record.ts";
 import { type Boundary, hex, tokenBytes } from "./boundary-hashes.ts";
 import type { PrefixPlace } from "./prefix-ledger.ts";
 import type { PrefixEntry } from "./prefix-store.ts";
@@ -23,6 +24,7 @@ export interface Prefixes {
 /**
  * The states kept of the conversations that begin as this one does, of this owner and model.
  * @param first the conversation's first boundary
+ * @param record counts the time and the bytes of what is kept
  * @returns undefined where PREFIX_STORE is off
  * @example
  * const prefixes = await openPrefixes(env, owner, model, boundaries[0]);
@@ -32,6 +34,7 @@ export async function openPrefixes(
   owner: string,
   model: Model,
   first: Boundary,
+  record?: RequestRecord,
 ): Promise<Prefixes | undefined> {
   if (!limitsOf(env).prefixStore) return undefined;
   const { id, family } = model.manifest;
@@ -72,12 +75,17 @@ export async function openPrefixes(
     const kept = entries.filter(({ hash }) => !gone.has(hash));
     await Promise.all(byRoot(evicted).map(([name, hashes]) => env.PREFIXES.getByName(name).remove(hashes)));
     if (kept.length > 0) await env.PREFIXES.getByName(root).put(kept);
+    if (record !== undefined) record.snapshotBytes += kept.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
   }
 
   return {
     find: (boundaries) => find(boundaries).catch(logged("find")) as Promise<KeptState | undefined>,
     findIn: (tokens) => findIn(tokens).catch(logged("find")) as Promise<KeptState | undefined>,
-    put: (states) => put(states).catch(logged("put")) as Promise<void>,
+    put: async (states) => {
+      const begin = performance.now();
+      await put(states).catch(logged("put"));
+      record?.spend("store", performance.now() - begin);
+    },
   };
 }
 

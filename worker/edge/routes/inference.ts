@@ -29,7 +29,7 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
     401: json(InferError, "No API key, or a wrong one"),
     403: json(InferError, "A key that may not do this, or not from this page"),
     404: json(InferError, "No such model"),
-    429: json(InferError, "More requests a minute than the key may send"),
+    429: json(InferError, "More requests a minute than the key may send, or at a time than are served"),
   };
   app.openAPIRegistry.registerPath({
     method: "get",

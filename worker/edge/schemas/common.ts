@@ -40,6 +40,10 @@ export const errorReplies = {
   400: json(ErrorReply, "The request is wrong; the error names the field"),
   401: json(ErrorReply, "No API key, or a wrong one"),
   403: json(ErrorReply, "A key that may not do this, or not from this page"),
-  429: json(ErrorReply, "More requests a minute than the key may send; retry-after says when to come back"),
-  503: json(ErrorReply, "The model cannot be served: busy, over the memory budget, weights missing or damaged"),
+  413: json(ErrorReply, "A body larger than is read"),
+  429: json(
+    ErrorReply,
+    "More requests a minute than the key may send, or at a time than are served; retry-after says when to come back",
+  ),
+  503: json(ErrorReply, "The model cannot be served: over the memory budget, weights missing or damaged"),
 };
