@@ -1,7 +1,8 @@
 """A trained model on disk, in Hugging Face's Mamba layout.
 
 model-0000k-of-0000n.safetensors (at most 16 MiB each, tensors in execution order),
-model.safetensors.index.json, config.json, tokenizer.json, tokenizer_config.json.
+model.safetensors.index.json, config.json, tokenizer.json, tokenizer_config.json,
+chat_template.jinja.
 The matrices are rounded to bf16; A_log, D, convolutions, biases and norms stay f32.
 There is no lm_head: it is tied to the embedding.
 """
@@ -11,6 +12,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from dialogues import CHAT_TEMPLATE
 from model import LanguageModel, Sizes
 from safetensors.torch import load_file, save_file
 
@@ -80,6 +82,7 @@ def write_model(model: LanguageModel, tokenizer: Path, folder: Path) -> None:
         "clean_up_tokenization_spaces": False,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config, indent=1))
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
 
 

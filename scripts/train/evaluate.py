@@ -1,6 +1,7 @@
 """Bits per byte and perplexity of a checkpoint folder on a text file, in f32 without TF32.
 
     python3 scripts/train/evaluate.py --model DIR --text FILE [FILE …] [--window 1024]
+    python3 scripts/train/evaluate.py --model DIR --text FILE --contexts 1024 4096 16384 65536
 
 The rule. The file is split at `<|endoftext|>`; white space at both ends of each document is
 stripped and empty documents are dropped. A document's tokens t_0 … t_{n-1} are scored once,
@@ -14,6 +15,13 @@ a zero state.
 
     bits per byte = Σ −log2 p(t_i) / the UTF-8 bytes of the stripped documents
     perplexity    = exp(Σ −ln p(t_i) / the tokens)
+
+A dialogue file (.jsonl.xz) is scored as the texts that the chat template makes of it.
+
+With --contexts the file is one stream of its documents, and the same tokens, pieces of SCORED
+every STRIDE, are scored with states that started that many tokens before each piece: what a
+longer past gains or costs, with nothing else different. And whole documents with the state
+carried are reported by position, in bands that end at these positions.
 """
 
 import argparse
@@ -31,6 +39,8 @@ from selective_scan import CHUNK
 
 ROWS = 16  # windows at a time
 CARRIED_TOKENS = 8192  # tokens at a time when the state is carried
+SCORED, STRIDE = 1024, 8192  # --contexts: tokens scored in a piece, and from piece to piece
+POSITION_PIECE = 512
 
 
 def _score(model: LanguageModel, inputs: np.ndarray, targets: np.ndarray, state=None):
@@ -81,15 +91,61 @@ def evaluate(model: LanguageModel, tokenizer: Path, text: Path, window: int | No
     }
 
 
+@torch.no_grad()
+def by_context(model: LanguageModel, tokenizer: Path, text: Path, contexts: list[int]) -> list[dict]:
+    """Mean −ln p of the same tokens after each of `contexts` tokens."""
+    encoded = encode_documents(read_documents(text), tokenizer)
+    stream = np.concatenate([np.append(END_OF_TEXT_ID, tokens.astype(np.int64)) for tokens in encoded])
+    ends = range(max(contexts), len(stream) - SCORED, STRIDE)
+    rows = []
+    for context in contexts:
+        nats = 0.0
+        for i in range(0, len(ends), ROWS):
+            pieces = np.stack([stream[end - context : end + SCORED + 1] for end in ends[i : i + ROWS]])
+            inputs, targets, state = pieces[:, :-1], pieces[:, 1:].copy(), None
+            targets[:, : context] = -1
+            for at in range(0, inputs.shape[1], CARRIED_TOKENS):
+                piece = slice(at, at + CARRIED_TOKENS)
+                more, state = _score(model, inputs[:, piece], targets[:, piece], state)
+                nats += more
+        tokens = len(ends) * SCORED
+        rows.append({"text": text.name, "context": context, "tokens": tokens, "mean_nats": nats / tokens})
+    return rows
+
+
+@torch.no_grad()
+def by_position(model: LanguageModel, tokenizer: Path, text: Path, positions: list[int]) -> list[dict]:
+    """Mean −ln p in bands of positions in their documents: from half of each position to it."""
+    sums = {position: [0.0, 0] for position in positions}
+    for tokens in encode_documents(read_documents(text), tokenizer):
+        tokens = tokens.astype(np.int64)
+        inputs, state = np.append(END_OF_TEXT_ID, tokens[:-1]), None
+        # Bands begin and end at multiples of the piece.
+        for at in range(0, len(tokens), POSITION_PIECE):
+            piece = slice(at, at + POSITION_PIECE)
+            nats, state = _score(model, inputs[None, piece], tokens[None, piece], state)
+            for position, total in sums.items():
+                if position // 2 <= at < position:
+                    total[0] += nats
+                    total[1] += len(tokens[piece])
+    return [{"text": text.name, "position": p, "tokens": n, "mean_nats": s / n} for p, (s, n) in sums.items() if n]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--text", type=Path, nargs="+", required=True)
     parser.add_argument("--window", type=int)
+    parser.add_argument("--contexts", type=int, nargs="+")
     args = parser.parse_args()
     torch.set_float32_matmul_precision("highest")
     model = read_model(args.model, "cuda")
     for text in args.text:
+        if args.contexts:
+            for rows in (by_context, by_position):
+                for row in rows(model, args.model / "tokenizer.json", text, args.contexts):
+                    print(json.dumps(row), flush=True)
+            continue
         print(json.dumps(evaluate(model, args.model / "tokenizer.json", text, args.window)), flush=True)
 
 

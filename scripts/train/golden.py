@@ -16,10 +16,20 @@ import torch
 import torch.nn.functional as F
 from checkpoint import read_model
 from corpus import END_OF_TEXT_ID, encode_documents, read_documents
-from transformers import MambaForCausalLM, __version__
+from dialogues import render
+from transformers import AutoTokenizer, MambaForCausalLM, __version__
 
 LENGTHS = (1, 20, 300)
 GREEDY_TOKENS = 12
+DIALOGUES = (
+    [{"role": "user", "content": "What is your favourite film?"}],
+    [
+        {"role": "system", "content": "You are a helpful assistant."},
+        {"role": "user", "content": " I need a table for two,\n please. "},
+        {"role": "assistant", "content": "In which city? Café or restaurant?"},
+        {"role": "user", "content": "San José — at half past 7."},
+    ],
+)
 LARGEST_ERROR = 1e-4  # of our f32 logits, relative to the largest logit
 
 
@@ -46,6 +56,13 @@ def golden(model, tokens: list[int]) -> dict:
     }
 
 
+def chat_tokens(tokenizer, messages: list[dict]) -> list[int]:
+    """By transformers, up to where the reply begins; `<|endoftext|>`, which every text is fed first, included."""
+    tokens = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+    assert tokens == tokenizer.encode(render(messages, reply=True)), "training and the template differ"
+    return [END_OF_TEXT_ID, *tokens]
+
+
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -60,7 +77,10 @@ def main() -> None:
     reference = reference.to("cuda").eval()
     prompts = [golden(reference, tokens) for tokens in prompts_from(args.text, args.model / "tokenizer.json")]
     source = f"transformers {__version__} MambaForCausalLM in float64"
-    (args.model / "golden.json").write_text(json.dumps({"kind": "causal-lm", "source": source, "prompts": prompts}))
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    dialogues = [{"messages": messages, "tokens": chat_tokens(tokenizer, messages)} for messages in DIALOGUES]
+    golden_json = {"kind": "causal-lm", "source": source, "prompts": prompts, "dialogues": dialogues}
+    (args.model / "golden.json").write_text(json.dumps(golden_json))
 
     torch.set_float32_matmul_precision("highest")
     ours = read_model(args.model, "cuda")

@@ -4,13 +4,23 @@
 """
 
 import argparse
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from corpus import TRAINING_FILES, read_documents
+from corpus import TRAINING_FILES, training_documents
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-# Their ids are 0, 1, 2, 3, 4. All but the first are reserved for chat models built on this one.
+# Their ids are 0, 1, 2, 3, 4. All but the first are the chat template's (dialogues.py).
 SPECIAL_TOKENS = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"]
+
+
+def texts(data: Path) -> Iterator[str]:
+    """The training texts between special tokens, which no merge may learn."""
+    special = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
+    for name in TRAINING_FILES:
+        for text in training_documents(data, name) or ():
+            yield from special.split(text)
 
 
 def main() -> None:
@@ -29,8 +39,7 @@ def main() -> None:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    documents = (text for name in TRAINING_FILES for text in read_documents(args.data / f"{name}.txt.xz"))
-    tokenizer.train_from_iterator(documents, trainer)
+    tokenizer.train_from_iterator(texts(args.data), trainer)
     tokenizer.save(str(args.out))
     print(f"{tokenizer.get_vocab_size()} tokens in {args.out}")
 
