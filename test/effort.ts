@@ -6,6 +6,8 @@ export const effort = {
   soakTokens: full ? 10_000 : 1_000,
   /** random inputs of each fuzz test. */
   fuzzCases: full ? 2_000 : 200,
+  /** random JSON schemas that each model writes to. */
+  schemas: full ? 500 : 50,
   /** clients that stream at the same time, and for how long. */
   soakClients: 32,
   soakSeconds: full ? 60 : 6,

@@ -37,7 +37,7 @@ function penalized(logits: Float32Array, options: SamplingOptions, window: Penal
 
 /** The kept tokens in order with their weights, the best one's being 1: everything sorted, everything weighed. */
 function distribution(logits: Float32Array, options: SamplingOptions): { token: number; weight: number }[] {
-  const { temperature = 1, topK = 0, topP = 1, minP = 0 } = options;
+  const { temperature = 1, topK = 0, topP = 1, minP = 0, typicalP = 1 } = options;
   const max = Math.max(...logits);
   let kept = [...logits]
     .map((x, token) => ({ token, x, weight: Math.exp((x - max) / temperature) }))
@@ -48,7 +48,22 @@ function distribution(logits: Float32Array, options: SamplingOptions): { token: 
       0,
       places(kept, (sum) => sum >= topP * total(kept)),
     );
-  return kept.filter(({ weight }) => weight >= minP);
+  kept = kept.filter(({ weight }) => weight >= minP);
+  return typicalP < 1 ? typical(kept, typicalP) : kept;
+}
+
+/** The locally typical set as the paper has it: by how far the information of a token is from the entropy. */
+function typical<T extends { weight: number }>(tokens: T[], mass: number): T[] {
+  const all = total(tokens);
+  const information = ({ weight }: T): number => -Math.log(weight / all);
+  const possible = tokens.filter(({ weight }) => weight > 0);
+  const entropy = possible.reduce((sum, token) => sum + (token.weight / all) * information(token), 0);
+  const deviation = (token: T): number => Math.abs(information(token) - entropy);
+  const order = possible.sort((a, b) => deviation(a) - deviation(b));
+  return order.slice(
+    0,
+    places(order, (sum) => sum >= mass * all),
+  );
 }
 
 function total(tokens: { weight: number }[]): number {
@@ -94,6 +109,10 @@ describe("sample is the naive algorithm", () => {
     { topK: 30, minP: 0.2, temperature: 1.7 },
     { topK: 300, topP: 0.8, minP: 0.01 },
     { topP: 0.9, minP: 0.3 },
+    { typicalP: 0.201 },
+    { typicalP: 0.95, temperature: 1.5 },
+    { typicalP: 0.6, topK: 50, topP: 0.97 },
+    { typicalP: 0.001, minP: 0.01 },
     { repetitionPenalty: 1.3, topP: 0.9 },
     { repetitionPenalty: 0.8, temperature: 0 },
     { frequencyPenalty: 0.7, presencePenalty: -0.4, topK: 20 },
@@ -285,7 +304,9 @@ describe("logprobs", () => {
   const options = { temperature: 0.5, topK: 3, repetitionPenalty: 1.7, logitBias: new Map([[order[50]!, 100]]) };
 
   test("are the model's own, whatever the parameters", () => {
-    const { token, logprob, top } = sample(logits, validateSampling(options, 600), windowOf([order[0]!], []), 0.2, 20);
+    const { token, logprob, top } = sample(logits, validateSampling(options, 600), windowOf([order[0]!], []), 0.2, {
+      logprobs: 20,
+    });
     expect(token).toBe(order[50]);
     expect(logprob).toBeCloseTo(all[token]!, 10);
     expect(top!.map(([id]) => id)).toEqual(order.slice(0, 20));
@@ -293,7 +314,7 @@ describe("logprobs", () => {
   });
 
   test.each([0, 1, 600, 700])("top %i", (n) => {
-    const { logprob, top } = sample(logits, validateSampling({}, 600), empty, 0.2, n);
+    const { logprob, top } = sample(logits, validateSampling({}, 600), empty, 0.2, { logprobs: n });
     expect(logprob).toBeLessThan(0);
     expect(top!.map(([id]) => id)).toEqual(order.slice(0, n));
   });
@@ -337,6 +358,7 @@ describe("validateSampling", () => {
       topK: 0,
       topP: 1,
       minP: 0,
+      typicalP: 1,
     });
     expect(Number.isSafeInteger(seed)).toBe(true);
     expect(validateSampling({}, 10).seed).not.toBe(seed);
@@ -363,6 +385,7 @@ describe("validateSampling", () => {
     ["temperature", "temperature", [-0.1, 2.1, nan, infinity, "1"]],
     ["topP", "top_p", [0, -1, 1.01, nan, infinity, "0.5"]],
     ["minP", "min_p", [-0.1, 1.1, nan, infinity]],
+    ["typicalP", "typical_p", [0, -0.1, 1.1, nan]],
     ["topK", "top_k", [-1, 1.5, nan, infinity, "5"]],
     ["frequencyPenalty", "frequency_penalty", [-2.1, 2.1, nan, -infinity]],
     ["presencePenalty", "presence_penalty", [-2.1, 2.1, nan, infinity]],

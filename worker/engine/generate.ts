@@ -1,3 +1,4 @@
+import type { Constraint } from "./constraint/constraint.ts";
 import { ParameterError } from "./errors.ts";
 import { nextMacrotask } from "./macrotask.ts";
 import { draw } from "./random.ts";
@@ -17,6 +18,8 @@ export interface GenerationOptions extends Pick<FeedOptions, "signal" | "more" |
   /** without a seed, the sequence's last is used, else a random one. */
   readonly sampling: SamplingOptions;
   readonly stop?: readonly string[];
+  /** a format that the text has: it is closed within maxTokens, unless a stop string cuts it. See constraint/output-format.ts. */
+  readonly constraint?: Constraint | undefined;
   /** tokens that end the reply besides the end-of-text token, such as a chat template's end of a turn. */
   readonly endTokens?: ReadonlySet<number>;
   /** how many alternatives to report a token, and each token's own log-probability; absent reports none. */
@@ -43,7 +46,7 @@ export interface GenerationChunk {
 }
 
 export interface GenerationResult {
-  /** "stop": a stop string, the end-of-text token or one of endTokens; "length": max_tokens. */
+  /** "stop": a stop string, the end-of-text token or one of endTokens, or the end of what the constraint allows; "length": max_tokens. */
   readonly finishReason: "stop" | "length";
   /** tokens in front of the first generated one. */
   readonly promptTokens: number;
@@ -64,7 +67,7 @@ export interface GenerationResult {
  * A token that ends the generation stays pending: sampled, not yet fed. A stop string stays part of the sequence's past, though it is
  * not given out.
  *
- * @throws ParameterError on sampling out of range or nothing to continue, before anything is fed; the signal's reason when aborted (the sequence is then part-way)
+ * @throws ParameterError on sampling out of range, nothing to continue or too few tokens for the format, before anything is fed; the signal's reason when aborted (the sequence is then part-way)
  */
 export async function* generate(
   sequence: Sequence,
@@ -74,6 +77,9 @@ export async function* generate(
   const tokenizer = model.requireTokenizer();
   const sampling = validateSampling({ ...options.sampling, seed: options.sampling.seed ?? sequence.seed }, model.vocab);
   const { seed } = sampling;
+  const ends = new Set(options.endTokens);
+  if (tokenizer.endOfText !== undefined) ends.add(tokenizer.endOfText);
+  const format = options.constraint?.begin(options.maxTokens, ends);
   const cachedTokens = sequence.consumed;
   if (sequence.length === 0 && options.prompt.length === 0) {
     throw new ParameterError(
@@ -109,17 +115,24 @@ export async function* generate(
   try {
     for (let generated = 1; ; generated++) {
       const { logits } = await sequence.feed(next, { ...options, logits: true });
-      const sampled = sample(logits, sampling, sequence.window, draw(seed, sequence.consumed), options.logprobs);
+      const sampled = sample(logits, sampling, sequence.window, draw(seed, sequence.consumed), {
+        logprobs: options.logprobs,
+        allowed: format?.allowed(logits.length),
+      });
       sequence.window.push(sampled.token, true);
       sequence.pending = [sampled.token];
       tokens.push(toGenerated(sampled));
 
-      const ended = sampled.token === tokenizer.endOfText || options.endTokens?.has(sampled.token) === true;
-      const pushed = ended ? { text: "" } : stops.push(utf8.push(tokenizer.bytes(sampled.token)));
-      const stopped = ended || pushed.stopped !== undefined;
+      const ended = ends.has(sampled.token);
+      const bytes = tokenizer.bytes(sampled.token);
+      const pushed = ended ? { text: "" } : stops.push(utf8.push(bytes));
+      if (!ended) format?.advance(sampled.token, bytes);
+      const complete = format?.complete === true || (generated === options.maxTokens && format?.closed === true);
+      const stopped = ended || pushed.stopped !== undefined || complete;
       if (stopped || generated === options.maxTokens) {
         let { text } = pushed;
-        if (ended || (!stopped && options.keepHeld !== true)) text += flush(utf8, stops);
+        const cut = pushed.stopped !== undefined;
+        if (ended || (!cut && (complete || options.keepHeld !== true))) text += flush(utf8, stops);
         sequence.utf8 = stopped ? new Uint8Array(0) : utf8.pending;
         sequence.held = stopped ? "" : stops.held;
         return result(stopped ? "stop" : "length", generated, { text, tokens });

@@ -55,7 +55,10 @@ export class Ranking {
     this.#max = max;
     this.#scale = Math.min(1 / temperature, 1e300);
     // So short a list counts as one bucket.
-    this.#cut(0, mostProbable(logits, k));
+    this.#cut(
+      0,
+      mostProbable(logits, k).filter((token) => this.#distance(token) < REACH),
+    );
   }
 
   /** top_k: the k most probable, k ≥ 1. */
@@ -95,6 +98,30 @@ export class Ranking {
       bucket,
       tokens.filter((token) => this.#distance(token) <= distance),
     );
+  }
+
+  /**
+   * typical_p: the fewest tokens that hold at least p of the kept probability, those first whose -ln p is nearest to its expected value,
+   * the entropy (Meister et al., arXiv:2202.00666, section 4); of equally near ones the more probable. 0 < p ≤ 1. For after the other
+   * keep methods: the tokens kept are no longer the most probable ones.
+   */
+  keepTypical(p: number): void {
+    const tokens: number[] = [];
+    for (let bucket = 0; bucket <= this.#last; bucket++) {
+      for (const token of this.#kept(bucket)) tokens.push(token);
+    }
+    const total = tokens.reduce((sum, token) => sum + this.#weight(token), 0);
+    // -ln p is a token's distance below the best plus ln of the total: the same for all, and thus for the entropy.
+    const expected = tokens.reduce((sum, token) => sum + this.#weight(token) * this.#distance(token), 0) / total;
+    const deviations = new Map(tokens.map((token) => [token, Math.abs(this.#distance(token) - expected)]));
+    // The sort is stable, and the tokens came in order of probability.
+    tokens.sort((a, b) => deviations.get(a)! - deviations.get(b)!);
+    let sum = 0;
+    const end = tokens.findIndex((token) => {
+      sum += this.#weight(token);
+      return sum >= p * total;
+    });
+    this.#cut(0, end < 0 ? tokens : tokens.slice(0, end + 1));
   }
 
   /** The token where the cumulative probability of the kept ones, in order, first exceeds uniform in [0, 1). */

@@ -22,6 +22,11 @@ export interface SamplingParameters {
   topP: number;
   /** Keeps tokens at least this probable in proportion to the most probable one. [0, 1], 0 = off */
   minP: number;
+  /**
+   * Of what is left, keeps the fewest tokens that hold at least this probability, those first whose -ln p is nearest to its expected
+   * value (locally typical sampling, arXiv:2202.00666). (0, 1], 1 = off
+   */
+  typicalP: number;
   /** Of the draws, see random.ts. */
   seed: Seed;
 }
@@ -39,6 +44,7 @@ export const SAMPLING_DEFAULTS: Readonly<Omit<SamplingParameters, "seed">> = {
   topK: 0,
   topP: 1,
   minP: 0,
+  typicalP: 1,
 };
 
 export interface Sample {
@@ -64,9 +70,11 @@ export function validateSampling(options: SamplingOptions, vocab: number): Sampl
     topK: options.topK ?? SAMPLING_DEFAULTS.topK,
     topP: options.topP ?? SAMPLING_DEFAULTS.topP,
     minP: options.minP ?? SAMPLING_DEFAULTS.minP,
+    typicalP: options.typicalP ?? SAMPLING_DEFAULTS.typicalP,
     seed: options.seed ?? randomSeed(),
   };
-  const { repetitionPenalty, frequencyPenalty, presencePenalty, temperature, topK, topP, minP, seed } = parameters;
+  const { repetitionPenalty, frequencyPenalty, presencePenalty, temperature, topK, topP, minP, typicalP, seed } =
+    parameters;
   check("repetition_penalty", repetitionPenalty, repetitionPenalty > 0 && repetitionPenalty <= 2, "above 0, at most 2");
   check("frequency_penalty", frequencyPenalty, Math.abs(frequencyPenalty) <= 2, "from -2 to 2");
   check("presence_penalty", presencePenalty, Math.abs(presencePenalty) <= 2, "from -2 to 2");
@@ -83,6 +91,7 @@ export function validateSampling(options: SamplingOptions, vocab: number): Sampl
   check("top_k", topK, Number.isSafeInteger(topK) && topK >= 0, "an integer, 0 (off) or more");
   check("top_p", topP, topP > 0 && topP <= 1, "above 0, at most 1");
   check("min_p", minP, minP >= 0 && minP <= 1, "from 0 to 1");
+  check("typical_p", typicalP, typicalP > 0 && typicalP <= 1, "above 0, at most 1");
   check("seed", seed, Number.isSafeInteger(seed) && seed >= 0, `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`);
   return parameters;
 }
@@ -97,14 +106,19 @@ function check(param: string, seen: number, allowed: boolean, range: string): vo
 const ranking = new Ranking();
 let scratch = new Float32Array(0); // (≥ vocab)
 
+export interface SampleOptions {
+  /** when given, the result has `logprob` and the `top` of this many tokens, at the cost of an exp for each token of the vocabulary. */
+  readonly logprobs?: number | undefined;
+  /** the tokens to choose among, bit t % 32 of word t / 32; at least one. Absent means all. */
+  readonly allowed?: Uint32Array | undefined;
+}
+
 /**
  * Chooses the next token. The same arguments give the same token on every host (see exact-math.ts).
  * @param logits (vocab) of the model; not changed
  * @param parameters as validateSampling gives them
  * @param window the sequence's last tokens
  * @param uniform in [0, 1), from draw(seed, position)
- * @param logprobs when given, the result has `logprob` and the `top` of this many tokens, at the cost of an exp for
- *   each token of the vocabulary
  * @throws {NonFiniteLogitsError}
  */
 export function sample(
@@ -112,10 +126,10 @@ export function sample(
   parameters: SamplingParameters,
   window: PenaltyWindow,
   uniform: number,
-  logprobs?: number,
+  { logprobs, allowed }: SampleOptions = {},
 ): Sample {
   const best = argmax(logits);
-  const penalized = penalize(logits, parameters, window);
+  const penalized = keepAllowed(penalize(logits, parameters, window), allowed);
   const start = penalized === logits ? best : argmax(penalized);
   const token = parameters.temperature === 0 ? start : drawFrom(penalized, penalized[start]!, parameters, uniform);
   if (logprobs === undefined) return { token };
@@ -129,7 +143,7 @@ export function sample(
 const SHORT_LIST = 256;
 
 function drawFrom(logits: Float32Array, max: number, parameters: SamplingParameters, uniform: number): number {
-  const { temperature, topK, topP, minP } = parameters;
+  const { temperature, topK, topP, minP, typicalP } = parameters;
   if (topK > 0 && topK <= SHORT_LIST) {
     ranking.fillTop(logits, max, temperature, topK);
   } else {
@@ -139,7 +153,27 @@ function drawFrom(logits: Float32Array, max: number, parameters: SamplingParamet
   if (topP < 1) ranking.keepMass(topP);
   // The reciprocal of a subnormal number is infinite.
   if (minP > 0) ranking.keepWithin(log(Math.min(1 / minP, Number.MAX_VALUE)));
+  if (typicalP < 1) ranking.keepTypical(typicalP);
   return ranking.draw(uniform);
+}
+
+/** Puts the other tokens out of reach: in the scratch array, unless all are allowed. */
+function keepAllowed(logits: Float32Array, allowed: Uint32Array | undefined): Float32Array {
+  if (allowed === undefined) return logits;
+  const kept = scratchOf(logits);
+  for (let token = 0; token < kept.length; token++) {
+    if (((allowed[token >> 5]! >>> (token & 31)) & 1) === 0) kept[token] = -LARGEST_F32;
+  }
+  return kept;
+}
+
+/** The logits in the scratch array, where they may be changed. */
+function scratchOf(logits: Float32Array): Float32Array {
+  if (logits.buffer === scratch.buffer) return logits;
+  if (scratch.length < logits.length) scratch = new Float32Array(logits.length);
+  const copy = scratch.subarray(0, logits.length);
+  copy.set(logits);
+  return copy;
 }
 
 /** The logits after penalties and bias: the given array itself when these change nothing, else the scratch array. */
@@ -149,9 +183,7 @@ function penalize(logits: Float32Array, parameters: SamplingParameters, window: 
   const counted = frequencyPenalty !== 0 || presencePenalty !== 0;
   if (!repetition && !counted && logitBias.size === 0) return logits;
 
-  if (scratch.length < logits.length) scratch = new Float32Array(logits.length);
-  const changed = scratch.subarray(0, logits.length);
-  changed.set(logits);
+  const changed = scratchOf(logits);
   if (repetition) {
     for (const [token] of window.counts()) {
       const logit = changed[token];

@@ -1,0 +1,246 @@
+import { ParameterError } from "../errors.ts";
+import { Automaton, type State } from "./automaton.ts";
+import { leastBytes, leftRecursion, type Node, nodesOf } from "./grammar.ts";
+import type { TokenTrie } from "./token-trie.ts";
+
+/** Nodes of a grammar at most: what takes a moment to prepare. */
+const MOST_NODES = 200_000;
+/** Bytes of the shortest text at most. */
+const MOST_LEAST = 65_536;
+
+/** Which tokens may come next: bit t % 32 of word t / 32. */
+export type TokenMask = Uint32Array;
+
+interface Mask {
+  readonly bits: TokenMask;
+  /** the most bytes that any of these tokens leaves to be written. */
+  readonly most: number;
+}
+
+/**
+ * A format that texts must have, on one vocabulary. It is made once and may be used by many sequences at a time: what it remembers are
+ * values that any of them would find.
+ *
+ * @example
+ * const run = constraintFor(tokenizer, { type: "json_object" }).begin(64);
+ */
+export class Constraint {
+  /** Tokens of the shortest text. Fewer cannot be promised. */
+  readonly fewestTokens: number;
+  readonly #automaton: Automaton;
+  readonly #trie: TokenTrie;
+  readonly #masks = new WeakMap<State, Mask>();
+  readonly #param: string;
+
+  /**
+   * @param param the request's field that the grammar comes from, for messages
+   * @throws ParameterError when no text fits the grammar, or it cannot be run
+   */
+  constructor(root: Node, trie: TokenTrie, param: string) {
+    const nodes = nodesOf(root);
+    if (nodes.length > MOST_NODES) {
+      throw new ParameterError(
+        `${param} is too large: it makes ${nodes.length} nodes, ${MOST_NODES} are allowed`,
+        param,
+      );
+    }
+    const least = leastBytes(nodes);
+    if (least.get(root) === Number.POSITIVE_INFINITY) {
+      throw new ParameterError(
+        `${param} allows no text that ends: give it a way out of what repeats or refers to itself`,
+        param,
+      );
+    }
+    if (least.get(root)! > MOST_LEAST) {
+      throw new ParameterError(
+        `${param} allows no text of fewer than ${least.get(root)} bytes: it must allow one of at most ${MOST_LEAST}`,
+        param,
+      );
+    }
+    const recursive = leftRecursion(nodes, least);
+    if (recursive !== undefined) {
+      throw new ParameterError(
+        `${param}: the rule "${recursive.name}" begins with itself: put something in front`,
+        param,
+      );
+    }
+    this.#automaton = new Automaton(root);
+    const { start } = this.#automaton;
+    if (start.stacks.length === 0) throw new ParameterError(`${param} allows only the empty text: leave it out`, param);
+    this.#trie = trie;
+    this.#param = param;
+    this.fewestTokens = Math.max(1, split(trie, this.#automaton.shortest(start)).length);
+  }
+
+  /**
+   * Begins a text of at most `maxTokens` tokens. It is certain to end within them.
+   * @param ends tokens that end a text where it may end
+   * @throws ParameterError when they are too few for the shortest text
+   */
+  begin(maxTokens: number, ends: Iterable<number> = []): ConstraintRun {
+    if (maxTokens < this.fewestTokens) {
+      throw new ParameterError(
+        `max_tokens is ${maxTokens}: the shortest text that ${this.#param} allows takes ${this.fewestTokens} tokens; ask for that many or more`,
+        "max_tokens",
+      );
+    }
+    return new ConstraintRun(this, maxTokens, [...ends]);
+  }
+
+  get start(): State {
+    return this.#automaton.start;
+  }
+
+  /** The state after a token's bytes; null when no text goes on so. */
+  after(state: State, bytes: Uint8Array): State | null {
+    let at: State | null = state;
+    for (const byte of bytes) {
+      if (at === null) return null;
+      at = this.#automaton.step(at, byte);
+    }
+    return at;
+  }
+
+  /** The fewest tokens that spell the shortest text from here to an end. For each those with the same bytes. */
+  closing(state: State): Uint32Array[] {
+    return split(this.#trie, this.#automaton.shortest(state));
+  }
+
+  /** The tokens after which at most `budget` bytes are left to be written. */
+  allowed(state: State, vocab: number, budget: number): TokenMask {
+    const near = this.#automaton.nearby(state, this.#trie.longest);
+    let mask = this.#masks.get(near);
+    if (mask === undefined || mask.bits.length !== Math.ceil(vocab / 32)) {
+      mask = this.#walk(near, vocab, Number.POSITIVE_INFINITY);
+      this.#masks.set(near, mask);
+    }
+    return mask.most <= budget ? mask.bits : this.#walk(state, vocab, budget).bits;
+  }
+
+  #walk(state: State, vocab: number, budget: number): Mask {
+    const { byte, depth, end, starts, tokens, longest } = this.#trie;
+    const bits = new Uint32Array(Math.ceil(vocab / 32));
+    const path: State[] = new Array(longest + 1);
+    path[0] = state;
+    let most = 0;
+    for (let entry = 0; entry < byte.length; ) {
+      const at = depth[entry]!;
+      const next = this.#automaton.step(path[at]!, byte[entry]!);
+      if (next === null) {
+        entry = end[entry]!;
+        continue;
+      }
+      path[at + 1] = next;
+      if (next.least <= budget) {
+        for (let i = starts[entry]!; i < starts[entry + 1]!; i++) {
+          const token = tokens[i]!;
+          bits[token >> 5]! |= 1 << (token & 31);
+          if (next.least > most) most = next.least;
+        }
+      }
+      entry++;
+    }
+    return { bits, most };
+  }
+}
+
+/** One text in the making. */
+export class ConstraintRun {
+  readonly #constraint: Constraint;
+  readonly #ends: readonly number[];
+  #state: State;
+  #left: number;
+  /** Where even the shortest end is only reached with tokens of more than one byte: the tokens that do, in order. */
+  #closing: Uint32Array[] = [];
+
+  constructor(constraint: Constraint, maxTokens: number, ends: readonly number[]) {
+    this.#constraint = constraint;
+    this.#ends = ends;
+    this.#state = constraint.start;
+    this.#left = maxTokens;
+    this.#plan();
+  }
+
+  /** The text may end here. */
+  get closed(): boolean {
+    return this.#state.accepts;
+  }
+
+  /** Nothing can follow, or no token could say that nothing does. */
+  get complete(): boolean {
+    return this.closed && (this.#state.stacks.length === 0 || this.#ends.length === 0);
+  }
+
+  /** The tokens that may come next: after each of them the text can still be closed in time. Not to be changed. */
+  allowed(vocab: number): TokenMask {
+    // Each byte has a token: as many tokens as bytes are enough.
+    const mask = this.#constraint.allowed(this.#state, vocab, this.#left - 1);
+    if (!this.closed && this.#closing.length === 0) return mask;
+    const changed = mask.slice();
+    if (this.closed) for (const token of this.#ends) setBit(changed, token);
+    const [next] = this.#closing;
+    for (const token of next ?? []) setBit(changed, token);
+    return changed;
+  }
+
+  /** Goes on by a token that was allowed and is none of the ends. @throws Error when it was not */
+  advance(token: number, bytes: Uint8Array): void {
+    const next = this.#constraint.after(this.#state, bytes);
+    this.#left--;
+    if (next === null) throw new Error(`token ${token} does not fit the format: it was not among those allowed`);
+    this.#state = next;
+    this.#closing = this.#closing[0]?.includes(token) === true ? this.#closing.slice(1) : [];
+    this.#plan();
+  }
+
+  #plan(): void {
+    if (this.#state.least <= this.#left) this.#closing = [];
+    else if (this.#closing.length === 0) this.#closing = this.#constraint.closing(this.#state);
+  }
+}
+
+function setBit(mask: TokenMask, token: number): void {
+  const word = token >> 5;
+  if (word < mask.length) mask[word]! |= 1 << (token & 31);
+}
+
+/** The fewest tokens that spell a text; for each those with the same bytes. */
+function split(trie: TokenTrie, text: Uint8Array): Uint32Array[] {
+  // best[i]: of the text from i on, how many tokens, the first one's entry in the trie, and where it ends.
+  const best: { count: number; entry: number; end: number }[] = new Array(text.length + 1);
+  best[text.length] = { count: 0, entry: 0, end: text.length };
+  for (let from = text.length - 1; from >= 0; from--) {
+    let fewest = { count: Number.POSITIVE_INFINITY, entry: 0, end: from };
+    for (const { entry, end } of beginnings(trie, text, from)) {
+      const count = 1 + best[end]!.count;
+      if (count < fewest.count) fewest = { count, entry, end };
+    }
+    best[from] = fewest;
+  }
+  const parts: Uint32Array[] = [];
+  for (let from = 0; from < text.length; from = best[from]!.end) {
+    const { entry } = best[from]!;
+    parts.push(trie.tokens.subarray(trie.starts[entry]!, trie.starts[entry + 1]!));
+  }
+  return parts;
+}
+
+/** The tokens that the text from `from` on begins with. */
+function beginnings(
+  { byte, depth, end, starts }: TokenTrie,
+  text: Uint8Array,
+  from: number,
+): { entry: number; end: number }[] {
+  const found: { entry: number; end: number }[] = [];
+  let at = from;
+  for (let entry = 0; at < text.length && entry < byte.length && depth[entry] === at - from; ) {
+    if (byte[entry] !== text[at]) {
+      entry = end[entry]!;
+      continue;
+    }
+    at++;
+    if (starts[entry + 1]! > starts[entry]!) found.push({ entry, end: at });
+    entry++;
+  }
+  return found;
+}
