@@ -23,10 +23,11 @@ import { rootRoutes } from "./routes/root.ts";
 import { docsRoutes } from "./routes/root-docs.ts";
 import { sessionStateRoutes } from "./routes/session-state.ts";
 import { sessionsRoutes } from "./routes/sessions.ts";
+import { weightsRoutes } from "./routes/weights.ts";
 import type { Services } from "./services.ts";
 
 /**
- * The HTTP surface. Static assets (/weights) are answered before it is asked.
+ * The HTTP surface. Static assets are answered before it is asked, where run_worker_first does not say otherwise.
  *
  * @example
  * export default { fetch: createApp({ catalog: createCatalog(), pool: createModelPool(backend) }).fetch };
@@ -50,6 +51,7 @@ export function createApp(services: Services): OpenAPIHono<AppEnv> {
   app.route("/v2", inferenceRoutes(services));
   app.route("/", metricsRoutes(services, metrics));
   app.route("/", docsRoutes());
+  app.route("/", weightsRoutes());
   app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
   app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: name, version }, security: [{ bearer: [] }] });
   app.all("/openapi.json", methodNotAllowed("GET"));

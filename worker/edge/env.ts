@@ -34,6 +34,8 @@ export interface Env {
   readonly RATE_LIMIT_PER_MINUTE?: string | number;
   /** pages that may read replies: comma-separated origins, or * for any, the default. */
   readonly CORS_ORIGINS?: string;
+  /** "1": /weights is for who has a key. It takes "/weights/*" in run_worker_first. */
+  readonly PRIVATE_WEIGHTS?: string | number;
   /** "info", the default, logs a line a request; "error" only what is unexpected. */
   readonly LOG_LEVEL?: string;
 }
@@ -89,6 +91,14 @@ export function limitsOf(env: Env): Limits {
     prefixBytes: positive("PREFIX_STORE_MB", env.PREFIX_STORE_MB, 64) * 1e6,
     prefixTtl: positive("PREFIX_TTL_HOURS", env.PREFIX_TTL_HOURS, 24) * HOUR,
   };
+}
+
+/** @throws Error when the variable is neither 0 nor 1: a mistake in it must not make weights public */
+export function privateWeights({ PRIVATE_WEIGHTS = "" }: Pick<Env, "PRIVATE_WEIGHTS">): boolean {
+  const value = String(PRIVATE_WEIGHTS);
+  if (value === "1") return true;
+  if (value === "" || value === "0") return false;
+  throw new Error(`variable PRIVATE_WEIGHTS is ${JSON.stringify(value)}: it must be 0 or 1`);
 }
 
 function onOrOff(name: string, value = "on"): boolean {

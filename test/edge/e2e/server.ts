@@ -7,15 +7,21 @@ import { buildTestAssets } from "../global-setup.ts";
 
 const edge = fileURLToPath(new URL("..", import.meta.url));
 
-/** The local edge runtime with the test packages in a folder of its own, so that it does not meet the edge project's. */
-export async function startTestServer(vars: Record<string, string>): Promise<DevServer> {
+/**
+ * The local edge runtime with the test packages in a folder of its own, so that it does not meet the edge project's.
+ * @param edit changes wrangler.toml
+ */
+export async function startTestServer(
+  vars: Record<string, string>,
+  edit: (config: string) => string = (config) => config,
+): Promise<DevServer> {
   const folder = await mkdtemp(join(tmpdir(), "mamba-edge-e2e-"));
   const assets = join(folder, "assets");
   await buildTestAssets(join(folder, "models"), assets);
   const config = (await readFile(join(edge, "wrangler.test.toml"), "utf8"))
     .replace("../../dist/test-assets", assets)
     .replace("../../worker", join(edge, "../../worker"));
-  await writeFile(join(folder, "wrangler.toml"), config);
+  await writeFile(join(folder, "wrangler.toml"), edit(config));
   const server = await startDevServer({ config: join(folder, "wrangler.toml"), vars });
   return {
     ...server,
