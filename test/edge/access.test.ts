@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { sha256 } from "../../worker/edge/http/keys.ts";
 import { hex } from "../../worker/edge/prefixes/boundary-hashes.ts";
-import { call } from "./support/client.ts";
+import { call, errorOf } from "./support/client.ts";
 import { separate } from "./support/separate.ts";
 
 const PAGE = "https://page.example.com";
@@ -72,6 +72,11 @@ describe("every endpoint of openapi.json", () => {
       expect([scope.status, page.status], what).toEqual([403, 403]);
       expect(scope.text + page.text, what).not.toMatch(/cached_tokens|tiny/);
     }
+  });
+
+  test("lists nothing to a publishable key, whose visitors do not know each other", async () => {
+    const response = await send("/v1/sessions", { headers: { authorization: "Bearer page-key", origin: PAGE } });
+    expect(await errorOf(response)).toMatchObject({ status: 403, code: "insufficient_scope" });
   });
 
   test("answers to another key's id as to one that was never given", async () => {

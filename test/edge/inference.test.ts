@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
 import { version } from "../../package.json";
-import { limitsOf } from "../../worker/edge/env.ts";
+import { type Env, limitsOf } from "../../worker/edge/env.ts";
 import { isolate } from "../../worker/edge/isolate.ts";
 import { packageSource } from "../../worker/edge/models/package-source.ts";
 import type { Model } from "../../worker/engine/model.ts";
@@ -74,7 +74,10 @@ describe("POST /v2/models/{name}/infer", () => {
   beforeAll(async () => {
     const entry = await isolate.catalog.find(env, "tiny");
     const { signal } = new AbortController();
-    const lease = await isolate.pool.lease(entry.id, packageSource(env, entry), { limits: limitsOf(env), signal });
+    const lease = await isolate.pool.lease(entry.id, packageSource(env, entry), {
+      limits: limitsOf(env as Env),
+      signal,
+    });
     try {
       while (!lease.model.ready) await lease.more();
       [last, logProbs] = await fed(lease.model, tokens, targets);

@@ -4,7 +4,7 @@ import { HTTPException } from "hono/http-exception";
 import { name, version } from "../../package.json";
 import type { AppEnv } from "./env.ts";
 import { ApiError } from "./http/api-error.ts";
-import { requireKey } from "./http/auth.ts";
+import { refusePublishable, requireKey } from "./http/auth.ts";
 import { browsers } from "./http/browsers.ts";
 import { methodNotAllowed } from "./http/method-not-allowed.ts";
 import { outliveClient } from "./http/outlive-client.ts";
@@ -39,6 +39,7 @@ export function createApp(services: Services): OpenAPIHono<AppEnv> {
   app.use("*", browsers());
   app.use("/metrics", requireKey("admin"));
   for (const path of ["/v1/*", "/v2/models/*"]) app.use(path, requireKey("infer"), rateLimit(), outliveClient());
+  app.get("/v1/sessions", refusePublishable());
 
   app.route("/", rootRoutes(endpoints));
   app.route("/v1", modelsRoutes(services));

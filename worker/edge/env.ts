@@ -1,12 +1,15 @@
 import type { Key } from "./http/keys.ts";
+import type { Variables } from "./limits.ts";
 import type { RateLimiter } from "./ops/rate-limiter.ts";
 import type { RequestRecord } from "./ops/request-record.ts";
 import type { PrefixLedger } from "./prefixes/prefix-ledger.ts";
 import type { PrefixStore } from "./prefixes/prefix-store.ts";
 import type { SessionStore } from "./sessions/session-store.ts";
 
-/** Bindings and variables of wrangler.toml. Variables may be written there as numbers or as text. */
-export interface Env {
+export { type Limits, limitsOf, positive, privateWeights } from "./limits.ts";
+
+/** Bindings and variables of wrangler.toml. */
+export interface Env extends Variables {
   /** dist/assets: the built-in packages under /weights. */
   readonly ASSETS: Fetcher;
   readonly SESSIONS: DurableObjectNamespace<SessionStore>;
@@ -17,27 +20,6 @@ export interface Env {
   readonly WEIGHTS?: R2Bucket;
   /** secret: named keys in JSON, or plain ones, comma-separated. Without it only requests to this machine are answered. */
   readonly API_KEYS?: string;
-  /** name or id of the model of requests that name none. Default the first built-in one. */
-  readonly DEFAULT_MODEL?: string;
-  readonly MEMORY_BUDGET_MB?: string | number;
-  readonly MAX_SEQUENCES?: string | number;
-  readonly MAX_MULTIPLY_ADDS_PER_REQUEST?: string | number;
-  readonly MAX_PROMPT_TOKENS?: string | number;
-  readonly SESSION_TTL_DAYS?: string | number;
-  /** "off" keeps no states of conversations. */
-  readonly PREFIX_STORE?: string;
-  readonly PREFIX_STORE_MB?: string | number;
-  readonly PREFIX_TTL_HOURS?: string | number;
-  /** most tokens that a request may generate; a key may have fewer. */
-  readonly MAX_TOKENS?: string | number;
-  /** requests a minute of each key that has no number of its own. */
-  readonly RATE_LIMIT_PER_MINUTE?: string | number;
-  /** pages that may read replies: comma-separated origins, or * for any, the default. */
-  readonly CORS_ORIGINS?: string;
-  /** "1": /weights is for who has a key. It takes "/weights/*" in run_worker_first. */
-  readonly PRIVATE_WEIGHTS?: string | number;
-  /** "info", the default, logs a line a request; "error" only what is unexpected. */
-  readonly LOG_LEVEL?: string;
 }
 
 /** What Hono's contexts carry here. */
@@ -51,69 +33,4 @@ export interface AppEnv {
     /** what the request did, for the metrics and the log. */
     record: RequestRecord;
   };
-}
-
-/** What one request, and one isolate, may take. */
-export interface Limits {
-  /** bytes of all models of an isolate. Of its 128 MB the script, tokenizers and requests in flight need the rest. */
-  readonly memoryBudget: number;
-  /** sequences of one model at a time; further requests wait. */
-  readonly maxSequences: number;
-  /** multiply-adds of a request: 1e12 are 200 s at 5e9 a second, a low estimate, and cpu_ms allows 300 s. */
-  readonly maxMultiplyAdds: number;
-  /** tokens given in one request. */
-  readonly maxPromptTokens: number;
-  /** tokens generated in one request; Infinity where only its budget counts. */
-  readonly maxTokens: number;
-  /** milliseconds that a session outlives its last use. */
-  readonly sessionTtl: number;
-  /** whether states of conversations are kept. */
-  readonly prefixStore: boolean;
-  /** bytes of them, an owner. */
-  readonly prefixBytes: number;
-  /** milliseconds that one outlives its last use. */
-  readonly prefixTtl: number;
-}
-
-const HOUR = 3_600_000;
-const DAY = 24 * HOUR;
-
-/** @throws Error when a variable is not a positive number */
-export function limitsOf(env: Env): Limits {
-  return {
-    memoryBudget: positive("MEMORY_BUDGET_MB", env.MEMORY_BUDGET_MB, 104) * 1e6,
-    maxSequences: positive("MAX_SEQUENCES", env.MAX_SEQUENCES, 8),
-    maxMultiplyAdds: positive("MAX_MULTIPLY_ADDS_PER_REQUEST", env.MAX_MULTIPLY_ADDS_PER_REQUEST, 1e12),
-    maxPromptTokens: positive("MAX_PROMPT_TOKENS", env.MAX_PROMPT_TOKENS, 32_768),
-    maxTokens: positive("MAX_TOKENS", env.MAX_TOKENS, Number.POSITIVE_INFINITY),
-    sessionTtl: positive("SESSION_TTL_DAYS", env.SESSION_TTL_DAYS, 30) * DAY,
-    prefixStore: onOrOff("PREFIX_STORE", env.PREFIX_STORE),
-    prefixBytes: positive("PREFIX_STORE_MB", env.PREFIX_STORE_MB, 64) * 1e6,
-    prefixTtl: positive("PREFIX_TTL_HOURS", env.PREFIX_TTL_HOURS, 24) * HOUR,
-  };
-}
-
-/** @throws Error when the variable is neither 0 nor 1: a mistake in it must not make weights public */
-export function privateWeights({ PRIVATE_WEIGHTS = "" }: Pick<Env, "PRIVATE_WEIGHTS">): boolean {
-  const value = String(PRIVATE_WEIGHTS);
-  if (value === "1") return true;
-  if (value === "" || value === "0") return false;
-  throw new Error(`variable PRIVATE_WEIGHTS is ${JSON.stringify(value)}: it must be 0 or 1`);
-}
-
-function onOrOff(name: string, value = "on"): boolean {
-  if (value !== "on" && value !== "off" && value !== "") {
-    throw new Error(`variable ${name} is ${JSON.stringify(value)}: it must be on or off`);
-  }
-  return value !== "off";
-}
-
-/** @throws Error when a variable is not a positive number */
-export function positive(name: string, value: string | number | undefined, fallback: number): number {
-  if (value === undefined || value === "") return fallback;
-  const number = Number(value);
-  if (!(number > 0 && Number.isFinite(number))) {
-    throw new Error(`variable ${name} is ${JSON.stringify(value)}: it must be a number above 0`);
-  }
-  return number;
 }

@@ -57,6 +57,23 @@ export function requireKey(scope: Scope): MiddlewareHandler<AppEnv> {
   };
 }
 
+/**
+ * Refuses a publishable key: who uses it are many people, and what one of them made is found by its id alone.
+ *
+ * @example
+ * app.get("/v1/sessions", refusePublishable());
+ */
+export function refusePublishable(): MiddlewareHandler<AppEnv> {
+  return async function refuseVisitors(c, next) {
+    const key = c.get("key");
+    if (key?.publishable !== true) return next();
+    throw forbidden(
+      "insufficient_scope",
+      `key ${key.name} is publishable: its visitors may not see each other's, so ${c.req.path} has no list for it`,
+    );
+  };
+}
+
 /** @throws ApiError 500 when the list cannot be read: a mistake in it must lock the door, and the log says what it is */
 async function configuredKeys(list: string): Promise<readonly Key[]> {
   try {
