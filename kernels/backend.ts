@@ -23,7 +23,7 @@ export interface CompileOptions {
 export interface MemoryPlan {
   readonly weights: number;
   readonly activations: number;
-  /** each live sequence. */
+  /** each live sequence, with what grows at its full size. */
   readonly statePerSequence: number;
 }
 
@@ -44,7 +44,9 @@ export interface Backend {
 
 /** The recurrent state of one sequence, in the backend's own layout. Reading and writing speak the canonical order of `stateLayout`. */
 export interface SequenceState {
-  /** A copy, (stateLength) f32. */
+  /** Positions that the parts which grow hold, so far; 0, or absent, where nothing grows. At most `positionLimit` of the blocks. */
+  readonly positions?: number;
+  /** A copy, (stateLength) f32: of parts that grow what is filled. */
   read(): Promise<Float32Array>;
   /** @throws KernelError on another length or a value that is not finite; the state is then unchanged */
   write(values: Float32Array): void;
@@ -58,11 +60,13 @@ export interface SequenceState {
 /** One sequence's part of a pass: the tokens it advances by, and what to keep of them. */
 export interface Span {
   readonly state: SequenceState;
-  /** token ids, at least one, each below the embedding's vocab. */
+  /** token ids, at least one, each below the embedding's vocab. Empty where the model begins with a read-in. */
   readonly tokens: ArrayLike<number>;
+  /** (count, inputs) finite: what a model that begins with a read-in is fed in place of tokens. */
+  readonly vectors?: Float32Array;
   /** positions whose logits are wanted. Default none. */
   readonly logits?: "none" | "last" | "all";
-  /** as long as tokens: asks for log p(targets[t] | tokens[0..t]) without keeping the logits (the head in row blocks). */
+  /** as long as tokens (vectors have none): asks for log p(targets[t] | tokens[0..t]) without keeping the logits (the head in row blocks). */
   readonly targets?: ArrayLike<number>;
 }
 

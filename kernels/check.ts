@@ -1,5 +1,6 @@
 import { type CompileOptions, type Executable, KernelError, type Span, type TensorSpec } from "./backend.ts";
-import { type Block, tensorShapes } from "./blocks.ts";
+import { type Block, inputWidth, positionLimit, tensorShapes } from "./blocks.ts";
+import { positionsOf, stateLayout, stateLength } from "./state.ts";
 
 /** The checks that every backend makes before it computes. */
 
@@ -22,6 +23,39 @@ export function checkTensors(blocks: readonly Block[], tensors: ReadonlyMap<stri
   });
 }
 
+/**
+ * Checks that blocks follow one another as they must. @returns the width of the residual stream
+ * @throws KernelError naming the block that is out of place
+ */
+export function checkOrder(blocks: readonly Block[]): number {
+  const dim = blocks[0]?.dim ?? 0;
+  const grows = blocks.some((b) => b.kind === "attention");
+  blocks.forEach((block, i) => {
+    if ((i === 0) !== (block.kind === "embedding" || block.kind === "read-in")) {
+      throw new KernelError(`block ${i} is ${block.kind}: a model has one embedding or read-in, and it comes first`);
+    }
+    if (block.dim !== dim)
+      throw new KernelError(`block ${i} (${block.kind}) has dim ${block.dim}, the first has ${dim}`);
+    if (block.kind === "head" && i !== blocks.length - 1) {
+      throw new KernelError(`block ${i} is a head with blocks behind it: the head comes last`);
+    }
+    if ((block.kind === "mamba" || block.kind === "s4-mamba") && block.conv < 1)
+      throw new KernelError(`block ${i} has a convolution of width ${block.conv}`);
+    if (block.kind === "attention" && dim % block.heads !== 0)
+      throw new KernelError(`block ${i} has ${block.heads} heads for a width of ${dim}: heads must divide it`);
+    // What remembers the position of a sequence is attention's state.
+    if (block.kind === "positions" && !grows)
+      throw new KernelError(`block ${i} adds positions, which only a model with attention keeps count of`);
+  });
+  if (blocks.length === 0) throw new KernelError("a model needs at least an embedding or read-in block");
+  return dim;
+}
+
+/** Positions that a span advances by. `width` is `inputWidth` of the blocks. */
+export function spanLength({ tokens, vectors }: Pick<Span, "tokens" | "vectors">, width: number): number {
+  return width === 0 ? tokens.length : (vectors?.length ?? 0) / width;
+}
+
 /** A whole number of at least 1, or the default. @throws KernelError otherwise */
 export function checkCount(name: keyof CompileOptions, value: number | undefined, fallback: number): number {
   if (value === undefined) return fallback;
@@ -36,6 +70,8 @@ export function checkSpans(
 ): void {
   const { blocks, maxTokens, maxSequences } = executable;
   const vocab = blocks.find((b) => b.kind === "embedding")?.vocab ?? 0;
+  const width = inputWidth(blocks);
+  const limit = positionLimit(blocks);
   if (spans.length === 0) throw new KernelError("a pass needs at least one span");
   if (spans.length > maxSequences) {
     throw new KernelError(
@@ -47,9 +83,17 @@ export function checkSpans(
   }
   let total = 0;
   spans.forEach((span, i) => {
-    if (span.tokens.length === 0) throw new KernelError(`span ${i} has no tokens`);
-    total += span.tokens.length;
-    checkTokens(span.tokens, vocab, `span ${i}`);
+    const length = spanLength(span, width);
+    if (width === 0) checkTokens(span.tokens, vocab, `span ${i}`);
+    else checkVectors(span, width, `span ${i}`);
+    if (length === 0) throw new KernelError(`span ${i} has no ${width === 0 ? "tokens" : "vectors"}`);
+    total += length;
+    const positions = (span.state.positions ?? 0) + length;
+    if (positions > limit) {
+      throw new KernelError(
+        `span ${i} would make its sequence ${positions} positions long, this model's attention holds at most ${limit}: begin a new sequence`,
+      );
+    }
     if (span.targets === undefined) return;
     if (span.targets.length !== span.tokens.length) {
       throw new KernelError(
@@ -62,6 +106,17 @@ export function checkSpans(
     throw new KernelError(`a pass takes at most ${maxTokens} tokens, ${total} were given: cut the spans`);
 }
 
+function checkVectors({ tokens, vectors, targets }: Span, width: number, where: string): void {
+  if (vectors === undefined || tokens.length > 0 || targets !== undefined) {
+    throw new KernelError(`${where} must have vectors, and no tokens or targets: the model begins with a read-in`);
+  }
+  if (vectors.length % width !== 0) {
+    throw new KernelError(`the vectors of ${where} are ${vectors.length} numbers, not a multiple of ${width}`);
+  }
+  const bad = vectors.findIndex((v) => !Number.isFinite(v));
+  if (bad >= 0) throw new KernelError(`number ${bad} of the vectors of ${where} is ${vectors[bad]}: it must be finite`);
+}
+
 function checkTokens(tokens: ArrayLike<number>, vocab: number, where: string): void {
   for (let t = 0; t < tokens.length; t++) {
     const token = tokens[t] as number;
@@ -71,10 +126,19 @@ function checkTokens(tokens: ArrayLike<number>, vocab: number, where: string): v
   }
 }
 
-/** Checks a canonical state before it is written. @throws KernelError on another length or a value that is not finite */
-export function checkState(values: Float32Array, length: number): void {
-  if (values.length !== length)
-    throw new KernelError(`a state of this model has ${length} values, got ${values.length}`);
+/**
+ * Checks a canonical state before it is written. @returns the positions that its growing parts hold
+ * @throws KernelError on a length that no state has, or a value that is not finite
+ */
+export function checkState(values: Float32Array, blocks: readonly Block[]): number {
+  const positions = positionsOf(blocks, values.length);
+  if (positions === undefined) {
+    const fixed = stateLength(stateLayout(blocks));
+    const each = stateLength(stateLayout(blocks, 1)) - fixed;
+    const growth = each === 0 ? "" : ` and ${each} a position, for at most ${positionLimit(blocks)}`;
+    throw new KernelError(`a state of this model has ${fixed} values${growth}, got ${values.length}`);
+  }
   const bad = values.findIndex((v) => !Number.isFinite(v));
   if (bad >= 0) throw new KernelError(`state value ${bad} is ${values[bad]}: a state must be finite`);
+  return positions;
 }

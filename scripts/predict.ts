@@ -3,6 +3,7 @@ import type { Model } from "../worker/engine/model.ts";
 import { Sequence } from "../worker/engine/sequence.ts";
 import { choice, runCommand, UsageError } from "./lib/cli.ts";
 import { BACKENDS, openModel, QUANTIZATIONS } from "./lib/open-model.ts";
+import { InContextInput, predictInContext } from "./lib/predict-in-context.ts";
 
 const help = `npm run --silent predict -- DIR [--backend reference|wasm] [--quant f32|q8|q4]
 
@@ -13,17 +14,19 @@ DIR        a package, a checkpoint folder, or a checkpoint file beside its confi
 --backend  wasm (default) or reference
 --quant    f32, q8 or q4; default f32 for a checkpoint, a package's own for a package
 
-prompts[].tokens → last_logits (after the last token), greedy (the next 12 tokens), mean_nll (natural log, over the tokens after the
+causal-lm: prompts[].tokens → last_logits (after the last token), greedy (the next 12 tokens), mean_nll (natural log, over the tokens after the
 first; null for one token). The tokens given are all that is fed.
+in-context-learning: cases[].xs and ys → predictions, the i-th from x1, y1 … xi.
 `;
 
 /** Tokens that the greedy continuation has. */
 const GREEDY = 12;
 
-const Input = z.looseObject({
+const TextInput = z.looseObject({
   kind: z.literal("causal-lm").optional(),
   prompts: z.array(z.looseObject({ tokens: z.array(z.number().int().min(0)).min(1) })),
 });
+const Input = z.discriminatedUnion("kind", [TextInput, InContextInput]);
 
 await runCommand({
   help,
@@ -35,6 +38,15 @@ await runCommand({
     const input = Input.safeParse(parseJson(await readStdin()));
     if (!input.success) throw new UsageError(`stdin is not of golden.json's shape:\n${z.prettifyError(input.error)}`);
     const model = await openModel(path, { backend, quantization });
+    const source = `mamba-edge, ${backend}`;
+    const takes = model.inputs > 0 ? "in-context-learning" : "causal-lm";
+    const { kind = "causal-lm" } = input.data;
+    if (kind !== takes) throw new UsageError(`stdin is of kind ${kind}, the model in ${path} is for ${takes}`);
+    if (input.data.kind === "in-context-learning") {
+      const cases = await predictInContext(model, input.data);
+      process.stdout.write(`${JSON.stringify({ kind, source, cases })}\n`);
+      return;
+    }
     const prompts = [];
     for (const [i, { tokens }] of input.data.prompts.entries()) {
       const bad = tokens.find((t) => t >= model.vocab);
@@ -42,7 +54,7 @@ await runCommand({
         throw new UsageError(`prompt ${i} holds token ${bad}, the vocabulary ends at ${model.vocab - 1}`);
       prompts.push({ tokens, ...(await predict(model, tokens)) });
     }
-    process.stdout.write(`${JSON.stringify({ kind: "causal-lm", source: `mamba-edge, ${backend}`, prompts })}\n`);
+    process.stdout.write(`${JSON.stringify({ kind, source, prompts })}\n`);
   },
 });
 

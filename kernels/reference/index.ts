@@ -10,9 +10,11 @@ import {
   type SpanOutput,
   type TensorSpec,
 } from "../backend.ts";
-import type { Block } from "../blocks.ts";
-import { checkCount, checkSpans, checkTensors } from "../check.ts";
-import { type StatePart, stateLayout, stateLength } from "../state.ts";
+import { type Block, inputWidth, positionLimit } from "../blocks.ts";
+import { checkCount, checkOrder, checkSpans, checkTensors, spanLength } from "../check.ts";
+import { grows, type StatePart, stateLayout, stateLength } from "../state.ts";
+import { attentionStep, mlpStep } from "./attention.ts";
+import { s4dStep, s4MambaStep } from "./s4d.ts";
 import { ReferenceState } from "./state.ts";
 import { linear, logProbability, mambaStep, normalize, type Observer, type Weights } from "./steps.ts";
 
@@ -35,7 +37,8 @@ function plan(blocks: readonly Block[], tensors: ReadonlyMap<string, TensorSpec>
   let weights = 0;
   for (const spec of tensors.values()) weights += 4 * elements(spec.shape);
   const width = Math.max(0, ...blocks.map((b) => b.dim));
-  return { weights, activations: 8 * width, statePerSequence: 8 * stateLength(stateLayout(blocks)) };
+  const most = grows(blocks) ? positionLimit(blocks) : 0;
+  return { weights, activations: 8 * width, statePerSequence: 8 * stateLength(stateLayout(blocks, most)) };
 }
 
 function elements(shape: readonly number[]): number {
@@ -68,6 +71,7 @@ class ReferenceExecutable implements Executable {
   ) {
     this.blocks = blocks;
     this.observe = observe;
+    checkOrder(blocks);
     this.#names = checkTensors(blocks, tensors);
     for (const name of this.#names.flat()) {
       const spec = tensors.get(name)!;
@@ -154,11 +158,14 @@ class ReferencePass implements Pass {
   }
 
   advance(end = this.#executable.blocks.length): void {
+    const { blocks } = this.#executable;
     if (!this.#isOpen(this)) throw new KernelError("another pass was opened since: this one can no longer advance");
     const loaded = this.#executable.blocksLoaded;
     for (; this.block < end; this.block++) {
       if (this.block >= loaded) throw new KernelError(`block ${this.block} is not loaded yet`);
-      for (const row of this.#rows) this.#apply(this.#executable.blocks[this.block]!, row);
+      for (const row of this.#rows) this.#apply(blocks[this.block]!, row);
+      if (this.block < blocks.length - 1 || !grows(blocks)) continue;
+      for (const { span, state } of this.#rows) state.advance(spanLength(span, inputWidth(blocks)));
     }
   }
 
@@ -172,11 +179,43 @@ class ReferencePass implements Pass {
         );
         break;
       }
+      case "read-in": {
+        const { vectors = new Float32Array(0) } = row.span;
+        const count = vectors.length / block.inputs;
+        const vector = (t: number): Float64Array =>
+          Float64Array.from(vectors.subarray(t * block.inputs, (t + 1) * block.inputs));
+        row.u = Array.from({ length: count }, (_, t) => linear(block.proj, weights, vector(t), observe));
+        break;
+      }
+      case "positions": {
+        const table = weights(block.weight);
+        row.u.forEach((u, t) => {
+          const first = (row.state.positions + t) * block.dim;
+          for (let i = 0; i < block.dim; i++) u[i]! += table[first + i]!;
+        });
+        break;
+      }
       case "mamba": {
-        const state = row.state.mamba(this.block);
+        const state = row.state.recurrent(this.block);
         for (const u of row.u) mambaStep(block, weights, state, u, observe);
         break;
       }
+      case "s4-mamba": {
+        const state = row.state.recurrent(this.block);
+        for (const u of row.u) s4MambaStep(block, weights, state, u, observe);
+        break;
+      }
+      case "s4d": {
+        const { ssm } = row.state.recurrent(this.block);
+        for (const u of row.u) s4dStep(block, weights, ssm, u, observe);
+        break;
+      }
+      case "attention":
+        for (const u of row.u) attentionStep(block, weights, (kv) => row.state.grow(this.block, kv), u, observe);
+        break;
+      case "mlp":
+        for (const u of row.u) mlpStep(block, weights, u, observe);
+        break;
       case "norm":
         row.u = row.u.map((u) => normalize(block.norm, weights, u));
         break;

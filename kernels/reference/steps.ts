@@ -1,4 +1,4 @@
-import type { Linear, MambaBlock, Norm } from "../blocks.ts";
+import type { Linear, MambaBlock, Norm, S4MambaBlock } from "../blocks.ts";
 
 /**
  * The arithmetic as the papers write it: one function a step, f64 throughout, no regard for speed.
@@ -10,8 +10,8 @@ import type { Linear, MambaBlock, Norm } from "../blocks.ts";
 /** Decoded values of a tensor, row-major. */
 export type Weights = (tensor: string) => Float32Array;
 
-/** State of one Mamba block: conv (conv − 1, inner) oldest first, ssm (inner, N). */
-export interface MambaState {
+/** State of one Mamba block: conv (conv − 1, inner) oldest first, ssm (inner, N). S4D has no conv, and pairs in its ssm. */
+export interface ConvState {
   readonly conv: Float64Array;
   readonly ssm: Float64Array;
 }
@@ -34,13 +34,24 @@ export function linear(l: Linear, weights: Weights, x: Float64Array, observe?: O
   return y;
 }
 
-/** u / sqrt(mean(u²) + eps) · weight. */
+/** rms: u / sqrt(mean(u²) + eps) · weight.  layer: (u − mean(u)) / sqrt(var(u) + eps) · weight + bias. */
 export function normalize(norm: Norm, weights: Weights, u: Float64Array): Float64Array {
   const w = weights(norm.weight);
+  if (norm.type === "layer") {
+    const b = weights(norm.bias);
+    const mean = u.reduce((a, v) => a + v, 0) / u.length;
+    const variance = u.reduce((a, v) => a + (v - mean) ** 2, 0) / u.length;
+    return u.map((v, i) => ((v - mean) / Math.sqrt(variance + norm.eps)) * w[i]! + b[i]!);
+  }
   let squares = 0;
   for (const v of u) squares += v * v;
   const scale = 1 / Math.sqrt(squares / u.length + norm.eps);
   return u.map((v, i) => v * scale * w[i]!);
+}
+
+/** 1 / (1 + e⁻ᵛ). */
+export function sigmoid(v: number): number {
+  return 1 / (1 + Math.exp(-v));
 }
 
 /** v · σ(v). */
@@ -54,7 +65,12 @@ export function softplus(v: number): number {
 }
 
 /** x_t ← silu(Σ_k w[:, k] · x_{t−K+1+k} + b), and the window moves on by one. */
-export function causalConv(block: MambaBlock, weights: Weights, state: MambaState, x: Float64Array): Float64Array {
+export function causalConv(
+  block: Pick<MambaBlock | S4MambaBlock, "inner" | "conv" | "convWeight" | "convBias">,
+  weights: Weights,
+  state: ConvState,
+  x: Float64Array,
+): Float64Array {
   const { inner, conv: K } = block;
   const w = weights(block.convWeight);
   const b = block.convBias === undefined ? undefined : weights(block.convBias);
@@ -99,7 +115,7 @@ export function selectiveScan(
 export function mambaStep(
   block: MambaBlock,
   weights: Weights,
-  state: MambaState,
+  state: ConvState,
   u: Float64Array,
   observe?: Observer,
 ): void {

@@ -77,8 +77,12 @@ export class WasmExecutable implements Executable, PassHost {
     this.#checkStates(spans);
     const pass = new WasmPass(this, spans);
     let at = this.layout.buffers.tokens / 4;
-    for (const { tokens } of spans) {
+    let vectorsAt = this.layout.buffers.vectors / 4;
+    for (const { tokens, vectors } of spans) {
       for (let t = 0; t < tokens.length; t++) heap.i32[at++] = tokens[t]!;
+      if (vectors === undefined) continue;
+      heap.f32.set(vectors, vectorsAt);
+      vectorsAt += vectors.length;
     }
     this.#pass = pass;
     return pass;

@@ -25,6 +25,49 @@ export interface Kernels {
     y: number,
     yStride: number,
   ): void;
+  layer_norm(
+    u: number,
+    stride: number,
+    tokens: number,
+    dim: number,
+    weight: number,
+    bias: number,
+    eps: number,
+    y: number,
+    yStride: number,
+  ): void;
+  add_positions(table: number, dim: number, first: number, tokens: number, u: number, stride: number): void;
+  attention(
+    qkv: number,
+    stride: number,
+    tokens: number,
+    heads: number,
+    width: number,
+    position: number,
+    capacity: number,
+    keys: number,
+    values: number,
+    scores: number,
+    y: number,
+    yStride: number,
+  ): void;
+  gelu(x: number, stride: number, tokens: number, width: number): void;
+  gelu_tanh(x: number, stride: number, tokens: number, width: number): void;
+  gated_add(ab: number, stride: number, tokens: number, dim: number, u: number, uStride: number): void;
+  s4d_scan(
+    A: number,
+    C: number,
+    D: number,
+    h: number,
+    x: number,
+    stride: number,
+    z: number,
+    zStride: number,
+    y: number,
+    tokens: number,
+    channels: number,
+    N: number,
+  ): void;
   /** relaxed only: one lane of the fused dot, see dot_probe.c. */
   dot_probe?(a: number, b: number): number;
   quantize(x: number, stride: number, tokens: number, cols: number, records: number): void;

@@ -1,74 +1,39 @@
 import { GROUP } from "../../weights/layout.ts";
-import { type CompileOptions, KernelError, type MemoryPlan, type TensorSpec } from "../backend.ts";
-import type { Block, Linear, MambaBlock, Norm } from "../blocks.ts";
-import { checkCount } from "../check.ts";
+import type { CompileOptions, MemoryPlan, TensorSpec } from "../backend.ts";
+import { type Block, inputWidth } from "../blocks.ts";
+import { checkCount, checkOrder } from "../check.ts";
 import { type StatePart, stateLayout } from "../state.ts";
 import { Arena, PAGE, roundUp } from "./arena.ts";
 import { ARENA_START } from "./kernels.ts";
+import { type PlacedBlock, type Projection, placeBlock, projectionsOf, ROWS, widthsOf } from "./placed.ts";
 import { CHANNELS, type Place, placeTensors } from "./tensors.ts";
+
+export type { PlacedBlock, PlacedMamba, Projection } from "./placed.ts";
 
 const DEFAULT_TOKENS = 64;
 const DEFAULT_SEQUENCES = 8;
-/** projections write whole blocks of 8 rows. */
-const ROWS = 8;
 /** log_sum_exp.c sums in units of so many rows. */
 export const HEAD_UNIT = 64;
 /** record.h: a group of 32 columns of a token. */
 const RECORD_BYTES = 72;
 
-/** A matrix with its bias's address, 0 when there is none. */
-export interface Projection {
-  readonly matrix: Place;
-  readonly bias: number;
-}
-
-export interface PlacedNorm {
-  readonly weight: number;
-  readonly eps: number;
-}
-
-/** A Mamba block whose tensors are addresses. `inner` and the rest as in blocks.ts; strides in f32s. */
-export interface PlacedMamba {
-  readonly kind: "mamba";
-  readonly block: MambaBlock;
-  readonly norm: PlacedNorm;
-  readonly inProj: Projection;
-  readonly convWeight: number;
-  readonly convBias: number;
-  readonly xProj: Projection;
-  readonly dtProj: Projection;
-  readonly A: number;
-  readonly D: number;
-  readonly outProj: Projection;
-  /** inner, rounded up to what the kernels take at once. */
-  readonly channels: number;
-  /** stride of in_proj's output, x then z, with room for the channels behind z's last. */
-  readonly xzStride: number;
-  /** stride of x_proj's output. */
-  readonly dbcStride: number;
-  /** bytes from the start of a sequence's slot. */
-  readonly convState: number;
-  readonly ssmState: number;
-}
-
-export type PlacedBlock =
-  | { readonly kind: "embedding"; readonly table: Place }
-  | PlacedMamba
-  | { readonly kind: "norm"; readonly norm: PlacedNorm }
-  | { readonly kind: "head"; readonly proj: Projection };
-
 /** Addresses of the activations, shared by all blocks. */
 export interface Buffers {
   /** token ids (maxTokens) i32. */
   readonly tokens: number;
+  /** (maxTokens, inputs): what a model that begins with a read-in is fed. */
+  readonly vectors: number;
   /** residual stream (maxTokens, uStride). */
   readonly u: number;
   readonly uStride: number;
-  /** normalized u, then the conv's output and the scan's y: (maxTokens, the widest). */
+  /** normalized u, then the conv's output and the scan's or attention's y: (maxTokens, the widest). */
   readonly x: number;
+  /** a block's first projection: x and z, q, k and v, or an MLP's hidden layer. */
   readonly xz: number;
   readonly dbc: number;
   readonly dt: number;
+  /** of one query of attention with every position. */
+  readonly scores: number;
   /** a projection's input as its kernel reads it. */
   readonly input: number;
   /** logits of a block of rows. */
@@ -85,7 +50,10 @@ export interface Layout {
   readonly placed: readonly PlacedBlock[];
   readonly places: ReadonlyMap<string, Place>;
   readonly buffers: Buffers;
+  /** of a fresh sequence. */
   readonly stateParts: readonly StatePart[];
+  /** bytes of a slot before the parts that grow. */
+  readonly fixedState: number;
   readonly dim: number;
   /** address of the first slot. */
   readonly slots: number;
@@ -110,7 +78,14 @@ export function planLayout(
   const places = placeTensors(blocks, tensors, arena);
   const weightsEnd = arena.top;
   const slot = new Arena(0);
-  const placed = blocks.map((block) => placeBlock(block, places, slot));
+  const placed: PlacedBlock[] = [];
+  const placeAll = (growing: boolean): void =>
+    blocks.forEach((block, i) => {
+      if ((block.kind === "attention") === growing) placed[i] = placeBlock(block, places, slot);
+    });
+  placeAll(false);
+  const fixedState = slot.top;
+  placeAll(true);
   const buffers = placeBuffers(blocks, placed, maxTokens, dim, arena);
   const slots = roundUp(arena.top, PAGE);
   const weights = weightsEnd - ARENA_START;
@@ -120,6 +95,7 @@ export function planLayout(
     places,
     buffers,
     stateParts: stateLayout(blocks),
+    fixedState,
     dim,
     slots,
     weightsStart: ARENA_START,
@@ -131,63 +107,6 @@ export function planLayout(
   };
 }
 
-/** The width of the residual stream. */
-function checkOrder(blocks: readonly Block[]): number {
-  const dim = blocks[0]?.dim ?? 0;
-  blocks.forEach((block, i) => {
-    if ((i === 0) !== (block.kind === "embedding")) {
-      throw new KernelError(`block ${i} is ${block.kind}: a model has one embedding, and it comes first`);
-    }
-    if (block.dim !== dim)
-      throw new KernelError(`block ${i} (${block.kind}) has dim ${block.dim}, the first has ${dim}`);
-    if (block.kind === "head" && i !== blocks.length - 1) {
-      throw new KernelError(`block ${i} is a head with blocks behind it: the head comes last`);
-    }
-    if (block.kind === "mamba" && block.conv < 1)
-      throw new KernelError(`block ${i} has a convolution of width ${block.conv}`);
-  });
-  if (blocks.length === 0) throw new KernelError("a model needs at least an embedding block");
-  return dim;
-}
-
-function placeBlock(block: Block, places: ReadonlyMap<string, Place>, slot: Arena): PlacedBlock {
-  const at = (name: string): Place => places.get(name) as Place;
-  const projection = (l: Linear): Projection => ({
-    matrix: at(l.weight),
-    bias: l.bias === undefined ? 0 : at(l.bias).offset,
-  });
-  const norm = (n: Norm): PlacedNorm => ({ weight: at(n.weight).offset, eps: n.eps });
-  switch (block.kind) {
-    case "embedding":
-      return { kind: "embedding", table: at(block.weight) };
-    case "norm":
-      return { kind: "norm", norm: norm(block.norm) };
-    case "head":
-      return { kind: "head", proj: projection(block.proj) };
-    case "mamba": {
-      const channels = roundUp(block.inner, CHANNELS);
-      return {
-        kind: "mamba",
-        block,
-        norm: norm(block.norm),
-        inProj: projection(block.inProj),
-        convWeight: at(block.convWeight).offset,
-        convBias: block.convBias === undefined ? 0 : at(block.convBias).offset,
-        xProj: projection({ weight: block.xProj }),
-        dtProj: projection(block.dtProj),
-        A: at(block.A).offset,
-        D: at(block.D).offset,
-        outProj: projection(block.outProj),
-        channels,
-        xzStride: roundUp(block.inner + channels, ROWS),
-        dbcStride: roundUp(block.dtRank + 2 * block.state, ROWS),
-        convState: slot.takeF32((block.conv - 1) * channels),
-        ssmState: slot.takeF32(block.state * channels),
-      };
-    }
-  }
-}
-
 function placeBuffers(
   blocks: readonly Block[],
   placed: readonly PlacedBlock[],
@@ -195,26 +114,23 @@ function placeBuffers(
   dim: number,
   arena: Arena,
 ): Buffers {
-  const mambas = placed.filter((b) => b.kind === "mamba");
   const heads = blocks.filter((b) => b.kind === "head");
   const widest = (sizes: number[]): number => Math.max(0, ...sizes);
-  const projections = [
-    ...mambas.flatMap((m) => [m.inProj, m.xProj, m.dtProj, m.outProj]),
-    ...placed.flatMap((b) => (b.kind === "head" ? [b.proj] : [])),
-  ];
   const uStride = roundUp(dim, ROWS);
-  const channels = widest(mambas.map((m) => m.channels));
+  const widths = placed.map(widthsOf);
   const logitsLength =
     heads.length === 0 ? 0 : Math.max(roundUp(widest(heads.map((h) => h.vocab)), HEAD_UNIT), maxTokens * HEAD_UNIT);
   return {
     tokens: arena.takeF32(maxTokens),
+    vectors: arena.takeF32(maxTokens * inputWidth(blocks)),
     u: arena.takeF32(maxTokens * uStride),
     uStride,
-    x: arena.takeF32(maxTokens * Math.max(uStride, channels)),
-    xz: arena.takeF32(maxTokens * widest(mambas.map((m) => m.xzStride))),
-    dbc: arena.takeF32(maxTokens * widest(mambas.map((m) => m.dbcStride))),
-    dt: arena.takeF32(maxTokens * channels),
-    input: arena.take(maxTokens * widest(projections.map(inputBytes))),
+    x: arena.takeF32(maxTokens * Math.max(uStride, widest(widths.map((w) => w.x)))),
+    xz: arena.takeF32(maxTokens * widest(widths.map((w) => w.xz))),
+    dbc: arena.takeF32(maxTokens * widest(widths.map((w) => w.dbc))),
+    dt: arena.takeF32(maxTokens * widest(widths.map((w) => w.dt))),
+    scores: arena.takeF32(widest(blocks.map((b) => (b.kind === "attention" ? roundUp(b.capacity, CHANNELS) : 0)))),
+    input: arena.take(maxTokens * widest(placed.flatMap(projectionsOf).map(inputBytes))),
     logits: arena.takeF32(logitsLength),
     logitsLength,
     totals: arena.take(16 * maxTokens),

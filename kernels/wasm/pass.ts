@@ -1,4 +1,6 @@
 import { KernelError, type Pass, type Span, type SpanOutput } from "../backend.ts";
+import { inputWidth } from "../blocks.ts";
+import { spanLength } from "../check.ts";
 import { runHead, type Wanted, wantedPositions } from "./head.ts";
 import type { Heap } from "./heap.ts";
 import type { Kernels } from "./kernels.ts";
@@ -31,9 +33,11 @@ export class WasmPass implements Pass {
     this.#host = host;
     this.#spans = spans;
     let first = 0;
-    this.#flights = spans.map(({ state, tokens }) => {
-      const flight = { first, count: tokens.length, slot: (state as WasmState).slot };
-      first += tokens.length;
+    const width = inputWidth(host.layout.blocks);
+    this.#flights = spans.map((span) => {
+      const { slot, positions } = span.state as WasmState;
+      const flight = { first, count: spanLength(span, width), slot, position: positions };
+      first += flight.count;
       return flight;
     });
     this.#tokens = first;
@@ -50,11 +54,15 @@ export class WasmPass implements Pass {
       const placed = layout.placed[this.block]!;
       if (placed.kind !== "head") {
         runBlock(kernels, layout.buffers, placed, this.#flights, this.#tokens, layout.dim);
-        continue;
+      } else {
+        this.#logits = new Float32Array(this.#wanted.logitCount * placed.proj.matrix.rows);
+        this.#logProbs = new Float32Array(this.#wanted.positions.length);
+        runHead(kernels, this.#host.heap, layout.buffers, placed.proj, this.#wanted, this.#logits, this.#logProbs);
       }
-      this.#logits = new Float32Array(this.#wanted.logitCount * placed.proj.matrix.rows);
-      this.#logProbs = new Float32Array(this.#wanted.positions.length);
-      runHead(kernels, this.#host.heap, layout.buffers, placed.proj, this.#wanted, this.#logits, this.#logProbs);
+      if (this.block < layout.placed.length - 1) continue;
+      this.#spans.forEach(({ state }, i) => {
+        (state as WasmState).advance(this.#flights[i]!.count);
+      });
     }
   }
 
@@ -67,8 +75,8 @@ export class WasmPass implements Pass {
     const vocab = logitCount === 0 ? 0 : this.#logits.length / logitCount;
     let logitRow = 0;
     let position = 0;
-    return this.#spans.map(({ logits = "none", targets, tokens }) => {
-      const rows = logits === "all" ? tokens.length : logits === "last" ? 1 : 0;
+    return this.#spans.map(({ logits = "none", targets, tokens }, i) => {
+      const rows = logits === "all" ? this.#flights[i]!.count : logits === "last" ? 1 : 0;
       const output = {
         logits: this.#logits.subarray(logitRow * vocab, (logitRow + rows) * vocab),
         logProbs: this.#logProbs.subarray(position, position + (targets === undefined ? 0 : tokens.length)),

@@ -1,4 +1,6 @@
 import type { Executable, Span, SpanOutput } from "../../kernels/backend.ts";
+import { inputWidth } from "../../kernels/blocks.ts";
+import { spanLength } from "../../kernels/check.ts";
 import { nextMacrotask } from "./macrotask.ts";
 
 interface Job {
@@ -47,12 +49,13 @@ export class Batcher {
 
   /** Begins passes for all that waits, in order, each as full as it may be. */
   #flush(): void {
-    const { maxTokens, maxSequences } = this.#executable;
+    const { maxTokens, maxSequences, blocks } = this.#executable;
+    const width = inputWidth(blocks);
     while (this.#queue.length > 0) {
       let tokens = 0;
       let end = 0;
       for (const { span } of this.#queue) {
-        tokens += span.tokens.length;
+        tokens += spanLength(span, width);
         if (end === maxSequences || tokens > maxTokens) break;
         end++;
       }

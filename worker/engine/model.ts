@@ -1,5 +1,5 @@
 import type { Backend, CompileOptions, Executable, MemoryPlan } from "../../kernels/backend.ts";
-import { type Block, multiplyAdds } from "../../kernels/blocks.ts";
+import { type Block, inputWidth, multiplyAdds, positionLimit } from "../../kernels/blocks.ts";
 import { PackageLoad, readManifest, readVerified } from "../../weights/loader.ts";
 import type { Manifest } from "../../weights/manifest.ts";
 import type { PackageSource } from "../../weights/source.ts";
@@ -104,6 +104,21 @@ export class Model {
 
   get vocab(): number {
     return this.blocks.find((b) => b.kind === "embedding")?.vocab ?? 0;
+  }
+
+  /** Length of the vectors that it is fed; 0 when it is fed tokens. */
+  get inputs(): number {
+    return inputWidth(this.blocks);
+  }
+
+  /** Numbers that its head gives at a position. */
+  get outputs(): number {
+    return this.blocks.find((b) => b.kind === "head")?.vocab ?? 0;
+  }
+
+  /** Most positions of a sequence; Infinity where nothing grows with them. */
+  get positionLimit(): number {
+    return positionLimit(this.blocks);
   }
 
   /** Every block can compute. */

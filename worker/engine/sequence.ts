@@ -7,13 +7,16 @@ import { PenaltyWindow } from "./penalty-window.ts";
 /** Multiply-adds between two macrotasks: long enough to cost nothing, short enough that an abort or another request gets in. */
 const PIECE_MULTIPLY_ADDS = 2_000_000_000;
 
-export interface FeedOptions {
+export interface AdvanceOptions {
   /** Stops between pieces; the tokens fed so far stay consumed. */
   readonly signal?: AbortSignal | undefined;
   /** Waits for further blocks of a model that is still loading. */
   readonly more?: (() => Promise<void>) | undefined;
   /** tokens fed so far, of all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+export interface FeedOptions extends AdvanceOptions {
   /** log p of a target for each token, as in Span.targets. */
   readonly targets?: ArrayLike<number>;
   /** keep the last token's logits. */
@@ -27,8 +30,12 @@ export interface FeedResult {
   readonly logProbs: Float32Array;
 }
 
+/** Positions first … end − 1 of what is fed. `last`: they are the end of it. */
+type SpanOf = (first: number, end: number, last: boolean) => Omit<Span, "state">;
+
 /**
- * One sequence of tokens and what the model remembers of it: a state of fixed size, whatever its length.
+ * One sequence of tokens, or of vectors, and what the model remembers of it: a state of fixed size, whatever its length. (With attention
+ * it grows up to the model's position limit.)
  * It also carries what generation needs to go on exactly where it stopped.
  */
 export class Sequence {
@@ -63,40 +70,71 @@ export class Sequence {
    * @throws the signal's reason when aborted, PackageError when the model cannot be loaded, KernelError on a token out of range
    */
   async feed(tokens: ArrayLike<number>, options: FeedOptions = {}): Promise<FeedResult> {
+    const { targets } = options;
+    const logProbs = new Float32Array(targets === undefined ? 0 : tokens.length);
+    let logits = new Float32Array(0);
+    const spanOf: SpanOf = (first, end, last) => ({
+      tokens: Array.prototype.slice.call(tokens, first, end),
+      logits: options.logits === true && last ? "last" : "none",
+      ...(targets && { targets: Array.prototype.slice.call(targets, first, end) }),
+    });
+    await this.#advance(tokens.length, spanOf, options, (output, first) => {
+      logProbs.set(output.logProbs, first < logProbs.length ? first : 0);
+      logits = output.logits as Float32Array<ArrayBuffer>;
+    });
+    return { logits, logProbs };
+  }
+
+  /**
+   * The same for a model that is fed vectors: (count, inputs) finite numbers, row-major.
+   * @returns the head's outputs after every vector, (count, outputs)
+   * @throws KernelError also when the sequence would become longer than the model's attention holds
+   */
+  async feedVectors(vectors: Float32Array, options: AdvanceOptions = {}): Promise<Float32Array> {
+    const { inputs, outputs } = this.model;
+    const count = vectors.length / inputs;
+    const all = new Float32Array(count * outputs);
+    const spanOf: SpanOf = (first, end) => ({
+      tokens: [],
+      vectors: vectors.slice(first * inputs, end * inputs),
+      logits: "all",
+    });
+    await this.#advance(count, spanOf, options, (output, first) => all.set(output.logits, first * outputs));
+    return all;
+  }
+
+  /** Goes through `count` positions, a piece of them a pass. */
+  async #advance(
+    count: number,
+    spanOf: SpanOf,
+    options: AdvanceOptions,
+    onOutput: (output: SpanOutput, first: number) => void,
+  ): Promise<void> {
     const { model } = this;
     const { executable } = model;
     const piece = Math.max(
       1,
       Math.min(executable.maxTokens, Math.floor(PIECE_MULTIPLY_ADDS / model.multiplyAddsPerToken)),
     );
-    const logProbs = new Float32Array(options.targets === undefined ? 0 : tokens.length);
-    let logits = new Float32Array(0);
-    for (let done = 0; done < tokens.length; ) {
+    for (let done = 0; done < count; ) {
       options.signal?.throwIfAborted();
       this.#checkUsable();
-      const end = Math.min(tokens.length, done + piece);
-      const span: Span = {
-        state: this.state,
-        tokens: Array.prototype.slice.call(tokens, done, end),
-        logits: options.logits === true && end === tokens.length ? "last" : "none",
-        ...(options.targets && { targets: Array.prototype.slice.call(options.targets, done, end) }),
-      };
+      const end = Math.min(count, done + piece);
+      const span: Span = { state: this.state, ...spanOf(done, end, end === count) };
       checkSpans(executable, [span]);
       this.#torn = true;
       const output = model.ready ? await model.batcher.run(span) : await this.#runWhileLoading(span, options.more);
       this.#torn = false;
       this.consumed += end - done;
-      logProbs.set(output.logProbs, done < logProbs.length ? done : 0);
-      logits = output.logits as Float32Array<ArrayBuffer>;
+      onOutput(output, done);
       done = end;
-      options.onProgress?.(done, tokens.length);
-      if (done < tokens.length) await nextMacrotask();
+      options.onProgress?.(done, count);
+      if (done < count) await nextMacrotask();
     }
-    return { logits, logProbs };
   }
 
   /** Runs the blocks as they arrive. Only the request that leads the load does so, hence alone. */
-  async #runWhileLoading(span: Span, more: FeedOptions["more"]): Promise<SpanOutput> {
+  async #runWhileLoading(span: Span, more: AdvanceOptions["more"]): Promise<SpanOutput> {
     const { executable, blocks, manifest } = this.model;
     const pass = executable.begin([span]);
     for (;;) {

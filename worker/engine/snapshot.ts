@@ -1,6 +1,6 @@
 import { Packr } from "msgpackr";
 import { z } from "zod";
-import { stateLength } from "../../kernels/state.ts";
+import { grows, stateLayout, stateLength } from "../../kernels/state.ts";
 import { SnapshotError } from "./errors.ts";
 import type { Model } from "./model.ts";
 import { PENALTY_WINDOW, PenaltyWindow, type PenaltyWindowArrays } from "./penalty-window.ts";
@@ -23,7 +23,7 @@ export interface Snapshot {
   readonly seed: number | undefined;
   readonly utf8: Uint8Array;
   readonly held: string;
-  /** canonical order, kernels/state.ts. */
+  /** canonical order, kernels/state.ts; of parts that grow what is filled. */
   readonly state: Float32Array;
 }
 
@@ -88,7 +88,12 @@ export function restoreSnapshot(
       `the snapshot was made by ${snapshot.model}, the same model at another quantization than ${id}: allow that explicitly to continue it here`,
     );
   }
-  const length = stateLength(model.executable.stateLayout);
+  if (grows(model.blocks) && snapshot.consumed > model.positionLimit) {
+    throw new SnapshotError(
+      `the snapshot has ${snapshot.consumed} positions, the attention of ${id} holds at most ${model.positionLimit}`,
+    );
+  }
+  const length = stateLength(stateLayout(model.blocks, snapshot.consumed));
   if (snapshot.state.length !== length) {
     throw new SnapshotError(`a state of ${id} has ${length} values, the snapshot has ${snapshot.state.length}`);
   }

@@ -20,3 +20,33 @@ void rms_norm(const float *u, int stride, int tokens, int dim, const float *weig
     for (; i < dim; i++) y[i] = u[i] * scale * weight[i];
   }
 }
+
+// Σ (u − mean)²; with mean = 0 and `squared` off, Σ u.
+INLINE float deviation(const float *u, int dim, float mean, int squared) {
+  const v128_t m = splat(mean);
+  Quad s = splat_quad(0.f);
+  int i = 0;
+  for (; i + CHANNELS <= dim; i += CHANNELS) {
+    Quad d = load_quad(u + i);
+    EACH(j) d.v[j] = sub(d.v[j], m);
+    EACH(j) s.v[j] = add(s.v[j], squared ? mul(d.v[j], d.v[j]) : d.v[j]);
+  }
+  float sum = sum_lanes(add(add(s.v[0], s.v[1]), add(s.v[2], s.v[3])));
+  for (; i < dim; i++) sum += squared ? (u[i] - mean) * (u[i] - mean) : u[i] - mean;
+  return sum;
+}
+
+// y = (u − mean(u)) / sqrt(var(u) + eps) · weight + bias, for each token; y may be u.
+EXPORT(layer_norm)
+void layer_norm(const float *u, int stride, int tokens, int dim, const float *weight, const float *bias, float eps, float *y, int y_stride) {
+  for (int t = 0; t < tokens; t++, u += stride, y += y_stride) {
+    const float mean = deviation(u, dim, 0.f, 0) / (float)dim;
+    const float scale = 1.f / __builtin_sqrtf(deviation(u, dim, mean, 1) / (float)dim + eps);
+    int i = 0;
+    for (; i + 4 <= dim; i += 4) {
+      const v128_t unit = mul(sub(load(u + i), splat(mean)), splat(scale));
+      store(y + i, add(mul(unit, load(weight + i)), load(bias + i)));
+    }
+    for (; i < dim; i++) y[i] = (u[i] - mean) * scale * weight[i] + bias[i];
+  }
+}

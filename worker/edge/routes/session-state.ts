@@ -90,7 +90,7 @@ export function sessionStateRoutes({ catalog, pool }: Services): OpenAPIHono<App
       refuseOtherModel(lease.model, snapshot, otherQuantization);
       // Restoring checks every value; the sequence itself is not needed.
       restoreSnapshot(lease.model, snapshot, { otherQuantization }).dispose();
-      const written = await store.put(owner, cutSnapshot(sent, snapshot, layerLengths(lease.model)));
+      const written = await store.put(owner, cutSnapshot(sent, snapshot, layerLengths(lease.model, snapshot.consumed)));
       if (written === undefined) throw noSession(id);
       c.get("record").snapshotBytes += sent.byteLength;
       return c.json(sessionReply(written.session));

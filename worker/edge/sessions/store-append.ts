@@ -20,7 +20,7 @@ export async function storeAppend(
   record: RequestRecord,
 ): Promise<Stored> {
   const { id, owner, model } = session;
-  const packed = await packSnapshot(await takeSnapshot(sequence), layerLengths(sequence.model));
+  const packed = await packSnapshot(await takeSnapshot(sequence), layerLengths(sequence.model, sequence.consumed));
   const written = await sessionStore(env, id).put(owner, packed, session.revision);
   if (written === undefined) throw noSession(id);
   record.snapshotBytes += packed.bytes.byteLength;

@@ -1,6 +1,7 @@
 import type { Block } from "../../../kernels/blocks.ts";
 import type { CheckpointTensors } from "../../../weights/checkpoint.ts";
 import { ModelError } from "../errors.ts";
+import { inContext } from "./in-context.ts";
 import { mamba } from "./mamba.ts";
 
 export type Hyperparameters = Readonly<Record<string, number | boolean | string>>;
@@ -34,7 +35,7 @@ export interface Architecture {
   blocks(hyperparameters: Hyperparameters): Block[];
 }
 
-const architectures: readonly Architecture[] = [mamba];
+const architectures: readonly Architecture[] = [mamba, inContext];
 
 /** The block list of a package. @throws ModelError on an architecture that this version does not know */
 export function blocksOf(architecture: string, hyperparameters: Hyperparameters): Block[] {
@@ -58,7 +59,7 @@ export async function canonicalCheckpoint(config: unknown, tensors: CheckpointTe
   if (found === undefined) {
     const seen = tensors.names().slice(0, 4).join(", ");
     throw new ModelError(
-      `no known architecture has this checkpoint's keys (${seen}…, model_type ${JSON.stringify(settings.model_type)}): Mamba-1 in Hugging Face or original layout can be read`,
+      `no known architecture has this checkpoint's keys (${seen}…, model_type ${JSON.stringify(settings.model_type)}): Mamba-1 in Hugging Face or original layout and the models of mambaformer-icl can be read`,
     );
   }
   return found.fromCheckpoint(settings, tensors);

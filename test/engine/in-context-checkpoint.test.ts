@@ -1,0 +1,99 @@
+import { describe, expect, test } from "vitest";
+import { blocksOf, canonicalCheckpoint } from "../../worker/engine/architectures/index.ts";
+import type { TinyCheckpoint } from "../support/checkpoints.ts";
+import { FAMILIES, type Family, inContextCheckpoint } from "../support/in-context.ts";
+
+const read = ({ config, tensors }: TinyCheckpoint) => canonicalCheckpoint(config, tensors);
+const zeros = (...shape: number[]) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) });
+
+describe("what a checkpoint's keys say", () => {
+  test.each([
+    ["gpt2", "read-in positions attention mlp attention mlp attention mlp attention mlp norm head"],
+    ["mamba", "read-in mamba mamba mamba mamba norm head"],
+    ["s4d", "read-in s4d s4d s4d s4d norm head"],
+    ["s4-mamba", "read-in s4-mamba s4-mamba s4-mamba s4-mamba norm head"],
+    ["standard-hybrid", "read-in positions attention mamba attention mamba norm head"],
+    ["mambaformer", "read-in mamba attention mamba attention mamba norm head"],
+  ] as const)("%s", async (family, kinds) => {
+    const { architecture, hyperparameters } = await read(inContextCheckpoint(family));
+    expect(architecture).toBe("in-context");
+    expect(
+      blocksOf(architecture, hyperparameters)
+        .map((b) => b.kind)
+        .join(" "),
+    ).toBe(kinds);
+  });
+
+  test("without a config it holds 512 examples", async () => {
+    const { tensors } = inContextCheckpoint("mambaformer");
+    expect((await canonicalCheckpoint({}, tensors)).hyperparameters).toMatchObject({ positions: 1024, heads: 8 });
+  });
+
+  test("tensors that the official code never reads are passed over", async () => {
+    const checkpoint = inContextCheckpoint("gpt2");
+    checkpoint.values.set("_backbone.wte.weight", zeros(1, 32));
+    checkpoint.values.set("_backbone.h.0.attn.bias", zeros(1, 1, 8, 8));
+    checkpoint.values.set("_backbone.h.0.attn.masked_bias", zeros(1));
+    expect((await read(checkpoint)).tensors.map((t) => t.name)).not.toContain("wte.weight");
+  });
+});
+
+describe("refused by name", () => {
+  const broken: [string, Family, (c: TinyCheckpoint) => void, RegExp][] = [
+    [
+      "a missing tensor",
+      "mamba",
+      (c) => c.values.delete("_backbone.layers.1.norm.bias"),
+      /lacks tensor "_backbone\.layers\.1\.norm\.bias"/,
+    ],
+    [
+      "a misshapen tensor",
+      "gpt2",
+      (c) => c.values.set("_backbone.h.2.mlp.c_fc.weight", zeros(128, 32)),
+      /"_backbone\.h\.2\.mlp\.c_fc\.weight" of the checkpoint must have shape \(32, 128\), has \(128, 32\)/,
+    ],
+    [
+      "an unknown tensor",
+      "s4d",
+      (c) => c.values.set("_backbone.layers.0.mixer.s4.extra", zeros(1)),
+      /1 tensors that no known in-context model has, such as "_backbone\.layers\.0\.mixer\.s4\.extra"/,
+    ],
+    [
+      "a layer without a mixer",
+      "mamba",
+      (c) => c.values.delete("_backbone.layers.2.mixer.x_proj.weight"),
+      /layer 2 of the checkpoint has none of the mixers/,
+    ],
+    [
+      "another size in config.json",
+      "mamba",
+      (c) => Object.assign(c.config, { n_dims: 20 }),
+      /n_dims = 20, the tensors say 5/,
+    ],
+    [
+      "heads that do not divide",
+      "gpt2",
+      (c) => Object.assign(c.config, { n_head: 5 }),
+      /heads .* must divide dim 32, is 5/,
+    ],
+  ];
+  test.each(broken)("%s", async (_, family, breakIt, message) => {
+    const checkpoint = inContextCheckpoint(family);
+    breakIt(checkpoint);
+    await expect(read(checkpoint)).rejects.toThrow(message);
+  });
+
+  test.each([
+    ["layers", "mamba hyena"],
+    ["layers", 3],
+    ["dim", 0],
+    ["positions", 1.5],
+    ["learnedPositions", 1],
+    ["eps", 0],
+  ])("hyperparameter %s = %s", async (key, value) => {
+    for (const family of FAMILIES) {
+      const { hyperparameters } = await read(inContextCheckpoint(family));
+      expect(() => blocksOf("in-context", { ...hyperparameters, [key]: value })).toThrow(`hyperparameter ${key}`);
+    }
+  });
+});
