@@ -29,7 +29,7 @@ export interface MemoryPlan {
 
 /** Runs models on one kind of hardware. */
 export interface Backend {
-  readonly name: "reference" | "wasm";
+  readonly name: "reference" | "wasm" | "webgpu";
   plan(blocks: readonly Block[], tensors: ReadonlyMap<string, TensorSpec>, options?: CompileOptions): MemoryPlan;
   /**
    * Plans buffers and fusions for the block list. Weights follow through `Executable.load`, so that a model can start while they arrive.
@@ -57,10 +57,28 @@ export interface SequenceState {
   dispose(): void;
 }
 
+/**
+ * How a backend that samples (`Executable.samples`) chooses a token from the logits: as the engine's sampler does, with the draw at
+ * `position` of `seed`.
+ */
+export interface Sampling {
+  /** 0 takes the most probable token. */
+  readonly temperature: number;
+  /** 1 … `Executable.samples.topK`; ignored at temperature 0. */
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly seed: number;
+  readonly position: number;
+}
+
+/** As a span's tokens: the one token that the backend chose in the state's last pass. The host need not know it yet. */
+export const SAMPLED: ArrayLike<number> = Object.freeze([-1]);
+
 /** One sequence's part of a pass: the tokens it advances by, and what to keep of them. */
 export interface Span {
   readonly state: SequenceState;
-  /** token ids, at least one, each below the embedding's vocab. Empty where the model begins with a read-in. */
+  /** token ids, at least one, each below the embedding's vocab; or SAMPLED. Empty where the model begins with a read-in. */
   readonly tokens: ArrayLike<number>;
   /** (count, inputs) finite: what a model that begins with a read-in is fed in place of tokens. */
   readonly vectors?: Float32Array;
@@ -68,6 +86,8 @@ export interface Span {
   readonly logits?: "none" | "last" | "all";
   /** as long as tokens (vectors have none): asks for log p(targets[t] | tokens[0..t]) without keeping the logits (the head in row blocks). */
   readonly targets?: ArrayLike<number>;
+  /** chooses the token after the last one on the backend. */
+  readonly sample?: Sampling;
 }
 
 export interface SpanOutput {
@@ -75,6 +95,8 @@ export interface SpanOutput {
   readonly logits: Float32Array;
   /** (tokens) natural log; empty without targets. */
   readonly logProbs: Float32Array;
+  /** the token chosen, where `sample` asked for one. */
+  readonly token?: number;
 }
 
 /**
@@ -99,6 +121,8 @@ export interface Executable {
   readonly maxSequences: number;
   /** leading blocks whose tensors have all arrived. */
   readonly blocksLoaded: number;
+  /** absent where tokens cannot be chosen on the backend. */
+  readonly samples?: { /** the largest topK. */ readonly topK: number };
   /** Copies a piece of a tensor's encoded bytes. Pieces of one tensor come in order; `bytes` may be reused afterwards. */
   load(tensor: string, offset: number, bytes: Uint8Array): void;
   createState(): SequenceState;

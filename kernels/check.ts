@@ -1,4 +1,12 @@
-import { type CompileOptions, type Executable, KernelError, type Span, type TensorSpec } from "./backend.ts";
+import {
+  type CompileOptions,
+  type Executable,
+  KernelError,
+  SAMPLED,
+  type Sampling,
+  type Span,
+  type TensorSpec,
+} from "./backend.ts";
 import { type Block, inputWidth, positionLimit, tensorShapes } from "./blocks.ts";
 import { positionsOf, stateLayout, stateLength } from "./state.ts";
 
@@ -65,7 +73,7 @@ export function checkCount(name: keyof CompileOptions, value: number | undefined
 
 /** Checks a batch against what an executable was compiled for. @throws KernelError saying which span is wrong and how */
 export function checkSpans(
-  executable: Pick<Executable, "blocks" | "maxTokens" | "maxSequences">,
+  executable: Pick<Executable, "blocks" | "maxTokens" | "maxSequences" | "samples">,
   spans: readonly Span[],
 ): void {
   const { blocks, maxTokens, maxSequences } = executable;
@@ -84,8 +92,14 @@ export function checkSpans(
   let total = 0;
   spans.forEach((span, i) => {
     const length = spanLength(span, width);
-    if (width === 0) checkTokens(span.tokens, vocab, `span ${i}`);
-    else checkVectors(span, width, `span ${i}`);
+    if (span.sample !== undefined) checkSampling(executable.samples, span.sample, i);
+    if (width > 0) checkVectors(span, width, `span ${i}`);
+    else if (span.tokens !== SAMPLED) checkTokens(span.tokens, vocab, `span ${i}`);
+    else if (executable.samples === undefined) {
+      throw new KernelError(
+        `span ${i} takes a token that the backend chose, but this backend chooses none: give its id`,
+      );
+    }
     if (length === 0) throw new KernelError(`span ${i} has no ${width === 0 ? "tokens" : "vectors"}`);
     total += length;
     const positions = (span.state.positions ?? 0) + length;
@@ -115,6 +129,29 @@ function checkVectors({ tokens, vectors, targets }: Span, width: number, where: 
   }
   const bad = vectors.findIndex((v) => !Number.isFinite(v));
   if (bad >= 0) throw new KernelError(`number ${bad} of the vectors of ${where} is ${vectors[bad]}: it must be finite`);
+}
+
+function checkSampling(samples: Executable["samples"], sampling: Sampling, span: number): void {
+  if (samples === undefined) {
+    throw new KernelError(
+      `span ${span} asks for a token, but this backend chooses none: ask for logits and sample from them`,
+    );
+  }
+  const { temperature, topK, topP, minP, seed, position } = sampling;
+  const check = (name: string, value: number, allowed: boolean, range: string): void => {
+    if (!allowed) throw new KernelError(`${name} of span ${span} is ${value}: it must be ${range}`);
+  };
+  check("temperature", temperature, temperature >= 0 && temperature < Number.POSITIVE_INFINITY, "at least 0");
+  check(
+    "topK",
+    topK,
+    temperature === 0 || (Number.isInteger(topK) && topK >= 1 && topK <= samples.topK),
+    `from 1 to ${samples.topK} to be chosen on this backend; sample others from logits`,
+  );
+  check("topP", topP, topP > 0 && topP <= 1, "above 0, at most 1");
+  check("minP", minP, minP >= 0 && minP <= 1, "from 0 to 1");
+  check("seed", seed, Number.isSafeInteger(seed) && seed >= 0, "an integer ≥ 0");
+  check("position", position, Number.isSafeInteger(position) && position >= 0, "an integer ≥ 0");
 }
 
 function checkTokens(tokens: ArrayLike<number>, vocab: number, where: string): void {

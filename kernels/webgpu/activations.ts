@@ -1,0 +1,45 @@
+import type { Gpu } from "./gpu.ts";
+import { type ActivationName, HEAD_BLOCK, type Plan } from "./plan.ts";
+
+/** The buffers that passes compute in. What lies beyond a vector's length in its padded row is zero and stays so. */
+export interface Activations extends Readonly<Record<ActivationName, GPUBuffer>> {
+  /** u32 (tokens) of the pass. */
+  readonly tokens: GPUBuffer;
+  /** u32 0, 1, 2, … */
+  readonly counting: GPUBuffer;
+  /** u32: the tokens whose logits are wanted. */
+  readonly rows: GPUBuffer;
+  /** u32: what a log-probability is wanted of, by row. */
+  readonly targets: GPUBuffer;
+  /** f32 log-probabilities, by row. */
+  readonly scores: GPUBuffer;
+  readonly all: readonly GPUBuffer[];
+}
+
+export function createActivations(gpu: Gpu, plan: Plan): Activations {
+  const all: GPUBuffer[] = [];
+  const make = (label: string, bytes: number): GPUBuffer => {
+    const buffer = gpu.buffer(label, bytes);
+    all.push(buffer);
+    return buffer;
+  };
+  const floats = Object.fromEntries(
+    Object.entries(plan.floats).map(([name, count]) => [name, make(name, 4 * count)]),
+  ) as Record<ActivationName, GPUBuffer>;
+  const rowBytes = 4 * (plan.tokenRows + HEAD_BLOCK);
+  const counting = make("counting", rowBytes);
+  gpu.device.queue.writeBuffer(
+    counting,
+    0,
+    Uint32Array.from({ length: rowBytes / 4 }, (_, i) => i),
+  );
+  return {
+    ...floats,
+    tokens: make("tokens", rowBytes),
+    counting,
+    rows: make("rows", rowBytes),
+    targets: make("targets", rowBytes),
+    scores: make("scores", rowBytes),
+    all,
+  };
+}

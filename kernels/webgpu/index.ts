@@ -1,0 +1,70 @@
+import type { Backend, CompileOptions, TensorSpec } from "../backend.ts";
+import type { Block } from "../blocks.ts";
+import { createActivations } from "./activations.ts";
+import { WebGpuExecutable } from "./executable.ts";
+import { Gpu } from "./gpu.ts";
+import { makeKernels } from "./kernels.ts";
+import { Params } from "./params.ts";
+import { Pipelines } from "./pipelines.ts";
+import { makePlan } from "./plan.ts";
+import { Weights } from "./weights.ts";
+import type { GemmShape } from "./wgsl/gemm.ts";
+
+export { WebGpuError, type WebGpuFailure } from "./errors.ts";
+export type { WebGpuExecutable } from "./executable.ts";
+
+export interface WebGpuOptions {
+  /** bytes that a binding may have. Default the device's limit. Larger matrices are cut. */
+  readonly bindingLimit?: number;
+  /** of the products of many tokens. */
+  readonly gemm?: GemmShape;
+}
+
+export interface WebGpuBackend extends Backend {
+  readonly name: "webgpu";
+  /** bytes of all buffers of its executables and states that live. */
+  readonly liveBytes: number;
+  /** pipelines compiled so far. */
+  readonly pipelines: number;
+  compile(
+    blocks: readonly Block[],
+    tensors: ReadonlyMap<string, TensorSpec>,
+    options?: CompileOptions,
+  ): Promise<WebGpuExecutable>;
+}
+
+/**
+ * Models on a GPU. The device needs no feature and no limit beyond the defaults; what it has more is used. Failures of the device are
+ * thrown as WebGpuError from whichever call comes next.
+ *
+ * @example
+ * const adapter = await navigator.gpu.requestAdapter();
+ * const backend = createWebGpuBackend(await adapter.requestDevice());
+ */
+export function createWebGpuBackend(device: GPUDevice, options: WebGpuOptions = {}): WebGpuBackend {
+  const gpu = new Gpu(device);
+  const pipelines = new Pipelines(gpu);
+  const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
+  const limit = options.bindingLimit ?? Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  const gemm = options.gemm ?? { tokens: 8, quads: 1 };
+  return {
+    name: "webgpu",
+    get liveBytes() {
+      return gpu.liveBytes;
+    },
+    get pipelines() {
+      return pipelines.count;
+    },
+    plan: (blocks, tensors, compile = {}) => makePlan(blocks, tensors, compile, limit).memory,
+    async compile(blocks, tensors, compile = {}) {
+      const plan = makePlan(blocks, tensors, compile, limit);
+      const kernels = await gpu.guarded("compiling the model", () => makeKernels(pipelines, plan, gemm));
+      const params = new Params(gpu);
+      return gpu.guarded("allocating the model's memory", () => {
+        const weights = new Weights(gpu, plan);
+        const activations = createActivations(gpu, plan);
+        return new WebGpuExecutable({ gpu, pipelines, plan, kernels, weights, activations, params });
+      });
+    },
+  };
+}

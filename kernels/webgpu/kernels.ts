@@ -1,0 +1,75 @@
+import type { Encoding } from "../backend.ts";
+import type { Kernel, KernelSource, Pipelines } from "./pipelines.ts";
+import type { Plan } from "./plan.ts";
+import type { MambaSizes } from "./sizes.ts";
+import { CHOOSE } from "./wgsl/choose.ts";
+import { CONV } from "./wgsl/conv.ts";
+import { embedSource } from "./wgsl/embed.ts";
+import { enterSource } from "./wgsl/enter.ts";
+import { FOLD } from "./wgsl/fold.ts";
+import { GATHER } from "./wgsl/gather.ts";
+import { type GemmShape, gemmSource } from "./wgsl/gemm.ts";
+import { leaveSource } from "./wgsl/leave.ts";
+import { logitsSource } from "./wgsl/logits.ts";
+import { scanSource } from "./wgsl/scan.ts";
+import { SCORE } from "./wgsl/score.ts";
+
+/** The kernels that a model needs. */
+export interface ModelKernels {
+  readonly embed: Kernel;
+  readonly fold: Kernel;
+  readonly conv: Kernel;
+  readonly gather: Kernel;
+  readonly score: Kernel;
+  readonly choose: Kernel;
+  readonly logits: Kernel;
+  readonly gemm: ReadonlyMap<Encoding, Kernel>;
+  /** by Mamba block. */
+  readonly enter: readonly Kernel[];
+  readonly leave: readonly Kernel[];
+  readonly scan: readonly Kernel[];
+}
+
+/** Parts that a block's fused decode leaves of what it adds to u. */
+export function decodeParts(plan: Plan, m: MambaSizes): number {
+  return Math.ceil(m.block.inner / plan.decodeChannels);
+}
+
+/** Compiles all of them side by side. @throws WebGpuError */
+export async function makeKernels(pipelines: Pipelines, plan: Plan, shape: GemmShape): Promise<ModelKernels> {
+  const encoding = (name: string): Encoding => plan.tensors.get(name)!.encoding;
+  const sources: Record<string, KernelSource> = {
+    embed: embedSource(encoding(plan.embedding.weight)),
+    fold: FOLD,
+    conv: CONV,
+    gather: GATHER,
+    score: SCORE,
+    choose: CHOOSE,
+    logits: logitsSource(encoding(plan.head.proj.weight), plan.dimQuads),
+  };
+  const used = new Set<Encoding>([encoding(plan.head.proj.weight)]);
+  plan.mambas.forEach((m, i) => {
+    const { inProj, xProj, dtProj, outProj, state } = m.block;
+    const before = decodeParts(plan, plan.mambas[Math.max(0, i - 1)]!);
+    sources[`enter${i}`] = enterSource(m, before, encoding(inProj.weight), encoding(xProj));
+    sources[`leave${i}`] = leaveSource(m, plan.decodeChannels, encoding(dtProj.weight), encoding(outProj.weight));
+    sources[`scan${i}`] = scanSource(state);
+    for (const name of [inProj.weight, xProj, dtProj.weight, outProj.weight]) used.add(encoding(name));
+  });
+  for (const e of used) sources[`gemm ${e}`] = gemmSource(e, shape);
+  const made = await pipelines.make(sources);
+  const blocks = (name: string): Kernel[] => plan.mambas.map((_, i) => made[`${name}${i}`]!);
+  return {
+    embed: made.embed!,
+    fold: made.fold!,
+    conv: made.conv!,
+    gather: made.gather!,
+    score: made.score!,
+    choose: made.choose!,
+    logits: made.logits!,
+    gemm: new Map([...used].map((e) => [e, made[`gemm ${e}`]!])),
+    enter: blocks("enter"),
+    leave: blocks("leave"),
+    scan: blocks("scan"),
+  };
+}

@@ -1,0 +1,190 @@
+import { type CompileOptions, KernelError, type MemoryPlan, type TensorSpec } from "../backend.ts";
+import { type Block, type EmbeddingBlock, type HeadBlock, matrixNames, type NormBlock } from "../blocks.ts";
+import { checkCount, checkTensors } from "../check.ts";
+import { type MambaSizes, mambaSizes, pad } from "./sizes.ts";
+import { GEMM_TILE } from "./wgsl/gemm.ts";
+import { TILE_BYTES } from "./wgsl/matrix.ts";
+
+/** Positions whose logits exist at once. */
+export const HEAD_BLOCK = GEMM_TILE;
+/** Workgroups that keep a large GPU busy: what slices of a product are counted by. */
+const BUSY = 264;
+const MOST_SLICES = 8;
+/** Memory that a workgroup has by default, less what kernels need beside a vector of dim. */
+const WIDEST = (16384 - 6144) / 4;
+
+/** Rows of a matrix that lie in one buffer. */
+export interface MatrixPart {
+  readonly firstRow: number;
+  readonly tileRows: number;
+}
+
+/** A matrix in tiles, cut where a buffer would outgrow the device's binding limit. */
+export interface MatrixPlan {
+  readonly name: string;
+  readonly spec: TensorSpec;
+  readonly rows: number;
+  readonly cols: number;
+  readonly tileCols: number;
+  readonly bytesPerTileRow: number;
+  readonly parts: readonly MatrixPart[];
+}
+
+export interface Plan {
+  readonly blocks: readonly Block[];
+  /** tensors of each block. */
+  readonly names: readonly string[][];
+  readonly tensors: ReadonlyMap<string, TensorSpec>;
+  readonly embedding: EmbeddingBlock;
+  readonly mambas: readonly MambaSizes[];
+  readonly norm: NormBlock;
+  readonly head: HeadBlock;
+  readonly matrices: ReadonlyMap<string, MatrixPlan>;
+  readonly dimQuads: number;
+  readonly maxTokens: number;
+  /** a multiple of GEMM_TILE. */
+  readonly tokenRows: number;
+  readonly maxSequences: number;
+  /** channels that a workgroup of the fused decode's second half takes. */
+  readonly decodeChannels: number;
+  /** f32s of each activation buffer. */
+  readonly floats: Readonly<Record<ActivationName, number>>;
+  readonly memory: MemoryPlan;
+}
+
+export type ActivationName = "u" | "xn" | "partial" | "xz" | "x" | "dt" | "y" | "bc" | "dbc" | "logits";
+
+/** Everything that can be known before a device is touched. @throws KernelError */
+export function makePlan(
+  blocks: readonly Block[],
+  tensors: ReadonlyMap<string, TensorSpec>,
+  options: CompileOptions,
+  bindingLimit: number,
+): Plan {
+  const names = checkTensors(blocks, tensors);
+  const [embedding, norm, head] = [blocks[0], blocks.at(-2), blocks.at(-1)];
+  const middle = blocks.slice(1, -2).filter((b) => b.kind === "mamba");
+  if (
+    embedding?.kind !== "embedding" ||
+    norm?.kind !== "norm" ||
+    head?.kind !== "head" ||
+    middle.length === 0 ||
+    middle.length !== blocks.length - 3
+  ) {
+    throw new KernelError(
+      `the webgpu backend runs embedding, mamba …, norm, head; this model is ${blocks.map((b) => b.kind).join(", ")}: run it on wasm`,
+    );
+  }
+  if ([...middle, norm].some((b) => b.norm.type !== "rms")) {
+    throw new KernelError("the webgpu backend has the RMS norm only, this model has another: run it on wasm");
+  }
+  if (embedding.dim > WIDEST) {
+    throw new KernelError(
+      `the webgpu backend runs models up to ${WIDEST} wide, this one is ${embedding.dim}: run it on wasm`,
+    );
+  }
+  const mambas = middle.map(mambaSizes);
+  const matrices = new Map<string, MatrixPlan>();
+  for (const block of blocks) {
+    for (const name of matrixNames(block)) {
+      const plan = planMatrix(name, tensors.get(name)!, bindingLimit);
+      if (block.kind === "mamba" && plan.parts.length > 1) {
+        throw new KernelError(`"${name}" has ${plan.spec.bytes} bytes, this device binds ${bindingLimit}: quantize it`);
+      }
+      matrices.set(name, plan);
+    }
+  }
+  const maxTokens = checkCount("maxTokens", options.maxTokens, 512);
+  const tokenRows = pad(maxTokens, GEMM_TILE);
+  const dimQuads = pad(embedding.dim, 32) / 4;
+  const decodeChannels = 64;
+  const most = (size: (m: MambaSizes) => number): number => Math.max(...mambas.map(size));
+  const outParts = most((m) =>
+    Math.max(Math.ceil(m.block.inner / decodeChannels), outSlices(m, tokenRows) * tokenRows),
+  );
+  const floats = {
+    u: 4 * dimQuads * Math.max(2, tokenRows),
+    xn: 4 * dimQuads * tokenRows,
+    partial: 4 * dimQuads * outParts,
+    xz: tokenRows * most((m) => Math.max(m.xzStride, 2 * m.innerPad)),
+    x: tokenRows * most((m) => m.innerPad),
+    dt: tokenRows * most((m) => m.innerPad),
+    y: tokenRows * most((m) => m.innerPad),
+    bc: most((m) => 8 * m.xTileRows * Math.max(Math.ceil(m.block.inner / 32), xSlices(m, tokenRows) * tokenRows)),
+    dbc: tokenRows * most((m) => m.dbcStride),
+    logits: HEAD_BLOCK * pad(head.vocab, 8),
+  };
+  for (const [name, count] of Object.entries(floats)) {
+    if (4 * count > bindingLimit) {
+      throw new KernelError(
+        `${maxTokens} tokens in a pass need ${4 * count} bytes for ${name}, this device binds ${bindingLimit}: compile with a smaller maxTokens`,
+      );
+    }
+  }
+  let weights = 0;
+  for (const m of matrices.values()) weights += Math.ceil(m.rows / 8) * m.bytesPerTileRow;
+  for (const m of mambas) weights += 4 * m.vectors.length;
+  weights += 4 * (pad(norm.dim, 32) + pad(head.vocab, 8));
+  return {
+    blocks,
+    names,
+    tensors,
+    embedding,
+    mambas,
+    norm,
+    head,
+    matrices,
+    dimQuads,
+    maxTokens,
+    tokenRows,
+    maxSequences: checkCount("maxSequences", options.maxSequences, 8),
+    decodeChannels,
+    floats,
+    memory: {
+      weights,
+      activations: 4 * Object.values(floats).reduce((a, b) => a + b, 0),
+      statePerSequence: stateBytes(mambas),
+    },
+  };
+}
+
+function planMatrix(name: string, spec: TensorSpec, bindingLimit: number): MatrixPlan {
+  const [rows = 0, cols = 0] = spec.shape;
+  const tileCols = Math.ceil(cols / 32);
+  const bytesPerTileRow = tileCols * TILE_BYTES[spec.encoding];
+  const most = Math.floor(bindingLimit / bytesPerTileRow);
+  const all = Math.ceil(rows / 8);
+  const parts: MatrixPart[] = [];
+  for (let at = 0; at < all; at += most) parts.push({ firstRow: 8 * at, tileRows: Math.min(most, all - at) });
+  return { name, spec, rows, cols, tileCols, bytesPerTileRow, parts };
+}
+
+function slices(tileRows: number, tileCols: number, tokenRows: number): number {
+  const groups = Math.ceil(tileRows / 8) * (tokenRows / GEMM_TILE);
+  return Math.max(1, Math.min(MOST_SLICES, tileCols, Math.ceil(BUSY / groups)));
+}
+
+/** Slices that out_proj's columns are cut into for many tokens. */
+export function outSlices(m: MambaSizes, tokenRows: number): number {
+  return slices(Math.ceil(m.block.dim / 8), m.innerPad / 32, tokenRows);
+}
+
+/** Slices that x_proj's columns are cut into for many tokens. */
+export function xSlices(m: MambaSizes, tokenRows: number): number {
+  return slices(m.xTileRows, m.innerPad / 32, tokenRows);
+}
+
+/** Offsets of the blocks' states in a sequence's buffer, which bindings want at multiples of 256; behind them the control record. */
+export function stateOffsets(mambas: readonly MambaSizes[]): number[] {
+  let offset = 0;
+  return [...mambas, undefined].map((m) => {
+    const at = offset;
+    offset += m === undefined ? 0 : pad(4 * m.stateLength, 256);
+    return at;
+  });
+}
+
+/** Bytes of a sequence's buffer. */
+export function stateBytes(mambas: readonly MambaSizes[]): number {
+  return stateOffsets(mambas).at(-1)! + 256;
+}

@@ -1,0 +1,45 @@
+import type { KernelSource } from "../pipelines.ts";
+
+/** u ← u + Σ partial and xn = norm(u), a workgroup a row. `rows` says which row of u becomes each row of xn. */
+export const FOLD: KernelSource = {
+  label: "fold",
+  groups: ["wrrwru"],
+  wgsl: /* wgsl */ `
+struct Sizes { source: u32, quads: u32, parts: u32, stride: u32, norm: u32, dim: f32, eps: f32 }
+@group(0) @binding(0) var<storage, read_write> u: array<vec4f>; // (tokens, dim)
+@group(0) @binding(1) var<storage, read> partial: array<vec4f>; // (parts, stride)
+@group(0) @binding(2) var<storage, read> V: array<f32>;
+@group(0) @binding(3) var<storage, read_write> xn: array<vec4f>; // (rows, dim)
+@group(0) @binding(4) var<storage, read> rows: array<u32>;
+@group(0) @binding(5) var<uniform> P: Sizes;
+var<workgroup> red: array<f32, 128>;
+var<workgroup> tree: array<f32, 16>;
+
+@compute @workgroup_size(128)
+fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
+  let row = rows[wid.x] * P.quads;
+  var ss = 0.0;
+  for (var v = lid; v < P.quads; v += 128u) {
+    var t = u[P.source + row + v];
+    for (var p = 0u; p < P.parts; p++) { t += partial[p * P.stride + row + v]; }
+    u[P.source + row + v] = t;
+    ss += dot(t, t);
+  }
+  red[lid] = ss;
+  workgroupBarrier();
+  if (lid < 16u) {
+    var s = 0.0;
+    for (var i = 0u; i < 8u; i++) { s += red[lid * 8u + i]; }
+    tree[lid] = s;
+  }
+  workgroupBarrier();
+  var s = 0.0;
+  for (var i = 0u; i < 16u; i++) { s += tree[i]; }
+  let scale = inverseSqrt(s / P.dim + P.eps);
+  for (var v = lid; v < P.quads; v += 128u) {
+    let w = P.norm + v * 4u;
+    xn[wid.x * P.quads + v] = u[P.source + row + v] * vec4f(V[w], V[w + 1u], V[w + 2u], V[w + 3u]) * scale;
+  }
+}
+`,
+};

@@ -1,0 +1,135 @@
+import type { Encoding } from "../../../weights/layout.ts";
+import type { KernelSource } from "../pipelines.ts";
+import { MATH } from "./math.ts";
+import { blockValues, declareMatrix, unpackers } from "./matrix.ts";
+
+/** Tokens, and rows of the matrix, that a workgroup takes. */
+export const GEMM_TILE = 64;
+
+/** Outputs a thread keeps in registers: rows of tokens, and quads of the matrix's rows. */
+export interface GemmShape {
+  readonly tokens: 4 | 8;
+  readonly quads: 1 | 2;
+}
+
+/**
+ * O = A Wᵀ + bias for many tokens. A workgroup keeps 64 × 64 outputs in registers and takes 32 columns at a time, transposed into
+ * workgroup memory (all 16 KiB of it), while the next ones are on their way. `wid.z` cuts the columns into slices, each with an outcome of
+ * its own, where rows and tokens alone are too few workgroups; whoever reads the outcome sums the slices.
+ */
+export function gemmSource(encoding: Encoding, shape: GemmShape): KernelSource {
+  const rows = shape.tokens;
+  const threads = 1024 / (rows * shape.quads);
+  const quadsWide = 16 / shape.quads;
+  // 128 blocks of 4 × 4 of A, then as many of W.
+  const loads = Array.from({ length: 256 / threads }, (_, i) => i);
+  const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+  const block = (i: number): string => `(lid + ${i * threads}u)`;
+  const ofA = (i: number): string => (threads === 256 ? "lid < 128u" : String(i * threads < 128));
+  const tile = (i: number): string => `(${block(i)} & 127u)`;
+  return {
+    label: `gemm ${encoding}`,
+    groups: ["rrrwu"],
+    wgsl: /* wgsl */ `
+struct Sizes {
+  tiles: u32, slice: u32, tile_rows: u32, a_stride: u32, o_stride: u32, o_slice: u32, o_first: u32, bias: u32, softplus: u32,
+  a_first: u32,
+}
+@group(0) @binding(0) var<storage, read> A: array<vec4f>; // (tokens, columns)
+${declareMatrix("W", encoding, 1)}
+@group(0) @binding(2) var<storage, read> V: array<f32>;
+@group(0) @binding(3) var<storage, read_write> O: array<vec4f>; // (slices, tokens, rows)
+@group(0) @binding(4) var<uniform> P: Sizes;
+${MATH}${unpackers([encoding])}${blockValues("W", encoding)}
+var<workgroup> a_tile: array<vec4f, 512>; // (32 columns, 64 tokens)
+var<workgroup> w_tile: array<vec4f, 512>; // (32 columns, 64 rows)
+
+fn a_block(first: u32, t: u32, i: u32) -> mat4x4f {
+  let at = P.a_first + (first + (i & 15u) * 4u) * P.a_stride + t * 8u + (i >> 4u);
+  return transpose(mat4x4f(A[at], A[at + P.a_stride], A[at + 2u * P.a_stride], A[at + 3u * P.a_stride]));
+}
+
+fn w_block(first: u32, t: u32, i: u32) -> mat4x4f {
+  let row = min(first + ((i & 15u) >> 1u), P.tile_rows - 1u);
+  return W_block(row * P.tiles + t, i >> 4u, i & 1u);
+}
+
+@compute @workgroup_size(${threads})
+fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
+  let first_token = wid.y * 64u;
+  let first_row = wid.x * 8u;
+  let begin = wid.z * P.slice;
+  let end = min(begin + P.slice, P.tiles);
+  let tx = lid % ${quadsWide}u;
+  let ty = lid / ${quadsWide}u;
+${range(rows)
+  .flatMap((r) => range(shape.quads).map((q) => `  var c${r}_${q} = vec4f();`))
+  .join("\n")}
+${loads.map((i) => `  var m${i} = mat4x4f();`).join("\n")}
+  if (begin < end) {
+${loads.map((i) => `    if (${ofA(i)}) { m${i} = a_block(first_token, begin, ${tile(i)}); } else { m${i} = w_block(first_row, begin, ${tile(i)}); }`).join("\n")}
+  }
+  for (var t = begin; t < end; t++) {
+${loads
+  .map(
+    (i) => `    {
+      let at = (${tile(i)} >> 4u) * 64u + (${tile(i)} & 15u);
+      if (${ofA(i)}) { ${range(4)
+        .map((j) => `a_tile[at + ${16 * j}u] = m${i}[${j}];`)
+        .join(" ")} } else { ${range(4)
+        .map((j) => `w_tile[at + ${16 * j}u] = m${i}[${j}];`)
+        .join(" ")} }
+    }`,
+  )
+  .join("\n")}
+    workgroupBarrier();
+    if (t + 1u < end) {
+${loads.map((i) => `      if (${ofA(i)}) { m${i} = a_block(first_token, t + 1u, ${tile(i)}); } else { m${i} = w_block(first_row, t + 1u, ${tile(i)}); }`).join("\n")}
+    }
+    for (var k = 0u; k < 32u; k++) {
+${range(rows / 4)
+  .map((a) => `      let a${a} = a_tile[k * 16u + ty + ${(a * 64) / rows}u];`)
+  .join("\n")}
+${range(shape.quads)
+  .map((q) => `      let w${q} = w_tile[k * 16u + tx + ${q * quadsWide}u];`)
+  .join("\n")}
+${range(rows)
+  .flatMap((r) =>
+    range(shape.quads).map((q) => `      c${r}_${q} = fma(vec4f(a${r >> 2}.${"xyzw"[r & 3]}), w${q}, c${r}_${q});`),
+  )
+  .join("\n")}
+    }
+    workgroupBarrier();
+  }
+${range(shape.quads)
+  .map(
+    (q) => `  {
+    let quad = wid.x * 16u + tx + ${q * quadsWide}u;
+    if (quad < P.tile_rows * 2u) {
+      var bias = vec4f();
+      if (wid.z == 0u) {
+        let b = P.bias + quad * 4u;
+        bias = vec4f(V[b], V[b + 1u], V[b + 2u], V[b + 3u]);
+      }
+${range(rows)
+  .map((r) => {
+    const token = `first_token + (ty + ${((r >> 2) * 64) / rows}u) * 4u + ${r & 3}u`;
+    return `      store(wid.z * P.o_slice + P.o_first + (${token}) * P.o_stride + quad, c${r}_${q} + bias);`;
+  })
+  .join("\n")}
+    }
+  }`,
+  )
+  .join("\n")}
+}
+
+fn store(at: u32, value: vec4f) {
+  if (P.softplus == 1u) {
+    O[at] = vec4f(softplus(value.x), softplus(value.y), softplus(value.z), softplus(value.w));
+  } else {
+    O[at] = value;
+  }
+}
+`,
+  };
+}
