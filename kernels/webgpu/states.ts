@@ -113,7 +113,7 @@ export class WebGpuState implements SequenceState {
   }
 
   write(values: Float32Array): void {
-    const { gpu, plan, offsets, parts } = this.pool;
+    const { gpu, plan, offsets } = this.pool;
     const { buffer } = this;
     checkState(values, plan.blocks);
     gpu.check();
