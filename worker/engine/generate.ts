@@ -29,6 +29,8 @@ export interface GenerationOptions extends Pick<FeedOptions, "signal" | "more" |
    * end (a single completion).
    */
   readonly keepHeld?: boolean;
+  /** Asked after each token; true ends the generation there, as maxTokens would. */
+  readonly enough?: () => boolean;
 }
 
 export interface GeneratedToken {
@@ -46,7 +48,7 @@ export interface GenerationChunk {
 }
 
 export interface GenerationResult {
-  /** "stop": a stop string, the end-of-text token or one of endTokens, or the end of what the constraint allows; "length": max_tokens. */
+  /** "stop": a stop string, the end-of-text token or one of endTokens, or the end of what the constraint allows; "length": max_tokens, or enough. */
   readonly finishReason: "stop" | "length";
   /** tokens in front of the first generated one. */
   readonly promptTokens: number;
@@ -129,7 +131,7 @@ export async function* generate(
       if (!ended) format?.advance(sampled.token, bytes);
       const complete = format?.complete === true || (generated === options.maxTokens && format?.closed === true);
       const stopped = ended || pushed.stopped !== undefined || complete;
-      if (stopped || generated === options.maxTokens) {
+      if (stopped || generated === options.maxTokens || options.enough?.() === true) {
         let { text } = pushed;
         const cut = pushed.stopped !== undefined;
         if (ended || (!cut && (complete || options.keepHeld !== true))) text += flush(utf8, stops);

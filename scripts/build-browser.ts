@@ -1,0 +1,73 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build, type InlineConfig } from "vite";
+import { runCommand } from "./lib/cli.ts";
+
+const HELP = `Usage: node scripts/build-browser.ts [--out DIR]
+
+Builds the browser's part into the static assets that the Worker serves (default dist/assets): client.js, one file with its Web Worker
+and kernels inside, client.d.ts, and the playground, index.html and page/. Prints the client's size.
+
+  --out DIR      folder of static assets
+  --help
+`;
+
+const browser = fileURLToPath(new URL("../worker/browser", import.meta.url));
+
+/** What both builds share. The folder also holds model packages: nothing is emptied. */
+const common: InlineConfig = {
+  configFile: false,
+  logLevel: "warn",
+  worker: { format: "es" },
+};
+
+async function buildClient(out: string): Promise<void> {
+  await build({
+    ...common,
+    root: join(browser, "client"),
+    publicDir: false,
+    build: {
+      outDir: out,
+      emptyOutDir: false,
+      target: "es2024",
+      lib: { entry: "index.ts", formats: ["es"], fileName: () => "client.js" },
+    },
+  });
+  const types = await readFile(join(browser, "client/api.ts"), "utf8");
+  await writeFile(join(out, "client.d.ts"), `${types}export declare const loadModel: LoadModel;\n`);
+}
+
+async function buildPage(out: string): Promise<void> {
+  await build({
+    ...common,
+    root: join(browser, "page"),
+    publicDir: false,
+    build: { outDir: out, emptyOutDir: false, target: "es2024", assetsDir: "page", modulePreload: { polyfill: false } },
+    plugins: [
+      {
+        // The page uses the client as anybody would, from its address.
+        name: "client-by-address",
+        enforce: "pre",
+        resolveId: (source) => (/\/client\/index\.ts$/.test(source) ? { id: "/client.js", external: true } : undefined),
+      },
+    ],
+  });
+}
+
+if (import.meta.main) {
+  await runCommand({
+    help: HELP,
+    options: { out: { type: "string" } },
+    positionals: { min: 0, max: 0 },
+    async run(_, { out = "dist/assets" }) {
+      const folder = join(process.cwd(), String(out));
+      await mkdir(folder, { recursive: true });
+      await Promise.all([buildClient(folder), buildPage(folder)]);
+      const client = await readFile(join(folder, "client.js"));
+      const kb = (bytes: number): string => `${(bytes / 1e3).toFixed(0)} kB`;
+      process.stderr.write(`client.js: ${kb(client.length)}, gzip ${kb(gzipSync(client).length)}\n`);
+    },
+  });
+}

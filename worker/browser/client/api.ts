@@ -1,0 +1,160 @@
+/** What `import { loadModel } from "mamba-edge/client"` gives. Types only, and complete in this file: it is published as client.d.ts. */
+
+/** "webgpu" and "wasm" compute in this browser, "rest" asks the edge. */
+export type BackendName = "webgpu" | "wasm" | "rest";
+
+/** How far a load is. */
+export interface LoadProgress {
+  /** "download" brings files into this browser's storage, "prepare" brings them into memory, "check" compares and measures backends. */
+  readonly stage: "download" | "prepare" | "check";
+  /** bytes done of the stage; files that were stored before count as done. */
+  readonly loaded: number;
+  readonly total: number;
+}
+
+export interface LoadOptions {
+  /**
+   * Default "auto": WebGPU where the adapter is real, agrees with WASM and is faster; else WASM; else, where no memory holds the
+   * model, REST. `model.reason` says why.
+   */
+  readonly backend?: BackendName | "auto";
+  readonly onProgress?: (progress: LoadProgress) => void;
+  /** Ends the load. What was stored stays, and the next load goes on from it. */
+  readonly signal?: AbortSignal;
+  /** base URL of the Worker that REST and hand-over speak to. Default the origin of the package's URL. */
+  readonly edge?: string;
+  /** of a deployment that asks for keys. */
+  readonly apiKey?: string;
+  /** most bytes of memory for the model. Default a quarter of the device's, where the browser tells, else 1 GiB. */
+  readonly memoryBudget?: number;
+  /** false loads from the network into memory and stores nothing. Default true. */
+  readonly store?: boolean;
+}
+
+export interface GenerateOptions {
+  /** Default 128; 0 only appends. */
+  readonly maxTokens?: number;
+  /** [0, 2]; 0 takes the most probable token. Default 1. */
+  readonly temperature?: number;
+  /** (0, 1]. Default 1. */
+  readonly topP?: number;
+  /** 0 is off, the default. */
+  readonly topK?: number;
+  /** [0, 1]; 0 is off, the default. */
+  readonly minP?: number;
+  /** (0, 2]. Default 1. */
+  readonly repetitionPenalty?: number;
+  /** [-2, 2]. Default 0. */
+  readonly frequencyPenalty?: number;
+  /** [-2, 2]. Default 0. */
+  readonly presencePenalty?: number;
+  /** token id → [-100, 100]. */
+  readonly logitBias?: Readonly<Record<number, number>>;
+  /** An integer, 0 to 2^53 − 1: the same seed gives the same text, on the edge too. Default the session's last, else random. */
+  readonly seed?: number;
+  /** up to 16 texts that end the reply and are not part of it. */
+  readonly stop?: readonly string[];
+  /** Ends the generation after the token in work. A session keeps what was generated and can go on. */
+  readonly signal?: AbortSignal;
+}
+
+/** A piece of text that is final. */
+export interface Chunk {
+  readonly text: string;
+  /** tokens sampled since the last piece. */
+  readonly tokens: number;
+  /** tokens of the sequence so far, the prompt's included. */
+  readonly length: number;
+  /** milliseconds since the call began. */
+  readonly at: number;
+}
+
+export interface GenerationResult {
+  /** all text of this call. */
+  readonly text: string;
+  /** "stop": a stop text or the end of the text; "length": maxTokens; "cancelled": the signal, or the iteration was left. */
+  readonly finishReason: "stop" | "length" | "cancelled";
+  /** tokens in front of the first generated one. */
+  readonly promptTokens: number;
+  /** those of them that the state held already. */
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+  readonly seed: number;
+  /** milliseconds until the first token, absent without any, and until the end. */
+  readonly firstTokenMs?: number;
+  readonly totalMs: number;
+  /** the backend that the last token came from: it changes when a GPU is lost. */
+  readonly backend: BackendName;
+}
+
+/** Pieces of text as they come. Leaving the loop ends the generation. It starts at once, whether it is iterated or not. */
+export interface Generation extends AsyncIterable<Chunk> {
+  /** Settles at the end; it does not reject when cancelled. */
+  readonly result: Promise<GenerationResult>;
+}
+
+export interface ChatMessage {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+}
+
+/** One text and what the model remembers of it: a state of fixed size. */
+export interface Session {
+  /** tokens of the text so far. */
+  readonly tokens: number;
+  /** Feeds text and generates. An append that fails leaves the session as it was. One at a time. */
+  append(text: string, options?: GenerateOptions): Generation;
+  /** A second session with the same past. Neither changes the other. */
+  fork(): Promise<Session>;
+  /** The state as bytes (application/vnd.mamba-edge.state), to be stored and restored anywhere. */
+  save(): Promise<Uint8Array<ArrayBuffer>>;
+  /** Goes on from saved bytes; all of them are checked first. */
+  restore(bytes: Uint8Array): Promise<void>;
+  /** Stores the state at the edge: in the edge session `id`, else in a new one. Returns its id. */
+  push(id?: string): Promise<string>;
+  /** Goes on from an edge session. */
+  pull(id: string): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export interface ModelInfo {
+  /** name@hash: equal ids compute the same. */
+  readonly id: string;
+  readonly name: string;
+  readonly architecture: string;
+  readonly quantization: string;
+  readonly vocab: number;
+  readonly layers: number;
+  /** width of the residual stream. */
+  readonly dim: number;
+  readonly parameters: number;
+  /** bytes of the weights as stored. */
+  readonly bytes: number;
+  /** bytes of a sequence's state, whatever its length. */
+  readonly stateBytes: number;
+  /** whether the package says how a chat is written. Without, messages are paragraphs. */
+  readonly chatTemplate: boolean;
+}
+
+export interface BrowserModel {
+  readonly info: ModelInfo;
+  readonly backend: BackendName;
+  /** why it is this backend, in words for people. */
+  readonly reason: string;
+  /** Text from a prompt, in a sequence of its own. */
+  generate(prompt: string, options?: GenerateOptions): Generation;
+  /** A reply to a conversation. One that is sent again with more behind it costs what is new. */
+  chat(messages: readonly ChatMessage[], options?: GenerateOptions): Generation;
+  session(): Promise<Session>;
+  /** Called when the backend changes, as when a GPU is lost. Returns how to end that. */
+  onBackendChange(listener: (backend: BackendName, reason: string) => void): () => void;
+  /** Frees everything: sessions, memory, the Web Worker. Stored files stay. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * Loads a model package, in a Web Worker of its own.
+ * @param url the package's folder, such as https://host/weights/name@0123456789ab
+ * @throws Error whose `name` says what failed: PackageError, StorageError, MemoryBudgetError, BackendError, EdgeError, AbortError …
+ */
+export type LoadModel = (url: string | URL, options?: LoadOptions) => Promise<BrowserModel>;

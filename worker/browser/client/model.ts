@@ -1,0 +1,95 @@
+import type { BackendName, BrowserModel, GenerateOptions, Generation, Session } from "./api.ts";
+import type { Loaded, SessionHandle, WireOptions } from "../protocol.ts";
+import { type Channel, named } from "./channel.ts";
+import { startGeneration } from "./generation.ts";
+
+/** The page's view of the model in the Web Worker. */
+export function createModel(channel: Channel, { info, ...chosen }: Loaded): BrowserModel {
+  let { backend, reason } = chosen;
+  const listeners = new Set<(backend: BackendName, reason: string) => void>();
+  channel.onBackend = (...change) => {
+    [backend, reason] = change;
+    for (const listener of listeners) listener(...change);
+  };
+  return {
+    info,
+    get backend() {
+      return backend;
+    },
+    get reason() {
+      return reason;
+    },
+    generate: (prompt, { signal, ...options } = {}) =>
+      startGeneration(channel, "generate", { prompt, options: plain(options) }, signal),
+    chat: (messages, { signal, ...options } = {}) =>
+      startGeneration(channel, "chat", { messages, options: plain(options) }, signal),
+    session: async () => createSession(channel, await channel.call("session", undefined)),
+    onBackendChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    async dispose() {
+      await channel.call("dispose", undefined).catch(() => {});
+      channel.close();
+    },
+  };
+}
+
+function createSession(channel: Channel, handle: SessionHandle): Session {
+  const { session } = handle;
+  let { tokens } = handle;
+  let busy = false;
+  /** Two changes at once would leave the order to chance. */
+  const idle = (): void => {
+    if (busy) throw named("SessionBusyError", "the session is generating: wait for its result, or fork it");
+  };
+  const moved = (to: SessionHandle): void => {
+    tokens = to.tokens;
+  };
+  return {
+    get tokens() {
+      return tokens;
+    },
+    append(text: string, { signal, ...options }: GenerateOptions = {}): Generation {
+      idle();
+      busy = true;
+      const generation = startGeneration(channel, "append", { session, text, options: plain(options) }, signal);
+      const result = generation.result
+        .then((ended) => {
+          tokens = ended.promptTokens + ended.completionTokens;
+          return ended;
+        })
+        .finally(() => {
+          busy = false;
+        });
+      result.catch(() => {});
+      return { result, [Symbol.asyncIterator]: () => generation[Symbol.asyncIterator]() };
+    },
+    async fork() {
+      idle();
+      return createSession(channel, await channel.call("fork", { session }));
+    },
+    async save() {
+      idle();
+      return channel.call("save", { session });
+    },
+    async restore(bytes) {
+      idle();
+      moved(await channel.call("restore", { session, bytes }));
+    },
+    async push(id) {
+      idle();
+      return channel.call("push", { session, id });
+    },
+    async pull(id) {
+      idle();
+      moved(await channel.call("pull", { session, id }));
+    },
+    dispose: () => channel.call("release", { session }),
+  };
+}
+
+/** Options go as data: what is undefined is left out. */
+function plain(options: WireOptions): WireOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,85 @@
+import type { Model } from "../../engine/model.ts";
+
+/** Tokens compared, and tokens timed one by one. */
+const CHECKED = 8;
+const TIMED = 24;
+
+/** Largest difference of logits in proportion to the largest one: what backends may differ by (activations in int8 included). */
+const TOLERANCE = { f32: 1e-3, q8: 4e-2, q4: 4e-2 } as const;
+
+export interface Comparison {
+  readonly faster: boolean;
+  readonly reason: string;
+}
+
+/**
+ * Whether a model computes on a GPU what it computes on WASM, and faster.
+ * @throws Error saying where they differ
+ */
+export async function compareBackends(gpu: Model, wasm: Model): Promise<Comparison> {
+  const tokens = Array.from({ length: CHECKED }, (_, i) => (i * 7919) % gpu.vocab);
+  const [seen, expected] = [await logits(gpu, tokens), await logits(wasm, tokens)];
+  checkAgreement(seen, expected, gpu.vocab, TOLERANCE[gpu.manifest.quantization]);
+  const [gpuMs, wasmMs] = [await decodeMs(gpu), await decodeMs(wasm)];
+  const rate = (ms: number): string => `${(1000 / ms).toFixed(0)} tok/s`;
+  const [a, b] = [rate(gpuMs), rate(wasmMs)];
+  return gpuMs < wasmMs
+    ? { faster: true, reason: `WebGPU agrees with WASM and is faster here: ${a} against ${b}` }
+    : { faster: false, reason: `WASM is faster here: ${b} against ${a} on WebGPU` };
+}
+
+/** @throws Error when logits differ by more than the rule for backends allows, or the greedy token does where that is clear */
+export function checkAgreement(seen: Float32Array, expected: Float32Array, vocab: number, tolerance: number): void {
+  for (let at = 0; at < expected.length; at += vocab) {
+    const [a, b] = [seen.subarray(at, at + vocab), expected.subarray(at, at + vocab)];
+    let [difference, largest] = [0, 0];
+    for (let i = 0; i < b.length; i++) {
+      const apart = Math.abs(a[i]! - b[i]!);
+      // A NaN is no number's neighbour.
+      if (!(apart <= difference)) difference = apart;
+      largest = Math.max(largest, Math.abs(b[i]!));
+    }
+    const position = at / vocab;
+    if (!(difference <= tolerance * largest)) {
+      const ratio = (difference / largest).toExponential(1);
+      throw new Error(`its logits at position ${position} are ${ratio} of the largest apart from WASM's, ${tolerance} is allowed`);
+    }
+    const [first, second] = best(b);
+    if (best(a)[0] !== first && b[first]! - b[second]! > tolerance * largest) {
+      throw new Error(`its most probable token at position ${position} is ${best(a)[0]}, WASM's is ${first}`);
+    }
+  }
+}
+
+function best(logits: Float32Array): [number, number] {
+  let [first, second] = [0, -1];
+  for (let i = 1; i < logits.length; i++) {
+    if (logits[i]! > logits[first]!) [first, second] = [i, first];
+    else if (second < 0 || logits[i]! > logits[second]!) second = i;
+  }
+  return [first, Math.max(0, second)];
+}
+
+async function logits({ executable }: Model, tokens: readonly number[]): Promise<Float32Array> {
+  const state = executable.createState();
+  try {
+    const [output] = await executable.run([{ state, tokens, logits: "all" }]).read();
+    return output!.logits;
+  } finally {
+    state.dispose();
+  }
+}
+
+/** Milliseconds a token, of single steps with their logits read, after some that warm up. */
+async function decodeMs({ executable }: Model): Promise<number> {
+  const state = executable.createState();
+  try {
+    const step = (): Promise<unknown> => executable.run([{ state, tokens: [0], logits: "last" }]).read();
+    for (let i = 0; i < 4; i++) await step();
+    const begin = performance.now();
+    for (let i = 0; i < TIMED; i++) await step();
+    return (performance.now() - begin) / TIMED;
+  } finally {
+    state.dispose();
+  }
+}

@@ -1,0 +1,115 @@
+import { SNAPSHOT_MEDIA_TYPE } from "../../engine/snapshot.ts";
+import { EdgeError } from "./errors.ts";
+
+/** What of a completion's stream is used. */
+export interface CompletionEvent {
+  readonly choices?: readonly {
+    readonly text?: string;
+    readonly delta?: { readonly content?: string | null };
+    readonly finish_reason?: "stop" | "length" | null;
+  }[];
+  readonly usage?: {
+    readonly prompt_tokens: number;
+    readonly completion_tokens: number;
+    readonly prompt_tokens_details?: { readonly cached_tokens?: number };
+  } | null;
+  readonly seed?: number;
+  readonly session?: string;
+  readonly error?: { readonly message: string };
+}
+
+export interface EdgeSession {
+  readonly id: string;
+  readonly tokens: number;
+}
+
+/** The Worker's REST interface, as far as the client speaks it (worker/edge/README.md). */
+export class Edge {
+  readonly #base: string;
+  readonly #key: string | undefined;
+
+  constructor(base: string, key: string | undefined) {
+    this.#base = base.replace(/\/+$/, "");
+    this.#key = key;
+  }
+
+  /** @throws EdgeError with the edge's own message, or saying that it cannot be reached; the signal's reason */
+  async request(method: string, path: string, init: { json?: unknown; bytes?: Uint8Array; signal?: AbortSignal } = {}) {
+    const { json, bytes, signal } = init;
+    const type = bytes !== undefined ? SNAPSHOT_MEDIA_TYPE : json !== undefined ? "application/json" : undefined;
+    let response: Response;
+    try {
+      response = await fetch(this.#base + path, {
+        method,
+        headers: {
+          ...(type !== undefined && { "content-type": type }),
+          ...(this.#key !== undefined && { authorization: `Bearer ${this.#key}` }),
+        },
+        ...(signal && { signal }),
+        ...((bytes !== undefined || json !== undefined) && {
+          body: bytes !== undefined ? (bytes as Uint8Array<ArrayBuffer>) : JSON.stringify(json),
+        }),
+      });
+    } catch (cause) {
+      signal?.throwIfAborted();
+      throw new EdgeError(`${this.#base} cannot be reached (${(cause as Error).message}): check the address and try again`);
+    }
+    if (response.ok) return response;
+    const text = await response.text();
+    throw new EdgeError(messageOf(text) ?? `${method} ${path} at ${this.#base} got status ${response.status}`, response.status);
+  }
+
+  async createSession(model: string): Promise<EdgeSession> {
+    return (await this.request("POST", "/v1/sessions", { json: { model } })).json() as Promise<EdgeSession>;
+  }
+
+  async forkSession(id: string): Promise<EdgeSession> {
+    return (await this.request("POST", `${session(id)}/fork`, { json: {} })).json() as Promise<EdgeSession>;
+  }
+
+  async readSession(id: string): Promise<EdgeSession> {
+    return (await this.request("GET", session(id))).json() as Promise<EdgeSession>;
+  }
+
+  async readState(id: string): Promise<Uint8Array<ArrayBuffer>> {
+    return new Uint8Array(await (await this.request("GET", `${session(id)}/state`)).arrayBuffer());
+  }
+
+  async writeState(id: string, bytes: Uint8Array): Promise<void> {
+    await (await this.request("PUT", `${session(id)}/state?allow_other_quantization=true`, { bytes })).body?.cancel();
+  }
+
+  async removeSession(id: string): Promise<void> {
+    await this.request("DELETE", session(id));
+  }
+
+  /** A completion as it comes. @throws EdgeError also for an error in its midst */
+  async *stream(path: string, body: object, signal: AbortSignal): AsyncGenerator<CompletionEvent> {
+    const json = { ...body, stream: true, stream_options: { include_usage: true } };
+    const response = await this.request("POST", path, { json, signal });
+    let buffer = "";
+    for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
+      buffer += text;
+      for (let end = buffer.indexOf("\n\n"); end >= 0; end = buffer.indexOf("\n\n")) {
+        const line = buffer.slice(0, end);
+        buffer = buffer.slice(end + 2);
+        if (!line.startsWith("data: ") || line === "data: [DONE]") continue;
+        const event = JSON.parse(line.slice("data: ".length)) as CompletionEvent;
+        if (event.error !== undefined) throw new EdgeError(event.error.message);
+        yield event;
+      }
+    }
+  }
+}
+
+function session(id: string): string {
+  return `/v1/sessions/${encodeURIComponent(id)}`;
+}
+
+function messageOf(text: string): string | undefined {
+  try {
+    return (JSON.parse(text) as { error?: { message?: string } }).error?.message;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,123 @@
+/** The Web Worker: receives the page's calls, holds the model and its sessions. */
+import type { GenerationResult } from "../client/api.ts";
+import type { Calls, Reply, Request, Streams } from "../protocol.ts";
+import type { HostGeneration, HostModel, HostSession } from "./host-model.ts";
+import { openModel } from "./open.ts";
+
+const scope = self as unknown as DedicatedWorkerGlobalScope;
+const running = new Map<number, AbortController>();
+const sessions = new Map<number, HostSession>();
+let model: HostModel | undefined;
+let handles = 0;
+
+/** Of a text of its own that was cancelled while its prompt was read. */
+const NOTHING: GenerationResult = {
+  text: "",
+  finishReason: "cancelled",
+  promptTokens: 0,
+  cachedTokens: 0,
+  completionTokens: 0,
+  seed: 0,
+  totalMs: 0,
+  backend: "wasm",
+};
+
+scope.onmessage = ({ data }: MessageEvent<Request>) => {
+  if ("cancel" in data) running.get(data.id)?.abort(new DOMException("The load was aborted", "AbortError"));
+  else void answer(data);
+};
+
+async function answer(request: Exclude<Request, { cancel: true }>): Promise<void> {
+  const { id } = request;
+  const controller = new AbortController();
+  running.set(id, controller);
+  try {
+    if ("stream" in request) {
+      const chunks = open(request, controller.signal);
+      let next = await chunks.next();
+      for (; !next.done; next = await chunks.next()) post({ id, chunk: next.value });
+      post({ id, result: next.value });
+    } else {
+      const value = await calls[request.call](request.args as never, id, controller.signal);
+      // Bytes are handed over, not copied.
+      post({ id, value }, value instanceof Uint8Array ? [value.buffer] : []);
+    }
+  } catch (error) {
+    if ("stream" in request && controller.signal.aborted) {
+      post({ id, result: NOTHING });
+      return;
+    }
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    post({ id, error: { name, message } });
+  } finally {
+    running.delete(id);
+  }
+}
+
+function post(reply: Reply, transfer: Transferable[] = []): void {
+  scope.postMessage(reply, transfer);
+}
+
+function open(request: { [K in keyof Streams]: { stream: K; args: Streams[K] } }[keyof Streams], signal: AbortSignal): HostGeneration {
+  switch (request.stream) {
+    case "generate":
+      return loaded().generate(request.args.prompt, request.args.options, signal);
+    case "chat":
+      return loaded().chat(request.args.messages, request.args.options, signal);
+    case "append":
+      return session(request.args.session).append(request.args.text, request.args.options, signal);
+  }
+}
+
+const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: AbortSignal) => Promise<Calls[K][1]> } = {
+  async load({ url, options }, id, signal) {
+    model = await openModel(url, options, {
+      signal,
+      onProgress: (progress) => post({ id, progress }),
+      onBackend: ({ backend, reason }) => post({ backend, reason }),
+    });
+    const { info, backend, reason } = model;
+    return { info, backend, reason };
+  },
+  session: async () => hold(await loaded().session()),
+  fork: async ({ session: from }) => hold(await session(from).fork()),
+  save: ({ session: from }) => session(from).save(),
+  async restore({ session: to, bytes }) {
+    await session(to).restore(bytes);
+    return { session: to, tokens: session(to).tokens };
+  },
+  push: ({ session: from, id }) => session(from).push(id),
+  async pull({ session: to, id }) {
+    await session(to).pull(id);
+    return { session: to, tokens: session(to).tokens };
+  },
+  async release({ session: handle }) {
+    sessions.get(handle)?.dispose();
+    sessions.delete(handle);
+    return undefined;
+  },
+  async dispose() {
+    for (const held of sessions.values()) held.dispose();
+    sessions.clear();
+    model?.dispose();
+    model = undefined;
+    return undefined;
+  },
+};
+
+function hold(held: HostSession): { session: number; tokens: number } {
+  const handle = ++handles;
+  sessions.set(handle, held);
+  return { session: handle, tokens: held.tokens };
+}
+
+function loaded(): HostModel {
+  if (model === undefined) throw new Error("no model is loaded");
+  return model;
+}
+
+function session(handle: number): HostSession {
+  const held = sessions.get(handle);
+  if (held === undefined) throw new Error("the session was disposed: open another one");
+  return held;
+}

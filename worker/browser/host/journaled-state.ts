@@ -1,0 +1,73 @@
+import { KernelError, type SequenceState } from "../../../kernels/backend.ts";
+import type { FailoverExecutable } from "./failover.ts";
+
+/** Tokens between two checkpoints: what a failure costs to compute again, against a read of the state. */
+const CHECKPOINT_TOKENS = 256;
+
+/** A state on a backend that may be lost, and what is needed to make it anew elsewhere. */
+export class JournaledState implements SequenceState {
+  readonly #owner: FailoverExecutable;
+  #inner: SequenceState | undefined;
+  /** the last checkpoint in canonical order; undefined is a fresh sequence. */
+  base: Float32Array | undefined;
+  /** fed since the checkpoint. */
+  tokens: number[] = [];
+
+  constructor(owner: FailoverExecutable, inner: SequenceState | undefined) {
+    this.#owner = owner;
+    this.#inner = inner;
+  }
+
+  /** @throws Error when its memory could not be had */
+  get inner(): SequenceState {
+    if (this.#inner === undefined) throw new Error("the state was lost with its device");
+    return this.#inner;
+  }
+
+  moveTo(inner: SequenceState): void {
+    this.#inner = inner;
+  }
+
+  /** Notes tokens that went through the model, and takes a checkpoint when it is time. */
+  async fed(tokens: ArrayLike<number>): Promise<void> {
+    if (this.#owner.failedOver) return;
+    for (let i = 0; i < tokens.length; i++) this.tokens.push(tokens[i]!);
+    if (this.tokens.length >= CHECKPOINT_TOKENS) this.#checkpoint(await this.read());
+  }
+
+  read(): Promise<Float32Array> {
+    return this.#owner.settle(
+      () => this.inner.read(),
+      () => this.inner.read(),
+    );
+  }
+
+  write(values: Float32Array): void {
+    const bad = values.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) throw new KernelError(`value ${bad} of the state is ${values[bad]}: a state must be finite`);
+    this.#owner.attempt(() => this.inner.write(values));
+    this.#checkpoint(values.slice());
+  }
+
+  copyFrom(other: SequenceState): void {
+    const from = other as JournaledState;
+    this.#owner.attempt(() => this.inner.copyFrom(from.inner));
+    this.base = from.base;
+    this.tokens = [...from.tokens];
+  }
+
+  reset(): void {
+    this.#owner.attempt(() => this.inner.reset());
+    this.#checkpoint(undefined);
+  }
+
+  dispose(): void {
+    this.#owner.forget(this);
+    this.#owner.attempt(() => this.#inner?.dispose());
+  }
+
+  #checkpoint(values: Float32Array | undefined): void {
+    this.base = values;
+    this.tokens = [];
+  }
+}

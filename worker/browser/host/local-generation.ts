@@ -1,0 +1,91 @@
+import { type GenerationOptions, generate } from "../../engine/generate.ts";
+import type { Sequence } from "../../engine/sequence.ts";
+import type { BackendName, GenerationResult } from "../client/api.ts";
+import type { WireOptions } from "../protocol.ts";
+import type { HostGeneration } from "./host-model.ts";
+
+interface Run {
+  readonly prompt: readonly number[];
+  readonly options: WireOptions;
+  readonly signal: AbortSignal;
+  readonly backend: () => BackendName;
+  readonly keepHeld: boolean;
+  readonly endTokens?: ReadonlySet<number>;
+}
+
+const DEFAULT_TOKENS = 128;
+
+/**
+ * The engine's generation as the client gives it. A signal that is aborted while the prompt is read throws its reason; later it ends
+ * the generation after a token, so that the sequence can go on as if it had been asked for that many.
+ * @param onEnd given the sampled tokens before the sequence is left
+ */
+export async function* runGeneration(
+  sequence: Sequence,
+  { prompt, options, signal, backend, keepHeld, endTokens }: Run,
+  onEnd: (sampled: readonly number[]) => void = () => {},
+): HostGeneration {
+  const begin = performance.now();
+  const reading = new AbortController();
+  let first: number | undefined;
+  let cancelled = false;
+  const abort = (): void => {
+    if (first === undefined) reading.abort(signal.reason);
+  };
+  signal.throwIfAborted();
+  signal.addEventListener("abort", abort);
+  const engineOptions: GenerationOptions = {
+    prompt,
+    maxTokens: options.maxTokens ?? DEFAULT_TOKENS,
+    sampling: {
+      ...pick(options),
+      logitBias: new Map(Object.entries(options.logitBias ?? {}).map(([token, bias]) => [Number(token), bias])),
+    },
+    stop: options.stop ?? [],
+    ...(endTokens && { endTokens }),
+    keepHeld,
+    signal: reading.signal,
+    enough: () => {
+      cancelled = signal.aborted;
+      return cancelled;
+    },
+    onProgress: (done, total) => {
+      if (done === total) first ??= performance.now() - begin;
+    },
+  };
+  try {
+    let text = "";
+    const sampled: number[] = [];
+    const pieces = generate(sequence, engineOptions);
+    let next = await pieces.next();
+    const at = (): number => performance.now() - begin;
+    for (; !next.done; next = await pieces.next()) {
+      text += next.value.text;
+      sampled.push(...next.value.tokens.map(({ id }) => id));
+      yield { text: next.value.text, tokens: next.value.tokens.length, length: sequence.length, at: at() };
+    }
+    const { tail, finishReason, promptTokens, cachedTokens, completionTokens, seed } = next.value;
+    sampled.push(...tail.tokens.map(({ id }) => id));
+    onEnd(sampled);
+    if (tail.text !== "") {
+      text += tail.text;
+      yield { text: tail.text, tokens: tail.tokens.length, length: sequence.length, at: at() };
+    }
+    const result: GenerationResult = {
+      text,
+      finishReason: cancelled && finishReason === "length" ? "cancelled" : finishReason,
+      ...{ promptTokens, cachedTokens, completionTokens, seed },
+      ...(completionTokens > 0 && first !== undefined && { firstTokenMs: first }),
+      totalMs: at(),
+      backend: backend(),
+    };
+    return result;
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+function pick(options: WireOptions): GenerationOptions["sampling"] {
+  const { temperature, topP, topK, minP, repetitionPenalty, frequencyPenalty, presencePenalty, seed } = options;
+  return { temperature, topP, topK, minP, repetitionPenalty, frequencyPenalty, presencePenalty, seed };
+}

@@ -1,0 +1,23 @@
+import type { Block } from "../../../kernels/blocks.ts";
+import { stateLayout, stateLength } from "../../../kernels/state.ts";
+import type { Manifest } from "../../../weights/manifest.ts";
+import type { ModelInfo } from "../client/api.ts";
+
+/** What a package is, told from its manifest alone. */
+export function modelInfo(manifest: Manifest, blocks: readonly Block[]): ModelInfo {
+  const embedding = blocks.find((block) => block.kind === "embedding");
+  const elements = ({ shape }: { shape: readonly number[] }): number => shape.reduce((a, b) => a * b, 1);
+  return {
+    id: manifest.id,
+    name: manifest.name,
+    architecture: manifest.architecture,
+    quantization: manifest.quantization,
+    vocab: embedding?.vocab ?? 0,
+    layers: new Set(stateLayout(blocks).map((part) => part.block)).size,
+    dim: embedding?.dim ?? 0,
+    parameters: manifest.tensors.reduce((sum, tensor) => sum + elements(tensor), 0),
+    bytes: manifest.shards.reduce((sum, shard) => sum + shard.bytes, 0),
+    stateBytes: 4 * stateLength(stateLayout(blocks)),
+    chatTemplate: manifest.chatTemplate !== undefined,
+  };
+}

@@ -1,0 +1,152 @@
+import type { Backend, Executable } from "../../../kernels/backend.ts";
+import { httpSource } from "../../../weights/http.ts";
+import { PackageLoad, readManifest } from "../../../weights/loader.ts";
+import type { PackageSource } from "../../../weights/source.ts";
+import { blocksOf } from "../../engine/architectures/index.ts";
+import { MemoryBudgetError } from "../../engine/errors.ts";
+import { Model } from "../../engine/model.ts";
+import type { LoadOptions, LoadProgress } from "../client/api.ts";
+import { compareBackends } from "./compare.ts";
+import { Edge } from "./edge.ts";
+import { BackendError } from "./errors.ts";
+import { failoverBackend } from "./failover.ts";
+import { findGpu } from "./gpu.ts";
+import type { HostModel } from "./host-model.ts";
+import { type Chosen, localModel } from "./local-model.ts";
+import { modelInfo } from "./model-info.ts";
+import { remoteModel } from "./remote-model.ts";
+import { storedPackage } from "./store.ts";
+import { wasmBackend } from "./wasm.ts";
+
+export interface OpenEvents {
+  readonly onProgress: (progress: LoadProgress) => void;
+  /** The model goes on elsewhere. */
+  readonly onBackend: (chosen: Chosen) => void;
+  readonly signal: AbortSignal;
+}
+
+type OpenOptions = Omit<LoadOptions, "onProgress" | "signal">;
+
+/** Live sequences that the memory must hold at least: sessions, forks, and the states that chats are gone on from. */
+const SEQUENCES = 8;
+
+/** Opens a package on the backend asked for, or on the best that this browser has. */
+export async function openModel(url: string, options: OpenOptions, events: OpenEvents): Promise<HostModel> {
+  const { signal } = events;
+  const edge = new Edge(options.edge ?? new URL(url).origin, options.apiKey);
+  const wanted = options.backend ?? "auto";
+  const remote = async (reason: string): Promise<HostModel> => {
+    const manifest = await readManifest(httpSource(url), signal);
+    return remoteModel(edge, modelInfo(manifest, blocksOf(manifest.architecture, manifest.hyperparameters)), reason);
+  };
+  if (wanted === "rest") return remote("asked for");
+
+  const gpu = wanted === "wasm" ? "WASM was asked for" : await findGpu();
+  if (wanted === "webgpu" && typeof gpu === "string") throw new BackendError(`WebGPU cannot be used here: ${gpu}`);
+  try {
+    return await openLocal(url, options, events, edge, gpu);
+  } catch (error) {
+    if (wanted !== "auto" || !outOfMemory(error)) throw error;
+    return remote(`the model does not fit in this browser: ${(error as Error).message}`);
+  }
+}
+
+async function openLocal(
+  url: string,
+  options: OpenOptions,
+  events: OpenEvents,
+  edge: Edge,
+  gpu: Backend | string,
+): Promise<HostModel> {
+  const { signal, onProgress } = events;
+  const memoryBudget = options.memoryBudget ?? defaultBudget();
+  const modelOptions = { memoryBudget, sequences: SEQUENCES, signal };
+  const wasm = await wasmBackend();
+  if (options.store !== false) await checkFits(url, wasm, modelOptions);
+  const source =
+    options.store === false
+      ? httpSource(url)
+      : await storedPackage(url, {
+          onProgress: (loaded, total) => onProgress({ stage: "download", loaded, total }),
+          signal,
+        });
+  const load = (backend: Backend): Promise<Model> =>
+    Model.load(source, backend, {
+      ...modelOptions,
+      onProgress: (loaded, total) => onProgress({ stage: "prepare", loaded, total }),
+    });
+
+  if (typeof gpu === "string") {
+    const reason = options.backend === "wasm" ? "asked for" : gpu;
+    return localModel(await load(wasm), { backend: "wasm", reason }, edge);
+  }
+
+  const chosen: Chosen = { backend: "webgpu", reason: "asked for" };
+  const guarded = failoverBackend(gpu, {
+    fallback: wasmBackend,
+    reload: (executable) => reload(source, executable),
+    onFailover: (cause) => {
+      chosen.backend = "wasm";
+      chosen.reason = `the GPU failed (${messageOf(cause)}): WASM went on from the same state`;
+      events.onBackend(chosen);
+    },
+  });
+  if (options.backend === "webgpu") return localModel(await load(guarded), chosen, edge);
+
+  const onWasm = await load(wasm);
+  let onGpu: Model | undefined;
+  try {
+    onGpu = await load(guarded);
+    onProgress({ stage: "check", loaded: 0, total: 1 });
+    const comparison = await compareBackends(onGpu, onWasm);
+    onProgress({ stage: "check", loaded: 1, total: 1 });
+    chosen.reason = comparison.reason;
+    if (comparison.faster && chosen.backend === "webgpu") {
+      onWasm.dispose();
+      return localModel(onGpu, chosen, edge);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    chosen.reason = `WebGPU failed here: ${messageOf(error)}`;
+  }
+  onGpu?.dispose();
+  return localModel(onWasm, { backend: "wasm", reason: chosen.reason }, edge);
+}
+
+/** Before anything is downloaded. @throws MemoryBudgetError with the numbers */
+async function checkFits(url: string, wasm: Backend, options: Parameters<typeof Model.open>[2]): Promise<void> {
+  const signal = options?.signal;
+  const manifest = await readManifest(httpSource(url), signal).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    // Offline: what is stored was checked when it was stored.
+    if (navigator.onLine) throw error;
+    return undefined;
+  });
+  if (manifest === undefined) return;
+  const tensors = new Map(manifest.tensors.map((tensor) => [tensor.name, tensor]));
+  const plan = wasm.plan(blocksOf(manifest.architecture, manifest.hyperparameters), tensors);
+  const need = plan.weights + plan.activations + SEQUENCES * plan.statePerSequence;
+  const budget = options?.memoryBudget ?? defaultBudget();
+  if (need <= budget) return;
+  throw new MemoryBudgetError(`${manifest.id} needs ${(need / 1e6).toFixed(1)} MB of memory`, need, budget);
+}
+
+async function reload(source: PackageSource, executable: Executable): Promise<void> {
+  const load = new PackageLoad(await readManifest(source), executable);
+  for await (const _ of load.lead(source));
+}
+
+/** A quarter of the device's memory, where the browser tells it (in GiB, rounded, at most 8). */
+function defaultBudget(): number {
+  const { deviceMemory = 4 } = navigator as { deviceMemory?: number };
+  return (deviceMemory * 2 ** 30) / 4;
+}
+
+/** WebAssembly.Memory says RangeError when the browser has no more. */
+function outOfMemory(error: unknown): boolean {
+  return error instanceof MemoryBudgetError || error instanceof RangeError;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

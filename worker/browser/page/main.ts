@@ -1,0 +1,1 @@
+import { loadModel } from "../client/index.ts"; console.log(loadModel);
