@@ -9,8 +9,18 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/edge/*.test.ts"],
+          exclude: ["test/edge/*.test.ts", "test/browser/**"],
           testTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: "browser",
+          include: ["test/browser/*.test.ts"],
+          globalSetup: ["./test/browser/global-setup.ts"],
+          testTimeout: 120_000,
+          // Unpacking the browser takes seconds.
+          hookTimeout: 120_000,
         },
       },
       {

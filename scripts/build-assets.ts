@@ -21,7 +21,13 @@ there is removed; other assets are left alone.
 `;
 
 /** Package files are named by their content's hash. The index is not. */
-const HEADERS = `/weights/:package/*
+const HEADERS = `/client.*
+  access-control-allow-origin: *
+  cross-origin-resource-policy: cross-origin
+  cache-control: public, max-age=300
+/page/*
+  cache-control: public, max-age=31536000, immutable
+/weights/:package/*
   access-control-allow-origin: *
   cross-origin-resource-policy: cross-origin
   cache-control: public, max-age=31536000, immutable

@@ -1,5 +1,5 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, type InlineConfig } from "vite";
@@ -16,12 +16,23 @@ and kernels inside, client.d.ts, and the playground, index.html and page/. Print
 
 const browser = fileURLToPath(new URL("../worker/browser", import.meta.url));
 
+/** Scripts and styles of the page, below the assets. */
+const PAGE_FILES = "page";
+
 /** What both builds share. The folder also holds model packages: nothing is emptied. */
 const common: InlineConfig = {
   configFile: false,
   logLevel: "warn",
   worker: { format: "es" },
 };
+
+/** @returns bytes of client.js */
+export async function buildBrowser(out: string): Promise<Buffer> {
+  await rm(join(out, PAGE_FILES), { recursive: true, force: true });
+  await mkdir(out, { recursive: true });
+  await Promise.all([buildClient(out), buildPage(out)]);
+  return readFile(join(out, "client.js"));
+}
 
 async function buildClient(out: string): Promise<void> {
   await build({
@@ -44,13 +55,20 @@ async function buildPage(out: string): Promise<void> {
     ...common,
     root: join(browser, "page"),
     publicDir: false,
-    build: { outDir: out, emptyOutDir: false, target: "es2024", assetsDir: "page", modulePreload: { polyfill: false } },
+    build: {
+      outDir: out,
+      emptyOutDir: false,
+      target: "es2024",
+      assetsDir: PAGE_FILES,
+      modulePreload: { polyfill: false },
+    },
     plugins: [
       {
         // The page uses the client as anybody would, from its address.
         name: "client-by-address",
         enforce: "pre",
-        resolveId: (source) => (/\/client\/index\.ts$/.test(source) ? { id: "/client.js", external: true } : undefined),
+        resolveId: (source) =>
+          /\/client\/index\.ts$/.test(source) ? { id: "/client.js", external: "absolute" } : undefined,
       },
     ],
   });
@@ -62,10 +80,7 @@ if (import.meta.main) {
     options: { out: { type: "string" } },
     positionals: { min: 0, max: 0 },
     async run(_, { out = "dist/assets" }) {
-      const folder = join(process.cwd(), String(out));
-      await mkdir(folder, { recursive: true });
-      await Promise.all([buildClient(folder), buildPage(folder)]);
-      const client = await readFile(join(folder, "client.js"));
+      const client = await buildBrowser(resolve(String(out)));
       const kb = (bytes: number): string => `${(bytes / 1e3).toFixed(0)} kB`;
       process.stderr.write(`client.js: ${kb(client.length)}, gzip ${kb(gzipSync(client).length)}\n`);
     },

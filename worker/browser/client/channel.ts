@@ -1,5 +1,5 @@
-import type { BackendName, Chunk, GenerationResult, LoadProgress } from "./api.ts";
 import type { Calls, Reply, Request, Streams, WireError } from "../protocol.ts";
+import type { BackendName, Chunk, GenerationResult, LoadProgress } from "./api.ts";
 
 interface Pending {
   onChunk?: (chunk: Chunk) => void;

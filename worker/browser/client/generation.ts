@@ -1,5 +1,5 @@
-import type { Chunk, Generation, GenerationResult } from "./api.ts";
 import type { Streams } from "../protocol.ts";
+import type { Chunk, Generation, GenerationResult } from "./api.ts";
 import type { Channel } from "./channel.ts";
 
 /** Starts a stream and gives its chunks as they come; who leaves the loop, or aborts the signal, ends it. */

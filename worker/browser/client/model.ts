@@ -1,5 +1,5 @@
-import type { BackendName, BrowserModel, GenerateOptions, Generation, Session } from "./api.ts";
 import type { Loaded, SessionHandle, WireOptions } from "../protocol.ts";
+import type { BackendName, BrowserModel, GenerateOptions, Generation, Session } from "./api.ts";
 import { type Channel, named } from "./channel.ts";
 import { startGeneration } from "./generation.ts";
 

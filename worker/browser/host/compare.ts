@@ -42,7 +42,9 @@ export function checkAgreement(seen: Float32Array, expected: Float32Array, vocab
     const position = at / vocab;
     if (!(difference <= tolerance * largest)) {
       const ratio = (difference / largest).toExponential(1);
-      throw new Error(`its logits at position ${position} are ${ratio} of the largest apart from WASM's, ${tolerance} is allowed`);
+      throw new Error(
+        `its logits at position ${position} are ${ratio} of the largest apart from WASM's, ${tolerance} is allowed`,
+      );
     }
     const [first, second] = best(b);
     if (best(a)[0] !== first && b[first]! - b[second]! > tolerance * largest) {

@@ -22,7 +22,9 @@ export class Conversations {
 
   /** A sequence that has consumed the longest kept beginning of these tokens, short of all of them. */
   resume(tokens: readonly number[]): Sequence {
-    const fits = this.#kept.filter((kept) => kept.tokens.length < tokens.length && kept.tokens.every((t, i) => t === tokens[i]));
+    const fits = this.#kept.filter(
+      (kept) => kept.tokens.length < tokens.length && kept.tokens.every((t, i) => t === tokens[i]),
+    );
     const best = fits.reduce<Kept | undefined>((a, b) => (a && a.tokens.length >= b.tokens.length ? a : b), undefined);
     const sequence = best?.sequence.fork() ?? new Sequence(this.#model);
     // As the edge does it: what was sampled counts as given once it is part of the conversation.

@@ -52,11 +52,16 @@ export class Edge {
       });
     } catch (cause) {
       signal?.throwIfAborted();
-      throw new EdgeError(`${this.#base} cannot be reached (${(cause as Error).message}): check the address and try again`);
+      throw new EdgeError(
+        `${this.#base} cannot be reached (${(cause as Error).message}): check the address and try again`,
+      );
     }
     if (response.ok) return response;
     const text = await response.text();
-    throw new EdgeError(messageOf(text) ?? `${method} ${path} at ${this.#base} got status ${response.status}`, response.status);
+    throw new EdgeError(
+      messageOf(text) ?? `${method} ${path} at ${this.#base} got status ${response.status}`,
+      response.status,
+    );
   }
 
   async createSession(model: string): Promise<EdgeSession> {

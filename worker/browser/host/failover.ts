@@ -92,7 +92,10 @@ export class FailoverExecutable implements Executable {
   }
 
   createState(): SequenceState {
-    const state = new JournaledState(this, this.attempt(() => this.#active.createState()));
+    const state = new JournaledState(
+      this,
+      this.attempt(() => this.#active.createState()),
+    );
     this.#states.add(state);
     return state;
   }
@@ -142,9 +145,8 @@ export class FailoverExecutable implements Executable {
         if (this.attempt(() => inner?.advance(end)) === undefined) block = end;
       },
       read: async () => {
-        const outputs = await this.settle<readonly SpanOutput[]>(
-          inner && (() => inner.read()),
-          () => this.#active.run(onActive(spans)).read(),
+        const outputs = await this.settle<readonly SpanOutput[]>(inner && (() => inner.read()), () =>
+          this.#active.run(onActive(spans)).read(),
         );
         for (const { state, tokens } of spans) await (state as JournaledState).fed(tokens);
         return outputs;

@@ -58,7 +58,10 @@ function post(reply: Reply, transfer: Transferable[] = []): void {
   scope.postMessage(reply, transfer);
 }
 
-function open(request: { [K in keyof Streams]: { stream: K; args: Streams[K] } }[keyof Streams], signal: AbortSignal): HostGeneration {
+function open(
+  request: { [K in keyof Streams]: { stream: K; args: Streams[K] } }[keyof Streams],
+  signal: AbortSignal,
+): HostGeneration {
   switch (request.stream) {
     case "generate":
       return loaded().generate(request.args.prompt, request.args.options, signal);

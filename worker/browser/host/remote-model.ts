@@ -76,7 +76,11 @@ async function* generation(
   const begin = performance.now();
   let first: number | undefined;
   let [text, pieces] = ["", 0];
-  let [usage, finish, seed]: [CompletionEvent["usage"], "stop" | "length" | undefined, number] = [undefined, undefined, 0];
+  let [usage, finish, seed]: [CompletionEvent["usage"], "stop" | "length" | undefined, number] = [
+    undefined,
+    undefined,
+    0,
+  ];
   try {
     for await (const event of events) {
       onEvent(event);
@@ -112,7 +116,8 @@ async function* generation(
 
 /** Options as the REST interface spells them. */
 function fields(options: WireOptions): Record<string, unknown> {
-  const { maxTokens, topP, topK, minP, repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, ...same } = options;
+  const { maxTokens, topP, topK, minP, repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, ...same } =
+    options;
   return {
     ...same,
     max_tokens: maxTokens,

@@ -1,1 +1,3 @@
-import { loadModel } from "../client/index.ts"; console.log(loadModel);
+import { loadModel } from "../client/index.ts";
+
+Object.assign(globalThis, { loadModel });

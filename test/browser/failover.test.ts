@@ -1,0 +1,139 @@
+import { describe, expect, test } from "vitest";
+import type { Backend, Executable, Pass } from "../../kernels/backend.ts";
+import { createWasmBackend } from "../../kernels/wasm/index.ts";
+import { loadWasmModules } from "../../kernels/wasm/node.ts";
+import { PackageLoad, readManifest } from "../../weights/loader.ts";
+import { failoverBackend } from "../../worker/browser/host/failover.ts";
+import { generate } from "../../worker/engine/generate.ts";
+import { Model } from "../../worker/engine/model.ts";
+import { Sequence } from "../../worker/engine/sequence.ts";
+import { tinyPackage } from "../support/models.ts";
+
+const wasm = await createWasmBackend(await loadWasmModules());
+const memory = await tinyPackage({ tied: false });
+
+/** Where a device is lost: as a pass is begun, as its results are read, or as a state is. */
+type Loss = "begin" | "read" | "state";
+
+/** WASM that is lost like a GPU's device after some passes: from then on everything throws. */
+function mortal(passes: number, loss: Loss): Backend {
+  let left = passes;
+  const gone = (): never => {
+    throw new Error("device lost");
+  };
+  const alive = (kind: Loss): void => {
+    if (left < 0 || (left === 0 && kind === loss)) {
+      left = -1;
+      gone();
+    }
+  };
+  return {
+    ...wasm,
+    async compile(...args) {
+      const inner = await wasm.compile(...args);
+      const dying: Partial<Executable> = {
+        createState() {
+          alive("begin");
+          const state = inner.createState();
+          return Object.assign(Object.create(state) as typeof state, {
+            inner: state,
+            read: async () => {
+              alive("state");
+              return state.read();
+            },
+            write: (values: Float32Array) => state.write(values),
+            copyFrom: (other: { inner: typeof state }) => state.copyFrom(other.inner),
+            reset: () => state.reset(),
+            dispose: () => state.dispose(),
+          });
+        },
+        begin(spans) {
+          alive("begin");
+          const pass = inner.begin(
+            spans.map((span) => ({ ...span, state: (span.state as never as { inner: never }).inner })),
+          );
+          return {
+            get block() {
+              return pass.block;
+            },
+            advance: (end) => pass.advance(end),
+            async read() {
+              alive("read");
+              left--;
+              return pass.read();
+            },
+          } satisfies Pass;
+        },
+      };
+      return new Proxy(inner, {
+        get: (target, key) => {
+          const own = Reflect.get(dying, key) as unknown;
+          const value = own ?? (Reflect.get(target, key) as unknown);
+          return typeof value === "function" ? value.bind(own === undefined ? target : dying) : value;
+        },
+      });
+    },
+  };
+}
+
+async function open(passes: number, loss: Loss): Promise<{ model: Model; causes: unknown[] }> {
+  const causes: unknown[] = [];
+  const backend = failoverBackend(mortal(passes, loss), {
+    fallback: async () => wasm,
+    reload: async (executable) => {
+      for await (const _ of new PackageLoad(await readManifest(memory), executable).lead(memory));
+    },
+    onFailover: (cause) => causes.push(cause),
+  });
+  return { model: await Model.load(memory, backend), causes };
+}
+
+async function text(sequence: Sequence, prompt: readonly number[], maxTokens: number): Promise<string> {
+  const pieces = generate(sequence, { prompt, maxTokens, sampling: { seed: 5 } });
+  let all = "";
+  let next = await pieces.next();
+  for (; !next.done; next = await pieces.next()) all += next.value.text;
+  return all + next.value.tail.text;
+}
+
+const prompt = Array.from("Once upon", (c) => c.charCodeAt(0));
+const whole = await text(new Sequence(await Model.load(memory, wasm)), prompt, 300);
+
+describe("a generation goes on with the same text when the backend is lost", () => {
+  // 256 tokens are a checkpoint.
+  test.each([
+    { passes: 0, loss: "begin" },
+    { passes: 0, loss: "read" },
+    { passes: 1, loss: "begin" },
+    { passes: 40, loss: "read" },
+    { passes: 270, loss: "read" },
+    { passes: 2, loss: "state" },
+  ] as const)("after $passes passes, at $loss", async ({ passes, loss }) => {
+    const { model, causes } = await open(passes, loss);
+    expect(await text(new Sequence(model), prompt, 300)).toBe(whole);
+    expect(causes.map(String)).toEqual(["Error: device lost"]);
+  });
+});
+
+test("forks and sequences at rest come along", async () => {
+  const { model, causes } = await open(30, "read");
+  const sequence = new Sequence(model);
+  await text(sequence, prompt, 10);
+  const fork = sequence.fork();
+  const rest = await text(sequence, [], 40);
+  expect(causes.length).toBe(1);
+  expect(await text(fork, [], 40)).toBe(rest);
+  expect(await fork.state.read()).toEqual(await sequence.state.read());
+});
+
+test("when the fallback fails too, its error is the caller's", async () => {
+  const backend = failoverBackend(mortal(1, "read"), {
+    fallback: async () => {
+      throw new RangeError("no memory");
+    },
+    reload: async () => {},
+    onFailover: () => {},
+  });
+  const model = await Model.load(memory, backend);
+  await expect(text(new Sequence(model), prompt, 10)).rejects.toThrow("no memory");
+});
