@@ -148,7 +148,7 @@ export class FailoverExecutable implements Executable {
         const outputs = await this.settle<readonly SpanOutput[]>(inner && (() => inner.read()), () =>
           this.#active.run(onActive(spans)).read(),
         );
-        for (const { state, tokens } of spans) await (state as JournaledState).fed(tokens);
+        for (const span of spans) await (span.state as JournaledState).fed(span);
         return outputs;
       },
     };

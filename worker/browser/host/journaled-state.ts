@@ -1,4 +1,4 @@
-import { KernelError, type SequenceState } from "../../../kernels/backend.ts";
+import { KernelError, type SequenceState, type Span } from "../../../kernels/backend.ts";
 import type { FailoverExecutable } from "./failover.ts";
 
 /** Tokens between two checkpoints: what a failure costs to compute again, against a read of the state. */
@@ -24,15 +24,19 @@ export class JournaledState implements SequenceState {
     return this.#inner;
   }
 
+  get positions(): number {
+    return this.#inner?.positions ?? 0;
+  }
+
   moveTo(inner: SequenceState): void {
     this.#inner = inner;
   }
 
-  /** Notes tokens that went through the model, and takes a checkpoint when it is time. */
-  async fed(tokens: ArrayLike<number>): Promise<void> {
+  /** Notes what went through the model, and takes a checkpoint when it is time: of vectors, which are not noted, at once. */
+  async fed({ tokens, vectors }: Span): Promise<void> {
     if (this.#owner.failedOver) return;
     for (let i = 0; i < tokens.length; i++) this.tokens.push(tokens[i]!);
-    if (this.tokens.length >= CHECKPOINT_TOKENS) this.#checkpoint(await this.read());
+    if (vectors !== undefined || this.tokens.length >= CHECKPOINT_TOKENS) this.#checkpoint(await this.read());
   }
 
   read(): Promise<Float32Array> {
