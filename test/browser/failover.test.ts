@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Backend, Executable, Pass } from "../../kernels/backend.ts";
+import type { Backend, Executable, Pass, SequenceState } from "../../kernels/backend.ts";
 import { createWasmBackend } from "../../kernels/wasm/index.ts";
 import { loadWasmModules } from "../../kernels/wasm/node.ts";
 import { PackageLoad, readManifest } from "../../weights/loader.ts";
@@ -35,17 +35,17 @@ function mortal(passes: number, loss: Loss): Backend {
         createState() {
           alive("begin");
           const state = inner.createState();
-          return Object.assign(Object.create(state) as typeof state, {
+          return {
             inner: state,
             read: async () => {
               alive("state");
               return state.read();
             },
             write: (values: Float32Array) => state.write(values),
-            copyFrom: (other: { inner: typeof state }) => state.copyFrom(other.inner),
+            copyFrom: (other: SequenceState) => state.copyFrom((other as never as { inner: typeof state }).inner),
             reset: () => state.reset(),
             dispose: () => state.dispose(),
-          });
+          } as SequenceState;
         },
         begin(spans) {
           alive("begin");
