@@ -2,10 +2,12 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildAssets } from "../../scripts/build-assets.ts";
+import { openCheckpoint } from "../../weights/node/checkpoint.ts";
 import { folderSink } from "../../weights/node/folder.ts";
 import { INDEX_FILE } from "../../worker/edge/models/index-file.ts";
 import { convertCheckpoint } from "../../worker/engine/convert.ts";
 import { tinyCheckpoint } from "../support/checkpoints.ts";
+import { inContextCheckpoint } from "../support/in-context.ts";
 import { byteTokenizer, CHAT_TEMPLATE, chatTokenizer } from "../support/tokenizers.ts";
 import { writeHollowPackage } from "./fixtures/hollow-package.ts";
 
@@ -41,6 +43,13 @@ export async function buildTestAssets(packages: string, assets: string): Promise
   const chatTemplate = new TextEncoder().encode(CHAT_TEMPLATE);
   const chatting = { ...chat, tokenizer: chatTokenizer(), chatTemplate };
   await convertCheckpoint(chatting, { name: "chat", quantization: "f32" }, await sink("04-chat"));
+
+  for (const family of ["mamba", "mambaformer"] as const) {
+    const golden = await openCheckpoint(join(root, `test/golden/icl-${family}`));
+    await convertCheckpoint(golden, { name: `icl-${family}`, quantization: "f32" }, await sink(`05-icl-${family}`));
+  }
+  const short = inContextCheckpoint("standard-hybrid", { points: 10 });
+  await convertCheckpoint(short, { name: "icl-short", quantization: "f32" }, await sink("06-icl-short"));
 
   // Copies under other names: their manifests are right, their files are damaged below.
   const broken = ["manifest-cut", "shard-cut", "shard-flipped", "shard-missing"] as const;

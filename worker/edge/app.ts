@@ -17,6 +17,7 @@ import { appendRoutes } from "./routes/append.ts";
 import { chatCompletionsRoutes } from "./routes/chat-completions.ts";
 import { completionsRoutes } from "./routes/completions.ts";
 import { healthRoutes } from "./routes/health.ts";
+import { iclRoutes } from "./routes/icl.ts";
 import { inferenceRoutes } from "./routes/inference.ts";
 import { modelsRoutes } from "./routes/models.ts";
 import { rootRoutes } from "./routes/root.ts";
@@ -48,6 +49,7 @@ export function createApp(services: Services): OpenAPIHono<AppEnv> {
   app.route("/v1", sessionsRoutes(services));
   app.route("/v1", appendRoutes(services));
   app.route("/v1", sessionStateRoutes(services));
+  app.route("/v1", iclRoutes(services));
   app.route("/v2", healthRoutes(services));
   app.route("/v2", inferenceRoutes(services));
   app.route("/", metricsRoutes(services, metrics));

@@ -1,7 +1,10 @@
 import { OpenAPIHono, z } from "@hono/zod-openapi";
+import { inputOf } from "../../engine/architectures/index.ts";
 import type { Model } from "../../engine/model.ts";
+import type { AdvanceOptions } from "../../engine/sequence.ts";
 import { type AppEnv, type Limits, limitsOf } from "../env.ts";
 import { inferTokens, type TokenInference } from "../generation/infer-tokens.ts";
+import { inferVectors } from "../generation/infer-vectors.ts";
 import { badValue } from "../http/api-error.ts";
 import { readJson } from "../http/body.ts";
 import { methodNotAllowed } from "../http/method-not-allowed.ts";
@@ -9,6 +12,7 @@ import type { CatalogEntry } from "../models/catalog.ts";
 import { packageSource } from "../models/package-source.ts";
 import { mostPromptTokens, promptTooLong } from "../models/request-budget.ts";
 import { json } from "../schemas/common.ts";
+import { VectorRequest } from "../schemas/infer-vectors.ts";
 import { InferError, InferModel, InferReply, InferRequest } from "../schemas/inference.ts";
 import type { Services } from "../services.ts";
 
@@ -16,7 +20,8 @@ import type { Services } from "../services.ts";
 const MOST_NUMBERS = 1_048_576;
 
 /**
- * The Open Inference Protocol for models of tokens: logits and log-probabilities. Nothing is added in front of the tokens.
+ * The Open Inference Protocol: logits and log-probabilities of tokens, or the outputs of in-context models for vectors. Nothing is added
+ * in front of either.
  *
  * @example
  * curl localhost:8787/v2/models/mamba-tiny/infer \
@@ -48,8 +53,14 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
   app.openAPIRegistry.registerPath({
     method: "post",
     path: "/models/{name}/infer",
-    summary: "Logits and log-probabilities of tokens",
-    request: { params, body: { required: true, content: { "application/json": { schema: InferRequest } } } },
+    summary: "Logits and log-probabilities of tokens, or outputs for vectors",
+    request: {
+      params,
+      body: {
+        required: true,
+        content: { "application/json": { schema: z.union([InferRequest, VectorRequest]) } },
+      },
+    },
     responses: {
       200: json(InferReply, "The outputs"),
       ...errors,
@@ -60,6 +71,15 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
 
   app.get("/models/:name", async (c) => {
     const entry = await catalog.find(c.env, c.req.param("name"));
+    if (inputOf(entry.architecture) === "vectors") {
+      const tensor = (name: string) => [{ name, datatype: "FP32", shape: [1, -1, -1] }];
+      return c.json({
+        ...nameOf(entry),
+        platform: "mamba-edge",
+        inputs: tensor("vectors"),
+        outputs: tensor("outputs"),
+      });
+    }
     return c.json({
       ...nameOf(entry),
       platform: "mamba-edge",
@@ -76,34 +96,28 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
   });
 
   app.post("/models/:name/infer", async (c) => {
-    const body = await readJson(c.req.raw, InferRequest);
     const entry = await catalog.find(c.env, c.req.param("name"));
-    const wanted = readRequest(body);
-    const { signal } = c.req.raw;
     const limits = limitsOf(c.env);
+    const request =
+      inputOf(entry.architecture) === "vectors"
+        ? vectorInference(await readJson(c.req.raw, VectorRequest), limits)
+        : tokenInference(await readJson(c.req.raw, InferRequest), limits);
+    const { signal } = c.req.raw;
     const record = c.get("record");
     const lease = await record.time("load", () =>
       pool.lease(entry.id, packageSource(c.env, entry), { limits, signal }),
     );
     const end = record.begin(entry.id);
     try {
-      const { model } = lease;
-      checkWithin(model, limits, wanted);
-      const { logits, logProbs } = await record.time("prefill", () =>
-        inferTokens(model, wanted, { signal, more: lease.more }),
+      const { positions, outputs } = await record.time("prefill", () =>
+        request.run(lease.model, { signal, more: lease.more }),
       );
-      const { length } = wanted.tokens;
-      record.count({ prompt: length, computed: length });
-      const shape = wanted.logits === "all" ? [1, length, model.vocab] : [1, model.vocab];
-      const outputs = [
-        { name: "logits", datatype: "FP32", shape, data: [...logits] },
-        { name: "log_probs", datatype: "FP32", shape: [1, length], data: [...logProbs] },
-      ].filter(({ name }) => (name === "logits" ? wanted.logits !== "none" : wanted.targets !== undefined));
+      record.count({ prompt: positions, computed: positions });
       const { name, versions } = nameOf(entry);
       return c.json({
         model_name: name,
         model_version: versions[0],
-        ...(body.id !== undefined && { id: body.id }),
+        ...(request.id !== undefined && { id: request.id }),
         outputs,
       });
     } finally {
@@ -115,6 +129,43 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
   app.all("/models/:name/ready", methodNotAllowed("GET"));
   app.all("/models/:name/infer", methodNotAllowed("POST"));
   return app;
+}
+
+/** A request that has been read, whatever the model is fed. */
+interface Inference {
+  readonly id: string | undefined;
+  run(
+    model: Model,
+    options: AdvanceOptions,
+  ): Promise<{ positions: number; outputs: z.output<typeof InferReply>["outputs"] }>;
+}
+
+function tokenInference(body: InferRequest, limits: Limits): Inference {
+  const wanted = readRequest(body);
+  return {
+    id: body.id,
+    async run(model, options) {
+      checkWithin(model, limits, wanted);
+      const { logits, logProbs } = await inferTokens(model, wanted, options);
+      const { length } = wanted.tokens;
+      const shape = wanted.logits === "all" ? [1, length, model.vocab] : [1, model.vocab];
+      const outputs = [
+        { name: "logits", datatype: "FP32" as const, shape, data: [...logits] },
+        { name: "log_probs", datatype: "FP32" as const, shape: [1, length], data: [...logProbs] },
+      ].filter(({ name }) => (name === "logits" ? wanted.logits !== "none" : wanted.targets !== undefined));
+      return { positions: length, outputs };
+    },
+  };
+}
+
+function vectorInference(body: VectorRequest, limits: Limits): Inference {
+  return {
+    id: body.id,
+    async run(model, options) {
+      const { shape, data, count } = await inferVectors(model, limits, body, options);
+      return { positions: count, outputs: [{ name: "outputs", datatype: "FP32", shape, data: [...data] }] };
+    },
+  };
 }
 
 /** An id is name@version. */

@@ -9,6 +9,7 @@ import type { Architecture, Hyperparameters } from "./index.ts";
  */
 export const inContext: Architecture = {
   name: "in-context",
+  input: "vectors",
   detect: (_, tensors) => ["_read_in.weight", "_read_out.weight"].every((name) => tensors.names().includes(name)),
   async fromCheckpoint(config, tensors) {
     const hyperparameters: Hyperparameters = { ...readInContext(config, tensors) };

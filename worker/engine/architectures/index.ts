@@ -27,6 +27,8 @@ export interface CanonicalCheckpoint {
 /** One family of models: how its checkpoints are read, and its block list. */
 export interface Architecture {
   readonly name: string;
+  /** what its models are fed; token ids where it is absent. */
+  readonly input?: "vectors";
   /** Whether a checkpoint's keys are of this family. */
   detect(config: Readonly<Record<string, unknown>>, tensors: CheckpointTensors): boolean;
   /** @throws ModelError naming a tensor that is missing, misshapen or unknown, or a setting that is not supported */
@@ -36,6 +38,11 @@ export interface Architecture {
 }
 
 const architectures: readonly Architecture[] = [mamba, inContext];
+
+/** What models of an architecture are fed. */
+export function inputOf(architecture: string): "tokens" | "vectors" {
+  return architectures.find((a) => a.name === architecture)?.input ?? "tokens";
+}
 
 /** The block list of a package. @throws ModelError on an architecture that this version does not know */
 export function blocksOf(architecture: string, hyperparameters: Hyperparameters): Block[] {

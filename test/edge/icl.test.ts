@@ -1,0 +1,223 @@
+import { describe, expect, test } from "vitest";
+import type { IclReply } from "../../worker/edge/schemas/icl.ts";
+import mamba from "../golden/icl-mamba/golden.json";
+import mambaformer from "../golden/icl-mambaformer/golden.json";
+import { call, errorOf, fork, newSession, session, state } from "./support/client.ts";
+
+const goldens = [
+  ["icl-mamba", mamba],
+  ["icl-mambaformer", mambaformer],
+] as const;
+
+const ask = (body: unknown): Promise<Response> => call("POST", "/v1/icl/predictions", body);
+async function predicted(body: Record<string, unknown>): Promise<IclReply> {
+  const response = await ask(body);
+  const reply = await response.json<IclReply>();
+  expect({ status: response.status, reply }).toMatchObject({ status: 200 });
+  return reply;
+}
+
+const examplesOf = ({ xs, ys }: { xs: number[][]; ys: number[] }) => xs.map((x, i) => ({ x, y: ys[i]! }));
+function expectClose(seen: unknown, wanted: readonly number[]): void {
+  expect(seen).toHaveLength(wanted.length);
+  const largest = Math.max(...wanted.map(Math.abs));
+  (seen as number[]).forEach((v, i) => {
+    expect(Math.abs(v - wanted[i]!) / largest).toBeLessThan(1e-4);
+  });
+}
+
+describe.each(goldens)("POST /v1/icl/predictions on %s", (model, { cases }) => {
+  test("predicts what the official implementation does", async () => {
+    for (const golden of cases) {
+      const examples = examplesOf(golden).slice(0, -1);
+      const { predictions, before, usage } = await predicted({ model, examples, query: golden.xs.slice(-1) });
+      expectClose([...before, ...predictions], golden.predictions);
+      expect(usage).toMatchObject({
+        examples: examples.length,
+        cached_examples: 0,
+        computed_positions: 2 * examples.length + 1,
+      });
+    }
+  });
+
+  test("a session learns an example at a time, each computed once, and may be asked at any point", async () => {
+    const golden = cases[2]!;
+    const { id } = await newSession({ model });
+    const seen: unknown[] = [];
+    for (const [i, example] of examplesOf(golden).entries()) {
+      const asked = await predicted({ session: id, query: [example.x] });
+      expect(asked.usage).toMatchObject({ examples: i, cached_examples: i, computed_positions: 1 });
+      const told = await predicted({ session: id, examples: [example], query: [golden.xs[0]] });
+      expect(told).toMatchObject({ session: id, snapshot: expect.stringMatching(/^snap_/) });
+      expect(told.usage).toMatchObject({ examples: i + 1, cached_examples: i, computed_positions: 3 });
+      expect(asked.predictions).toEqual(told.before);
+      seen.push(...told.before);
+    }
+    expectClose(seen, golden.predictions);
+    // In one go it is the same, bit for bit.
+    const whole = await predicted({ model, examples: examplesOf(golden) });
+    expect(whole.before).toEqual(seen);
+    expect((await session(id)).tokens).toBe(2 * golden.xs.length);
+  });
+
+  test("asking changes nothing; a fork goes its own way", async () => {
+    const examples = examplesOf(cases[1]!);
+    const { id } = await newSession({ model });
+    await predicted({ session: id, examples });
+    const before = await state(id);
+    const query = [cases[1]!.xs[0]!, cases[1]!.xs[1]!];
+    const { predictions } = await predicted({ session: id, query });
+    expect(await state(id)).toEqual(before);
+    const { id: other } = await fork(id);
+    await predicted({ session: other, examples });
+    expect((await predicted({ session: id, query })).predictions).toEqual(predictions);
+    expect((await predicted({ session: other, query })).predictions).not.toEqual(predictions);
+    // Each query by itself: their order does not matter.
+    const reversed = await predicted({ session: id, query: [...query].reverse() });
+    expect(reversed.predictions).toEqual([...predictions].reverse());
+  });
+});
+
+test("a Mamba's state has the same size all along, attention's grows", async () => {
+  const sizes = async (model: string): Promise<number[]> => {
+    const all = examplesOf(mamba.cases[2]!);
+    const replies = await Promise.all([1, 12].map((n) => predicted({ model, examples: all.slice(0, n) })));
+    return replies.map((r) => r.usage.state_bytes);
+  };
+  const [one, twelve] = await sizes("icl-mamba");
+  expect(one).toBe(4 * 4 * (3 * 64 + 64 * 16)); // f32s of four layers
+  expect(twelve).toBe(one);
+  const [small, large] = await sizes("icl-mambaformer");
+  expect(large! - small!).toBe(4 * 2 * 22 * 2 * 32); // f32s of two layers, 22 positions, k and v
+});
+
+describe("what cannot be answered", () => {
+  const x = [1, 2, 3, 4, 5];
+  const model = "icl-mamba";
+  const rows: [what: string, body: unknown, param: string | null, message: RegExp][] = [
+    ["nothing", { model }, "query", /neither examples nor a query/],
+    ["a text", "[1", null, /not JSON/],
+    ["an unknown field", { model, query: [x], temperature: 1 }, "temperature", /unknown field/],
+    ["examples that are none", { model, examples: 3 }, "examples", /a list of examples/],
+    ["an example without y", { model, examples: [{ x }] }, "examples[0].y", /is missing/],
+    ["an example with null", { model, examples: [{ x, y: null }] }, "examples[0].y", /is null: it must be a number/],
+    ["NaN", `{"model":"${model}","examples":[{"x":[NaN],"y":1}]}`, null, /not JSON/],
+    ["infinity", `{"model":"${model}","query":[[1,2,3,4,1e999]]}`, "query[0][4]", /it must be a finite number/],
+    ["more than f32 holds", { model, query: [[1, 2, 3, 4, 1e39]] }, "query[0]", /query\[0\] has 1e\+39 at 4/],
+    ["x too short", { model, examples: [{ x: [1], y: 1 }] }, "examples[0].x", /has 1 numbers: this model takes 5/],
+    ["y too long", { model, examples: [{ x, y: [1, 2, 3, 4, 5, 6] }] }, "examples[0].y", /has 6 numbers.* 1 to 5/],
+    ["query too long", { model, query: [[...x, 6]] }, "query[0]", /has 6 numbers: this model takes 5/],
+    ["a text model", { model: "tiny", query: [x] }, "model", /tiny@.* is a language model/],
+    ["numbers too large", { model, query: [[3e38, -3e38, 3e38, 3e38, 3e38]] }, "query", /scale them to about 1/],
+    [
+      "too many at a time",
+      { model, examples: Array(1025).fill({ x, y: 1 }) },
+      "examples",
+      /2050 positions, .* may take 2048/,
+    ],
+    [
+      "more than attention holds",
+      { model: "icl-short", examples: Array(6).fill({ x, y: 1 }) },
+      "examples",
+      /looks back at up to 10 positions, two an example: 0 are taken, 12 more do not fit/,
+    ],
+    [
+      "a query behind what it holds",
+      { model: "icl-short", examples: Array(5).fill({ x, y: 1 }), query: [x] },
+      "query",
+      /10 are taken, 1 more/,
+    ],
+  ];
+  test.each(rows)("%s is a 400", async (_, body, param, message) => {
+    const error = await errorOf(await ask(body));
+    expect(error).toMatchObject({ status: 400, param, message: expect.stringMatching(message) });
+  });
+
+  test("an unknown model or session is a 404, both at once a 400", async () => {
+    expect(await errorOf(await ask({ model: "none", query: [x] }))).toMatchObject({ status: 404 });
+    expect(await errorOf(await ask({ session: "sess_0", query: [x] }))).toMatchObject({ status: 404 });
+    const { id } = await newSession({ model });
+    expect(await errorOf(await ask({ model, session: id, query: [x] }))).toMatchObject({ status: 400, param: "model" });
+    expect((await call("GET", "/v1/icl/predictions")).status).toBe(405);
+  });
+
+  test("a session of a text model is refused, and one of ours makes no text", async () => {
+    const { id } = await newSession({ model: "tiny" });
+    expect(await errorOf(await ask({ session: id, query: [x] }))).toMatchObject({ status: 400, param: "session" });
+    const { id: ours } = await newSession({ model });
+    const appended = await errorOf(await call("POST", `/v1/sessions/${ours}/append`, { text: "a" }));
+    expect(appended).toMatchObject({ status: 400, message: expect.stringMatching(/no tokenizer/) });
+  });
+
+  test("a session that is full keeps what it has", async () => {
+    const { id } = await newSession({ model: "icl-short" });
+    const four = { session: id, examples: Array(4).fill({ x, y: 1 }) };
+    await predicted(four);
+    expect(await errorOf(await ask(four))).toMatchObject({
+      status: 400,
+      message: expect.stringMatching(/8 are taken, 8 more/),
+    });
+    expect((await predicted({ session: id, query: [x] })).usage.examples).toBe(4);
+  });
+});
+
+describe("POST /v2/models/{name}/infer with vectors", () => {
+  const golden = mambaformer.cases[1]!;
+  const rows = golden.xs.flatMap((x, i) => [x, [golden.ys[i]!, 0, 0, 0, 0]]).slice(0, -1);
+  const tensor = (fields: Record<string, unknown> = {}) => ({
+    name: "vectors",
+    datatype: "FP32",
+    shape: [rows.length, 5],
+    data: rows.flat(),
+    ...fields,
+  });
+  const infer = (body: unknown, model = "icl-mambaformer") => call("POST", `/v2/models/${model}/infer`, body);
+  interface Reply {
+    outputs: { name: string; datatype: string; shape: number[]; data: number[] }[];
+  }
+
+  test("says what it is fed", async () => {
+    expect(await (await call("GET", "/v2/models/icl-mamba")).json()).toMatchObject({
+      inputs: [{ name: "vectors", datatype: "FP32", shape: [1, -1, -1] }],
+      outputs: [{ name: "outputs", datatype: "FP32" }],
+    });
+  });
+
+  test("gives the outputs of the last position, or of all", async () => {
+    for (const form of [tensor(), tensor({ shape: [1, rows.length, 5], data: rows, datatype: "FP64" })]) {
+      const all = await (await infer({ inputs: [form], parameters: { positions: "all" } })).json<Reply>();
+      expect(all.outputs).toMatchObject([{ name: "outputs", datatype: "FP32", shape: [1, rows.length, 1] }]);
+      expectClose(
+        all.outputs[0]!.data.filter((_, i) => i % 2 === 0),
+        golden.predictions,
+      );
+      const last = await (await infer({ id: "mine", inputs: [form], outputs: [{ name: "outputs" }] })).json<Reply>();
+      expect(last).toMatchObject({ id: "mine", outputs: [{ shape: [1, 1], data: all.outputs[0]!.data.slice(-1) }] });
+    }
+  });
+
+  const bad: [what: string, body: unknown, message: RegExp][] = [
+    ["tokens", { inputs: [tensor({ name: "tokens" })] }, /inputs\[0\].name is "tokens": .*this model is fed vectors/],
+    ["whole numbers", { inputs: [tensor({ datatype: "INT32" })] }, /datatype is "INT32"/],
+    ["another width", { inputs: [tensor({ shape: [15, 3] })] }, /vectors of 5 numbers: it must be \[n, 5\]/],
+    ["a batch", { inputs: [tensor({ shape: [2, 5, 5] })] }, /must be \[n, 5\] or \[1, n, 5\]/],
+    ["another count", { inputs: [tensor({ shape: [4, 5] })] }, /takes 20 numbers, the data are 45/],
+    ["uneven rows", { inputs: [tensor({ data: [[1, 2, 3, 4, 5], [1]] })] }, /row 1 of inputs\[0\].data has 1 numbers/],
+    ["null", { inputs: [tensor({ data: [null] })] }, /data/],
+    ["more than f32 holds", { inputs: [tensor({ shape: [1, 5], data: [1, 2, 3, 4, 1e39] })] }, /number 4 .* 1e\+39/],
+    ["no tensor", { inputs: [] }, /inputs is \[\]/],
+    ["log_probs", { inputs: [tensor()], outputs: [{ name: "log_probs" }] }, /outputs\[0\].name is "log_probs"/],
+  ];
+  test.each(bad)("%s is a 400", async (_, body, message) => {
+    const response = await infer(body);
+    expect([response.status, await response.json()]).toEqual([400, { error: expect.stringMatching(message) }]);
+  });
+
+  test("more than attention holds is a 400 with both numbers", async () => {
+    const response = await infer({ inputs: [tensor({ shape: [11, 5], data: Array(55).fill(0) })] }, "icl-short");
+    expect(response.status).toBe(400);
+    expect(await response.json()).toEqual({
+      error: expect.stringMatching(/11 vectors, .* holds at most 10 positions/),
+    });
+  });
+});

@@ -1,0 +1,81 @@
+import type { Model } from "../../engine/model.ts";
+import { type AdvanceOptions, Sequence } from "../../engine/sequence.ts";
+import type { Limits } from "../env.ts";
+import { badValue } from "../http/api-error.ts";
+import { mostPromptTokens, promptTooLong } from "../models/request-budget.ts";
+import type { VectorRequest } from "../schemas/infer-vectors.ts";
+
+export interface VectorOutputs {
+  readonly shape: number[];
+  readonly data: Float32Array;
+  /** vectors that were fed. */
+  readonly count: number;
+}
+
+/**
+ * Feeds the vectors of a request, and nothing else, to a fresh state.
+ * @throws ApiError 400 on tensors that this model cannot be fed
+ */
+export async function inferVectors(
+  model: Model,
+  limits: Limits,
+  request: VectorRequest,
+  options: AdvanceOptions,
+): Promise<VectorOutputs> {
+  const vectors = readVectors(model, request);
+  const count = vectors.length / model.inputs;
+  if (count > mostPromptTokens(model, limits))
+    throw promptTooLong(model, limits, "inputs[0]", `${count} vectors, more`);
+  if (count > model.positionLimit) {
+    throw badValue(
+      "inputs[0].shape",
+      `inputs[0] has ${count} vectors, the attention of ${model.manifest.id} holds at most ${model.positionLimit} positions: send fewer`,
+      "context_length_exceeded",
+    );
+  }
+  const sequence = new Sequence(model);
+  try {
+    const all = await sequence.feedVectors(vectors, options);
+    const last = request.parameters?.positions !== "all";
+    const data = last ? all.subarray(-model.outputs) : all;
+    if (!data.every(Number.isFinite)) {
+      throw badValue(
+        "inputs[0].data",
+        "the model's outputs are not finite numbers: the numbers given are too large for it, scale them to about 1",
+      );
+    }
+    return { shape: last ? [1, model.outputs] : [1, count, model.outputs], data, count };
+  } finally {
+    sequence.dispose();
+  }
+}
+
+function readVectors(model: Model, { inputs: [{ shape, data }] }: VectorRequest): Float32Array {
+  const at = "inputs[0].shape";
+  const rows = Array.isArray(data[0]) ? (data as number[][]) : undefined;
+  const numbers = rows === undefined ? (data as number[]) : rows.flat();
+  const [width, count, batch = 1] = [...shape].reverse();
+  if (width !== model.inputs || batch !== 1) {
+    throw badValue(
+      at,
+      `${at} is ${JSON.stringify(shape)}, ${model.manifest.id} is fed vectors of ${model.inputs} numbers: it must be [n, ${model.inputs}] or [1, n, ${model.inputs}]`,
+    );
+  }
+  const uneven = rows?.findIndex((row) => row.length !== width) ?? -1;
+  if (uneven >= 0)
+    throw badValue(
+      "inputs[0].data",
+      `row ${uneven} of inputs[0].data has ${rows![uneven]!.length} numbers, not ${width}`,
+    );
+  if (numbers.length !== count! * width) {
+    throw badValue(
+      at,
+      `${at} is ${JSON.stringify(shape)}, which takes ${count! * width} numbers, the data are ${numbers.length}: they must agree`,
+    );
+  }
+  const vectors = Float32Array.from(numbers);
+  const bad = vectors.findIndex((v) => !Number.isFinite(v));
+  if (bad >= 0)
+    throw badValue("inputs[0].data", `number ${bad} of inputs[0].data is ${numbers[bad]}: it must be within f32`);
+  return vectors;
+}

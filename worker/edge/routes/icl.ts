@@ -1,0 +1,126 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { stateLayout, stateLength } from "../../../kernels/state.ts";
+import { inputOf } from "../../engine/architectures/index.ts";
+import { observe, predict } from "../../engine/in-context.ts";
+import type { Model } from "../../engine/model.ts";
+import { Sequence } from "../../engine/sequence.ts";
+import { decodeSnapshot, restoreSnapshot } from "../../engine/snapshot.ts";
+import { type AppEnv, type Limits, limitsOf } from "../env.ts";
+import { badValue } from "../http/api-error.ts";
+import { readJson } from "../http/body.ts";
+import { methodNotAllowed } from "../http/method-not-allowed.ts";
+import { packageSource } from "../models/package-source.ts";
+import { mostPromptTokens } from "../models/request-budget.ts";
+import { ErrorReply, errorReplies, json } from "../schemas/common.ts";
+import { IclReply, IclRequest } from "../schemas/icl.ts";
+import type { Services } from "../services.ts";
+import { readSession } from "../sessions/sessions.ts";
+import { storeAppend } from "../sessions/store-append.ts";
+
+/**
+ * Regression by models that learn from the examples in their prompt. With a session it is online: each request adds its examples to the
+ * stored state, and none is computed twice.
+ *
+ * @example
+ * curl localhost:8787/v1/icl/predictions -d '{"model":"icl-mamba","examples":[{"x":[1,0,0,0,0],"y":2}],"query":[[2,0,0,0,0]]}'
+ */
+export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
+  const app = new OpenAPIHono<AppEnv>();
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path: "/icl/predictions",
+    summary: "Predict from examples (x, y)",
+    request: { body: { required: true, content: { "application/json": { schema: IclRequest } } } },
+    responses: {
+      200: json(IclReply, "A prediction for each query"),
+      ...errorReplies,
+      404: json(ErrorReply, "No such model or session"),
+    },
+  });
+
+  app.post("/icl/predictions", async (c) => {
+    const body = await readJson(c.req.raw, IclRequest);
+    const [examples, query] = [body.examples ?? [], body.query ?? []];
+    if (body.session != null && body.model != null)
+      throw badValue("model", "model and session are both given: a session has its model, leave model out");
+    if (examples.length === 0 && query.length === 0)
+      throw badValue("query", "there are neither examples nor a query: give one of them", "missing_field");
+    const read = body.session == null ? undefined : await readSession(c.env, c.get("owner"), body.session);
+    const entry = await catalog.find(c.env, read?.session.model ?? body.model ?? undefined);
+    if (inputOf(entry.architecture) !== "vectors") {
+      throw badValue(
+        read === undefined ? "model" : "session",
+        `${entry.id} is a language model, it does not learn from (x, y) examples: use a model of architecture in-context (GET /v1/models lists them)`,
+      );
+    }
+    const stored = read?.snapshot && (await decodeSnapshot(read.snapshot.bytes));
+    const { signal } = c.req.raw;
+    const limits = limitsOf(c.env);
+    const record = c.get("record");
+    const source = packageSource(c.env, entry);
+    const lease = await record.time("load", () => pool.lease(entry.id, source, { limits, signal }));
+    const end = record.begin(entry.id);
+    let sequence: Sequence | undefined;
+    try {
+      const { model } = lease;
+      checkWithin(model, limits, examples.length, query.length);
+      sequence =
+        stored === undefined ? new Sequence(model) : restoreSnapshot(model, stored, { otherQuantization: true });
+      const cached = sequence.consumed;
+      const options = { signal, more: lease.more };
+      const learned = sequence;
+      const before = await record.time("prefill", () => observe(learned, examples, options));
+      const predictions = await record.time("decode", () => predict(learned, query, options));
+      checkFinite(before, "examples");
+      checkFinite(predictions, "query");
+      const computed = 2 * examples.length + query.length;
+      record.count({ prompt: sequence.consumed, reused: cached, computed });
+      const kept =
+        read !== undefined && examples.length > 0
+          ? await record.time("store", () => storeAppend(c.env, read.session, learned, record))
+          : read && { session: read.session.id, ...(read.snapshot && { snapshot: read.snapshot.id }) };
+      const value = (output: Float32Array): number | number[] => (output.length === 1 ? output[0]! : [...output]);
+      const reply: IclReply = {
+        object: "icl.predictions",
+        model: entry.id,
+        predictions: predictions.map(value),
+        before: before.map(value),
+        usage: {
+          examples: sequence.consumed / 2,
+          cached_examples: cached / 2,
+          computed_positions: computed,
+          state_bytes: 4 * stateLength(stateLayout(model.blocks, sequence.consumed)),
+        },
+        ...kept,
+      };
+      return c.json(reply);
+    } finally {
+      sequence?.dispose();
+      lease.release();
+      end();
+    }
+  });
+  app.all("/icl/predictions", methodNotAllowed("POST"));
+  return app;
+}
+
+/** @throws ApiError 400 with the limit and the number seen */
+function checkWithin(model: Model, limits: Limits, examples: number, queries: number): void {
+  const [positions, most] = [2 * examples + queries, mostPromptTokens(model, limits)];
+  if (positions <= most) return;
+  throw badValue(
+    2 * examples > most ? "examples" : "query",
+    `${examples} examples and ${queries} queries take ${positions} positions, a request to ${model.manifest.id} may take ${most}: send fewer, or add examples to a session piece by piece`,
+    "context_length_exceeded",
+  );
+}
+
+/** JSON has no way to write other numbers, and a state behind them is of no use. @throws ApiError 400 */
+function checkFinite(outputs: readonly Float32Array[], param: string): void {
+  const bad = outputs.findIndex((output) => !output.every(Number.isFinite));
+  if (bad < 0) return;
+  throw badValue(
+    param,
+    `the model's prediction at ${param}[${bad}] is not a finite number: the numbers given are too large for it, scale them to about 1`,
+  );
+}

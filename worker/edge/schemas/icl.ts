@@ -1,0 +1,58 @@
+import { z } from "@hono/zod-openapi";
+import { text } from "./fields.ts";
+import { objectMessage } from "./generation.ts";
+
+const real = z.number({ error: "a finite number" });
+const vector = z.array(real, { error: "a list of numbers" }).min(1, { error: "a list of at least one number" });
+
+const Example = z
+  .strictObject(
+    {
+      x: vector.openapi({ example: [0.5, -1, 2, 0, 1] }),
+      y: z
+        .union([real, vector], { error: "a number, or a list of numbers" })
+        .openapi({ description: "A list where what is predicted is a vector." }),
+    },
+    { error: objectMessage("an example: {x, y}") },
+  )
+  .openapi("IclExample");
+
+export const IclRequest = z
+  .strictObject(
+    {
+      model: text.nullish().openapi({ description: "An in-context model. Not together with session." }),
+      session: text.nullish().openapi({
+        description: "A session of an in-context model: its examples so far come first, and these are added to it.",
+      }),
+      examples: z.array(Example, { error: "a list of examples: {x, y}" }).nullish(),
+      query: z
+        .array(vector, { error: "a list of vectors" })
+        .nullish()
+        .openapi({ description: "Each is asked after all examples, by itself. It leaves no trace in a session." }),
+    },
+    { error: objectMessage("a JSON object") },
+  )
+  .openapi("IclRequest");
+
+const Prediction = z.union([z.number(), z.array(z.number())]);
+
+export const IclReply = z
+  .object({
+    object: z.literal("icl.predictions"),
+    model: z.string(),
+    predictions: z.array(Prediction).openapi({ description: "One for each vector of query." }),
+    before: z
+      .array(Prediction)
+      .openapi({ description: "What was predicted of each example of this request before its y was seen." }),
+    usage: z.object({
+      examples: z.int().openapi({ description: "That the predictions rest on." }),
+      cached_examples: z.int().openapi({ description: "Of these, from the session's state: not computed again." }),
+      computed_positions: z.int().openapi({ description: "Two an example, one a query." }),
+      state_bytes: z.int().openapi({ description: "Of what the model remembers; with attention it grows." }),
+    }),
+    session: z.string().optional(),
+    snapshot: z.string().optional(),
+    forked_from: z.string().optional(),
+  })
+  .openapi("IclReply");
+export type IclReply = z.output<typeof IclReply>;
