@@ -163,6 +163,12 @@ describe("of a session", () => {
     await untouched();
   });
 
+  test("an append to a snapshot that is not retained is a 404 and changes nothing", async () => {
+    const error = await errorOf(await call("POST", `/v1/sessions/${id}/append`, { text: "a", snapshot: "snap_0" }));
+    expect(error).toMatchObject({ status: 404, code: "snapshot_not_found", param: "snapshot" });
+    await untouched();
+  });
+
   test("an empty session cannot go on from nothing", async () => {
     const empty = await newSession();
     const error = await errorOf(await call("POST", `/v1/sessions/${empty.id}/append`, { max_tokens: 4 }));
@@ -244,7 +250,10 @@ describe("paths and methods", () => {
     ["GET", "/v1/completions", "POST"],
     ["DELETE", "/v1/models", "GET"],
     ["POST", "/v1/models/tiny", "GET"],
-    ["GET", "/v1/sessions", "POST"],
+    ["PUT", "/v1/sessions", "GET, POST"],
+    ["GET", "/v1/responses", "POST"],
+    ["POST", "/v1/responses/x", "GET, DELETE"],
+    ["DELETE", "/v1/responses/x/input_items", "GET"],
     ["PUT", "/v1/sessions/x", "GET, DELETE"],
     ["GET", "/v1/sessions/x/append", "POST"],
     ["DELETE", "/v1/sessions/x/fork", "POST"],

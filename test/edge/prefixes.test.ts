@@ -76,7 +76,7 @@ async function complete(
 
 async function roots(owner = "local"): Promise<string[]> {
   return runInDurableObject(env.PREFIX_LEDGERS.getByName(owner), (_, state) =>
-    state.storage.sql.exec<{ root: string }>("SELECT DISTINCT root FROM entries ORDER BY turn").toArray(),
+    state.storage.sql.exec<{ root: string }>("SELECT DISTINCT root FROM kept ORDER BY turn").toArray(),
   ).then((rows) => rows.map(({ root }) => root));
 }
 
@@ -263,14 +263,17 @@ describe("what is kept", () => {
     const ledger = env.PREFIX_LEDGERS.getByName("local");
     expect(await runDurableObjectAlarm(store)).toBe(true);
     expect((await chat([user("Soon forgotten.")])).cached).toBeGreaterThan(0);
-    for (const stub of [store, ledger] as const) {
+    for (const [stub, table] of [
+      [store, "states"],
+      [ledger, "kept"],
+    ] as const) {
       await runInDurableObject(stub as typeof store, (_, state) => {
-        state.storage.sql.exec("UPDATE entries SET used = 0");
+        state.storage.sql.exec(`UPDATE ${table} SET used = 0`);
       });
       expect(await runDurableObjectAlarm(stub as typeof store)).toBe(true);
     }
     await runInDurableObject(store, (_, state) => {
-      expect(state.storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'entries'").toArray()).toEqual([]);
+      expect(state.storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'states'").toArray()).toEqual([]);
     });
     expect(await ledger.bytes()).toBe(0);
     expect((await chat([user("Soon forgotten.")])).cached).toBe(0);

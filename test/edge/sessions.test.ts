@@ -1,4 +1,8 @@
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import type { Completion } from "../../worker/edge/schemas/completion.ts";
+import type { Session, SessionList } from "../../worker/edge/schemas/session.ts";
 import {
   append,
   call,
@@ -10,8 +14,10 @@ import {
   newSession,
   session,
   state,
+  storeOf,
   textOf,
 } from "./support/client.ts";
+import { separate } from "./support/separate.ts";
 
 const text = "Once upon a time";
 const seconds = Date.now() / 1000;
@@ -40,6 +46,118 @@ describe("POST /v1/sessions", () => {
   test("needs no body", async () => {
     expect((await call("POST", "/v1/sessions")).status).toBe(201);
   });
+});
+
+describe("GET /v1/sessions", () => {
+  const list = async (query = ""): Promise<SessionList> => (await call("GET", `/v1/sessions${query}`)).json();
+
+  test("lists the key's sessions, the newest first, in pages", async () => {
+    // Sessions that are made within a millisecond have no order.
+    const made: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      made.unshift((await newSession()).id);
+      await new Promise((wake) => setTimeout(wake, 2));
+    }
+    await append(made[1]!, { text, max_tokens: 1 });
+    const forked = await fork(made[1]!);
+    const first = await list("?limit=3");
+    expect(first).toMatchObject({ object: "list", first_id: forked.id, last_id: made[1], has_more: true });
+    expect(first.data).toEqual([forked, await session(made[0]!), await session(made[1]!)]);
+    const second = await list(`?limit=3&after=${first.last_id}`);
+    expect(second.data.map(({ id }) => id)).toEqual(made.slice(2));
+    const upwards = await list(`?order=asc&limit=2&after=${made[2]}`);
+    expect(upwards.data.map(({ id }) => id)).toEqual([made[1], made[0]]);
+    expect((await call("DELETE", `/v1/sessions/${made[1]}`)).status).toBe(204);
+    // A page goes on after a session that is no longer there.
+    expect((await list(`?limit=3&after=${made[1]}`)).data.map(({ id }) => id)).toEqual(made.slice(2));
+    expect((await list("?limit=100")).data.map(({ id }) => id)).not.toContain(made[1]);
+  });
+
+  test("is empty for a key that has none, and never has another's", async () => {
+    const isolate = separate({ API_KEYS: "one,two" });
+    const as = (key: string, method: string) =>
+      isolate.send("/v1/sessions", { method, headers: { authorization: `Bearer ${key}` } });
+    const made = await (await as("one", "POST")).json<Session>();
+    expect(await (await as("one", "GET")).json()).toMatchObject({ data: [{ id: made.id }], has_more: false });
+    expect(await (await as("two", "GET")).json()).toEqual({
+      object: "list",
+      data: [],
+      first_id: null,
+      last_id: null,
+      has_more: false,
+    });
+    expect((await list("?limit=100")).data.map(({ id }) => id)).not.toContain(made.id);
+  });
+
+  test("leaves out one that has expired", async () => {
+    const { id } = await newSession();
+    await runInDurableObject(storeOf(id), (_, { storage }) => {
+      storage.sql.exec("UPDATE session SET used = 0");
+    });
+    expect(await runDurableObjectAlarm(storeOf(id))).toBe(true);
+    expect((await list("?limit=100")).data.map((s) => s.id)).not.toContain(id);
+    expect((await env.SESSION_INDEXES.getByName("local").page({ limit: 100, order: "asc" })).ids).not.toContain(id);
+  });
+
+  test.each([
+    ["limit", "0"],
+    ["limit", "101"],
+    ["limit", "1.5"],
+    ["order", "new"],
+    ["after", "x"],
+  ])("%s=%s is a 400", async (param, value) => {
+    expect(await errorOf(await call("GET", `/v1/sessions?${param}=${value}`))).toMatchObject({ status: 400, param });
+  });
+});
+
+describe("two appends at the same time", () => {
+  test.each([false, true])("are both served, and the replies say where each one is (stream: %s)", async (stream) => {
+    const parent = await newSession();
+    await append(parent.id, { text, max_tokens: 2, seed: 1, logit_bias });
+    const before = await state(parent.id);
+    const { snapshot } = await session(parent.id);
+    const fields = ["Left.", "Right.", "Up."].map((t) => ({ text: t, max_tokens: 24, seed: 7, logit_bias, snapshot }));
+    // Each alone, in a fork of its own.
+    const alone: Completion[] = [];
+    for (const body of fields) alone.push(await append((await fork(parent.id)).id, body));
+    const replies = await Promise.all(
+      fields.map(async (body) => {
+        if (!stream) return append(parent.id, body);
+        const chunks = await chunksOf(await call("POST", `/v1/sessions/${parent.id}/append`, { ...body, stream }));
+        return { ...chunks.at(-1)!, choices: [{ ...chunks.at(-1)!.choices[0]!, text: textOf(...chunks) }] };
+      }),
+    );
+    expect(replies.map((reply) => textOf(reply))).toEqual(alone.map((reply) => textOf(reply)));
+    expect(replies.map(({ snapshot }) => snapshot)).toEqual(alone.map(({ snapshot }) => snapshot));
+    expect(new Set(replies.map((reply) => reply.session)).size).toBe(3);
+    const winners = replies.filter((reply) => reply.session === parent.id);
+    expect(winners.length).toBe(1);
+    expect(winners[0]!.forked_from).toBeUndefined();
+    for (const [i, reply] of replies.entries()) {
+      const made = await session(reply.session!);
+      expect(made).toMatchObject({ snapshot: reply.snapshot, model: parent.model });
+      if (reply === winners[0]) continue;
+      expect(reply.forked_from).toBe(parent.id);
+      expect(made.forked_from).toBe(parent.id);
+      expectSameBytes(await state(made.id), await state(alone[i]!.session!));
+    }
+    // Where both began is still there.
+    const { snapshots } = await session(parent.id);
+    const back = await fork(parent.id, { snapshot: snapshots[1]!.id });
+    expectSameBytes(await state(back.id), before);
+  });
+});
+
+test("appends at the same time that name no snapshot lose nothing", async () => {
+  const parent = await newSession();
+  const { snapshot: first } = await append(parent.id, { text, max_tokens: 2, seed: 1, logit_bias });
+  const body = { max_tokens: 8, seed: 7, logit_bias };
+  const replies = await Promise.all(["A.", "B.", "C."].map((t) => append(parent.id, { ...body, text: t })));
+  // Each either went on from another one, or stands beside it.
+  const latest = await Promise.all(replies.map(async (reply) => session(reply.session!)));
+  const all = new Set(latest.flatMap(({ snapshots }) => snapshots.map(({ id }) => id)));
+  expect(all).toEqual(new Set([first, ...replies.map((reply) => reply.snapshot)]));
+  for (const reply of replies) expect(reply.forked_from).toBe(reply.session === parent.id ? undefined : parent.id);
 });
 
 describe("append", () => {

@@ -20,10 +20,12 @@ import { healthRoutes } from "./routes/health.ts";
 import { iclRoutes } from "./routes/icl.ts";
 import { inferenceRoutes } from "./routes/inference.ts";
 import { modelsRoutes } from "./routes/models.ts";
+import { responsesRoutes } from "./routes/responses.ts";
 import { rootRoutes } from "./routes/root.ts";
 import { docsRoutes } from "./routes/root-docs.ts";
 import { sessionStateRoutes } from "./routes/session-state.ts";
 import { sessionsRoutes } from "./routes/sessions.ts";
+import { storedResponsesRoutes } from "./routes/stored-responses.ts";
 import { weightsRoutes } from "./routes/weights.ts";
 import type { Services } from "./services.ts";
 
@@ -46,6 +48,8 @@ export function createApp(services: Services): OpenAPIHono<AppEnv> {
   app.route("/v1", modelsRoutes(services));
   app.route("/v1", completionsRoutes(services));
   app.route("/v1", chatCompletionsRoutes(services));
+  app.route("/v1", responsesRoutes(services));
+  app.route("/v1", storedResponsesRoutes());
   app.route("/v1", sessionsRoutes(services));
   app.route("/v1", appendRoutes(services));
   app.route("/v1", sessionStateRoutes(services));

@@ -4,6 +4,8 @@ import type { RateLimiter } from "./ops/rate-limiter.ts";
 import type { RequestRecord } from "./ops/request-record.ts";
 import type { PrefixLedger } from "./prefixes/prefix-ledger.ts";
 import type { PrefixStore } from "./prefixes/prefix-store.ts";
+import type { ResponseStore } from "./responses/response-store.ts";
+import type { SessionIndex } from "./sessions/session-index.ts";
 import type { SessionStore } from "./sessions/session-store.ts";
 
 export { type Limits, limitsOf, positive, privateWeights } from "./limits.ts";
@@ -13,6 +15,8 @@ export interface Env extends Variables {
   /** dist/assets: the built-in packages under /weights. */
   readonly ASSETS: Fetcher;
   readonly SESSIONS: DurableObjectNamespace<SessionStore>;
+  readonly SESSION_INDEXES: DurableObjectNamespace<SessionIndex>;
+  readonly RESPONSES: DurableObjectNamespace<ResponseStore>;
   readonly PREFIXES: DurableObjectNamespace<PrefixStore>;
   readonly PREFIX_LEDGERS: DurableObjectNamespace<PrefixLedger>;
   readonly RATE_LIMITER: DurableObjectNamespace<RateLimiter>;

@@ -9,4 +9,6 @@ export default { fetch: app.fetch } satisfies ExportedHandler<Env>;
 export { RateLimiter } from "./ops/rate-limiter.ts";
 export { PrefixLedger } from "./prefixes/prefix-ledger.ts";
 export { PrefixStore } from "./prefixes/prefix-store.ts";
+export { ResponseStore } from "./responses/response-store.ts";
+export { SessionIndex } from "./sessions/session-index.ts";
 export { SessionStore } from "./sessions/session-store.ts";

@@ -7,10 +7,11 @@ export interface Variables {
   readonly MAX_MULTIPLY_ADDS_PER_REQUEST?: string | number;
   readonly MAX_PROMPT_TOKENS?: string | number;
   readonly SESSION_TTL_DAYS?: string | number;
-  /** "off" keeps no states of conversations. */
+  /** "off" keeps no states of conversations, and no responses. */
   readonly PREFIX_STORE?: string;
   readonly PREFIX_STORE_MB?: string | number;
   readonly PREFIX_TTL_HOURS?: string | number;
+  readonly RESPONSE_TTL_DAYS?: string | number;
   /** most tokens that a request may generate; a key may have fewer. */
   readonly MAX_TOKENS?: string | number;
   /** requests a minute of each key that has no number of its own. */
@@ -37,12 +38,14 @@ export interface Limits {
   readonly maxTokens: number;
   /** milliseconds that a session outlives its last use. */
   readonly sessionTtl: number;
-  /** whether states of conversations are kept. */
+  /** whether states of conversations, and responses, are kept. */
   readonly prefixStore: boolean;
   /** bytes of them, an owner. */
   readonly prefixBytes: number;
   /** milliseconds that one outlives its last use. */
   readonly prefixTtl: number;
+  /** milliseconds that a conversation's responses outlive the last of them. */
+  readonly responseTtl: number;
 }
 
 const HOUR = 3_600_000;
@@ -60,6 +63,7 @@ export function limitsOf(env: Variables): Limits {
     prefixStore: onOrOff("PREFIX_STORE", env.PREFIX_STORE),
     prefixBytes: positive("PREFIX_STORE_MB", env.PREFIX_STORE_MB, 64) * 1e6,
     prefixTtl: positive("PREFIX_TTL_HOURS", env.PREFIX_TTL_HOURS, 24) * HOUR,
+    responseTtl: positive("RESPONSE_TTL_DAYS", env.RESPONSE_TTL_DAYS, 30) * DAY,
   };
 }
 

@@ -22,6 +22,7 @@ let server: DevServer;
 let document: OpenApi;
 let operations: Operation[];
 let sessions: string[];
+let responses: string[];
 
 beforeAll(async () => {
   server = await startTestServer({ MAX_TOKENS: "16" });
@@ -34,6 +35,7 @@ beforeAll(async () => {
     })),
   );
   sessions = await Promise.all(Array.from({ length: 4 }, newSession));
+  responses = await Promise.all(Array.from({ length: 4 }, newResponse));
 }, 120_000);
 afterAll(() => server?.[Symbol.asyncDispose]());
 
@@ -43,6 +45,12 @@ async function newSession(): Promise<string> {
     await fetch(`${server.url}/v1/sessions/${id}/append`, { method: "POST", body: '{"text":"a","max_tokens":1}' })
   ).text();
   return id;
+}
+
+async function newResponse(): Promise<string> {
+  const body = '{"input":"a","max_output_tokens":1}';
+  const reply = await fetch(`${server.url}/v1/responses`, { method: "POST", body });
+  return ((await reply.json()) as { id: string }).id;
 }
 
 test("every endpoint answers anything with its result or an error in its form", { timeout: 600_000 }, async () => {
@@ -77,7 +85,7 @@ async function check(operation: Operation, seed: number): Promise<number> {
     const text = await response.text();
     if (status >= 500 && status !== 503) throw new Error(`status ${status}: ${text}`);
     if (status >= 400) checkError(path, type, text, method);
-    else if (type.startsWith("text/event-stream")) checkStream(text);
+    else if (type.startsWith("text/event-stream")) checkStream(path, text);
     else if (type.startsWith("application/json") && method !== "HEAD") JSON.parse(text);
     return status;
   } catch (error) {
@@ -92,14 +100,21 @@ function request(operation: Operation, random: Random): { method: string; path: 
   const resolve = (ref: string): Schema => document.components.schemas[ref.split("/").at(-1)!] ?? {};
   const value = operation.body === undefined ? anyValue(random) : generate(operation.body, random, resolve);
   // A model that is there, more often than not.
-  const fields = value as { model?: unknown } | null;
+  const fields = value as { model?: unknown; previous_response_id?: unknown } | null;
   if (fields !== null && typeof fields === "object" && "model" in fields && random() < 0.8) fields.model = "tiny";
+  if (fields !== null && typeof fields === "object" && "previous_response_id" in fields && random() < 0.8) {
+    fields.previous_response_id = pick(random, responses);
+  }
   return { method, path, body: bodyOf(value, random) };
 }
 
 function parameter(path: string, random: Random): string {
   // Deleted ones stay among them, as ids that were there once.
-  const known = path.includes("/sessions/") ? sessions : ["tiny", "tiny-q8", "other"];
+  const known = path.includes("/sessions/")
+    ? sessions
+    : path.includes("/responses/")
+      ? responses
+      : ["tiny", "tiny-q8", "other"];
   const odd = [
     "x",
     "sess_",
@@ -126,8 +141,14 @@ function checkError(path: string, type: string, text: string, method: string): v
     expect(body.error).toMatchObject({ message: expect.stringMatching(/./), type: expect.stringMatching(/_error$/) });
 }
 
-function checkStream(text: string): void {
+function checkStream(path: string, text: string): void {
   const events = text.trimEnd().split("\n\n");
+  if (path.startsWith("/v1/responses")) {
+    const types = events.map((event) => JSON.parse(event.replace(/^event: .*\ndata: /, "")).type);
+    if (!/^response\.(completed|incomplete)$/.test(types.at(-1)))
+      throw new Error(`the stream ends with ${events.at(-1)}`);
+    return;
+  }
   if (events.at(-1) !== "data: [DONE]") throw new Error(`the stream ends with ${events.at(-1)}`);
   for (const event of events.slice(0, -1)) JSON.parse(event.replace(/^data: /, ""));
 }

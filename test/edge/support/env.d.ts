@@ -4,7 +4,14 @@ declare namespace Cloudflare {
     extends Required<
       Pick<
         import("../../../worker/edge/env.ts").Env,
-        "ASSETS" | "SESSIONS" | "PREFIXES" | "PREFIX_LEDGERS" | "RATE_LIMITER" | "WEIGHTS"
+        | "ASSETS"
+        | "SESSIONS"
+        | "SESSION_INDEXES"
+        | "RESPONSES"
+        | "PREFIXES"
+        | "PREFIX_LEDGERS"
+        | "RATE_LIMITER"
+        | "WEIGHTS"
       >
     > {}
   interface GlobalProps {

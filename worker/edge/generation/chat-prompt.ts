@@ -1,4 +1,5 @@
-import { type ChatFormat, type ChatMessage, chatFormat } from "../../engine/chat.ts";
+import { type ChatFormat, type ChatMessage, type Conversation, chatFormat } from "../../engine/chat.ts";
+import { ParameterError } from "../../engine/errors.ts";
 import type { Model } from "../../engine/model.ts";
 import type { Limits } from "../env.ts";
 import { badValue } from "../http/api-error.ts";
@@ -16,9 +17,10 @@ export interface ChatPrompt {
 
 /**
  * The conversation as tokens, up to where the reply begins.
+ * @param param the field that it came in
  * @throws ApiError 400 when it is too long or the model cannot chat; ParameterError when the template refuses the messages
  */
-export function chatPrompt(model: Model, limits: Limits, sent: ChatRequest["messages"]): ChatPrompt {
+export function chatPrompt(model: Model, limits: Limits, sent: ChatRequest["messages"], param: string): ChatPrompt {
   const { tokenizer } = model;
   if (tokenizer === undefined) {
     throw badValue("model", `${model.manifest.id} has no tokenizer, so it cannot generate text: use another model`);
@@ -29,10 +31,18 @@ export function chatPrompt(model: Model, limits: Limits, sent: ChatRequest["mess
   }));
   const most = mostPromptTokens(model, limits);
   if (beginsTooLong(tokenizer, messages.map((m) => m.content).join(""), most)) {
-    throw promptTooLong(model, limits, "messages", `more than ${most}`);
+    throw promptTooLong(model, limits, param, `more than ${most}`);
   }
   const format = chatFormat(model);
-  const { tokens, boundaries } = format.conversation(messages, true);
-  if (tokens.length > most) throw promptTooLong(model, limits, "messages", String(tokens.length));
+  const { tokens, boundaries } = rendered();
+  if (tokens.length > most) throw promptTooLong(model, limits, param, String(tokens.length));
   return { format, messages, tokens, boundaries };
+
+  function rendered(): Conversation {
+    try {
+      return format.conversation(messages, true);
+    } catch (error) {
+      throw error instanceof ParameterError ? new ParameterError(error.message, param) : error;
+    }
+  }
 }

@@ -38,7 +38,7 @@ export async function respondChat(
     try {
       const replies: ChatCompletion["choices"] = [];
       for (let index = 0; index < choices; index++) {
-        const { text, tokens, finishReason } = await whole(generation, index);
+        const { text, tokens, finishReason } = await wholeReply(generation, index);
         const message = { role: "assistant", content: text, refusal: null } as const;
         replies.push({ index, message, logprobs: logprobs(tokens), finish_reason: finishReason });
       }
@@ -106,7 +106,8 @@ export async function respondChat(
   return response;
 }
 
-async function whole(
+/** Generates a choice to its end, and keeps its state. */
+export async function wholeReply(
   generation: ChatGeneration,
   index: number,
 ): Promise<{ text: string; tokens: GeneratedToken[]; finishReason: GenerationResult["finishReason"] }> {

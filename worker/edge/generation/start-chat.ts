@@ -10,6 +10,7 @@ import { packageSource } from "../models/package-source.ts";
 import { maxTokensWithin } from "../models/request-budget.ts";
 import type { RequestRecord } from "../ops/request-record.ts";
 import { type Boundary, boundaryHashes, MARK_TOKENS } from "../prefixes/boundary-hashes.ts";
+import type { PrefixPlace } from "../prefixes/prefix-ledger.ts";
 import { logged, openPrefixes, type Prefixes } from "../prefixes/prefixes.ts";
 import type { ChatRequest } from "../schemas/chat.ts";
 import type { Timings, Usage } from "../schemas/completion.ts";
@@ -22,6 +23,12 @@ export interface ChatStart {
   readonly body: ChatRequest;
   readonly owner: string;
   readonly signal: AbortSignal;
+  /** what the messages and max_tokens are called in the request, where it is of another kind. */
+  readonly names?: { readonly messages: string; readonly maxTokens: string };
+  /** looks for kept states also where body.store is false: the conversation's beginning was stored before. */
+  readonly find?: boolean;
+  /** milliseconds that the state after the reply outlives its last use; default as that of other states. */
+  readonly replyTtl?: number;
   /** of the request, for the metrics and the log. */
   readonly record?: RequestRecord | undefined;
 }
@@ -40,6 +47,8 @@ export interface ChatGeneration {
   keep(reply: string): Promise<void>;
   /** Computes and keeps what `keep` could not take as it was. For after the reply; never rejects. */
   keepRest(): Promise<void>;
+  /** Where the states are that this has kept, or will have when keepRest is done. */
+  kept(): readonly PrefixPlace[];
   usage(): Usage;
   timings(): Timings;
   /** Safe to call twice. */
@@ -68,11 +77,11 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
   };
   const options = { signal, more: lease.more };
   try {
-    const prompt = chatPrompt(model, limits, body.messages);
+    const prompt = chatPrompt(model, limits, body.messages, request.names?.messages ?? "messages");
     const { tokens } = prompt;
     const choices = body.n ?? 1;
     const asked = body.max_completion_tokens ?? body.max_tokens ?? undefined;
-    const maxTokens = maxTokensWithin(model, limits, tokens.length, asked, choices);
+    const maxTokens = maxTokensWithin(model, limits, tokens.length, asked, choices, request.names?.maxTokens);
     const seed = body.seed ?? randomSeed();
     const sampling = validateSampling({ ...samplingOptions({ ...body, logprobs: undefined }), seed }, model.vocab);
     const ready = performance.now();
@@ -80,17 +89,19 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
 
     const boundaries = await boundaryHashes(tokens, prompt.boundaries);
     const [first] = boundaries;
-    const kept = body.store !== false && first !== undefined;
-    const prefixes = kept ? await openPrefixes(env, owner, model, first, record) : undefined;
+    const keeps = body.store !== false;
+    const known = first && (keeps || request.find) ? await openPrefixes(env, owner, model, first, record) : undefined;
+    const prefixes = keeps ? known : undefined;
     // The last token is fed by generate(), which needs something to begin with.
     const usable = boundaries.filter((b) => b.tokens < tokens.length);
-    const hit = await prefixes?.find(usable);
+    const hit = await known?.find(usable);
     const end = usable.at(-1)?.tokens ?? 0;
     sequence = sequenceAt(model, tokens, hit?.snapshot);
     const cached = sequence.consumed;
     const states = await prefill(sequence, tokens, end, prefixes ? worthKeeping(boundaries, end) : [], options);
     const stateAtBase = await bareSnapshot(sequence);
     const keeping: Promise<void>[] = prefixes && states.length > 0 ? [prefixes.put(states)] : [];
+    const places = states.map(({ boundary }) => boundary);
     const rest: (() => Promise<void>)[] = [];
     let computed = sequence.consumed - cached;
     record?.spend("prefill", performance.now() - ready);
@@ -137,6 +148,7 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
       if (prefixes !== undefined) {
         // A template may refuse two messages of the assistant in a row.
         const after = await afterReply(prompt, reply).catch(() => undefined);
+        places.push(...worthKeeping(after?.boundaries ?? [], after?.tokens.length ?? 0));
         if (after !== undefined && isBeginning([...tokens, ...sampled].slice(0, sequence!.consumed), after.tokens)) {
           await extend(sequence!, prefixes, after).catch(logged("extend"));
         } else if (after !== undefined) {
@@ -149,13 +161,13 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
     /** Brings a sequence to the end of the conversation with its reply, and keeps the states on the way. */
     async function extend(from: Sequence, prefixes: Prefixes, after: AfterReply): Promise<void> {
       try {
-        const { tokens: all, boundaries: places } = after;
+        const { tokens: all, boundaries } = after;
         from.pending = [];
-        const states = await prefill(from, all, all.length, worthKeeping(places, all.length), { more: lease.more });
+        const states = await prefill(from, all, all.length, worthKeeping(boundaries, all.length), { more: lease.more });
         // A reply that ended just where it was sampled needs no more tokens.
-        const last = places.at(-1)!;
+        const last = boundaries.at(-1)!;
         if (states.at(-1)?.boundary !== last) states.push({ boundary: last, snapshot: await bareSnapshot(from) });
-        await prefixes.put(states);
+        await prefixes.put(states, request.replyTtl);
       } finally {
         if (from !== sequence) from.dispose();
       }
@@ -173,6 +185,7 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
         if (rest.length > 0) sequence?.dispose();
         for (const work of rest.splice(0)) await work().catch(logged("extend"));
       },
+      kept: () => (prefixes === undefined ? [] : places.map(prefixes.place)),
       usage: () => ({
         prompt_tokens: tokens.length,
         completion_tokens: completionTokens,

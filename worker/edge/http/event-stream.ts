@@ -1,3 +1,4 @@
+import type { ApiError } from "./api-error.ts";
 import { toApiError } from "./to-api-error.ts";
 
 /** Sends one server-sent event. Waits for a client that reads slowly; throws when it is gone. */
@@ -9,28 +10,41 @@ export interface EventStream {
   readonly done: Promise<void>;
 }
 
-/** A reply of server-sent events that `run` writes, ended by [DONE], or by an {"error"} event when it throws. */
-export function eventStream(request: Request, run: (send: Send) => Promise<void>): EventStream {
+/** Events that say their type, as OpenAI's responses have them: no [DONE] ends them. */
+export interface TypedEvents {
+  /** The last event when something went wrong. */
+  failed(error: ApiError): { readonly type: string };
+}
+
+/**
+ * A reply of server-sent events that `run` writes, ended by [DONE], or by an {"error"} event when it throws.
+ * @param typed where events have types
+ */
+export function eventStream(request: Request, run: (send: Send) => Promise<void>, typed?: TypedEvents): EventStream {
   const { readable, writable } = new IdentityTransformStream();
   const writer = writable.getWriter();
   const encoder = new TextEncoder();
   let gone = false;
-  const write = async (text: string): Promise<void> => {
+  const write = async (text: string, type?: string): Promise<void> => {
+    const name = type === undefined ? "" : `event: ${type}\n`;
     try {
-      await writer.write(encoder.encode(`data: ${text}\n\n`));
+      await writer.write(encoder.encode(`${name}data: ${text}\n\n`));
     } catch (error) {
       gone = true;
       throw error;
     }
   };
+  const send: Send = (data) =>
+    write(JSON.stringify(data), typed === undefined ? undefined : (data as { type: string }).type);
   const drive = async (): Promise<void> => {
     try {
-      await run((data) => write(JSON.stringify(data)));
-      await write("[DONE]");
+      await run(send);
+      if (typed === undefined) await write("[DONE]");
     } catch (error) {
       if (gone || request.signal.aborted) return;
       const { pathname } = new URL(request.url);
-      await write(JSON.stringify(toApiError(error, `${request.method} ${pathname}`).body));
+      const failure = toApiError(error, `${request.method} ${pathname}`);
+      await send(typed?.failed(failure) ?? failure.body);
     } finally {
       await writer.close();
     }

@@ -14,7 +14,18 @@ export function validate<T extends z.ZodType>(schema: T, value: unknown): z.outp
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  throw issue === undefined ? badValue("", "the request is not valid") : describe(issue, value);
+  throw issue === undefined ? badValue("", "the request is not valid") : describe(inItem(issue), value);
+}
+
+/** Of a text or a list of objects: when one of the objects is wrong, what is wrong in it. */
+function inItem(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== "invalid_union") return issue;
+  const inner = issue.errors.map(([first]) => first).find((first) => first !== undefined && isInItem(first));
+  return inner === undefined ? issue : { ...inner, path: [...issue.path, ...inner.path] };
+}
+
+function isInItem({ code, path }: z.core.$ZodIssue): boolean {
+  return typeof path[0] === "number" && (path.length > 1 || code === "unrecognized_keys");
 }
 
 function describe(issue: z.core.$ZodIssue, value: unknown): ApiError {

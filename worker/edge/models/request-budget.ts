@@ -29,6 +29,7 @@ export function promptTooLong(model: Cost, limits: RequestLimits, param: string,
 
 /**
  * How many tokens a request may generate after its prompt, for each of its choices.
+ * @param param the field that maxTokens came in
  * @throws ApiError 400 with the limit and the number seen
  */
 export function maxTokensWithin(
@@ -37,20 +38,21 @@ export function maxTokensWithin(
   promptTokens: number,
   maxTokens: number | undefined,
   choices = 1,
+  param = "max_tokens",
 ): number {
   const perToken = model.multiplyAddsPerToken + model.multiplyAddsPerHead;
   const left = Math.floor((limits.maxMultiplyAdds - promptTokens * model.multiplyAddsPerToken) / (choices * perToken));
   const allowed = Math.floor(limits.maxTokens / choices);
   if (maxTokens !== undefined && maxTokens > allowed) {
     throw badValue(
-      "max_tokens",
-      `max_tokens is ${maxTokens}, with this key a request may generate ${allowed}${choices > 1 ? ` for each of ${choices} choices` : ""}: ask for less, and go on in a session`,
+      param,
+      `${param} is ${maxTokens}, with this key a request may generate ${allowed}${choices > 1 ? ` for each of ${choices} choices` : ""}: ask for less, and go on in a session`,
     );
   }
   if (maxTokens !== undefined && maxTokens > left) {
     throw badValue(
-      "max_tokens",
-      `max_tokens is ${maxTokens}, a request to ${model.manifest.id} with ${promptTokens} prompt tokens may generate ${left}: ask for less, and go on in a session`,
+      param,
+      `${param} is ${maxTokens}, a request to ${model.manifest.id} with ${promptTokens} prompt tokens may generate ${left}: ask for less, and go on in a session`,
       "context_length_exceeded",
     );
   }

@@ -3,8 +3,9 @@ import { decodeSnapshot, encodeSnapshot, type Snapshot } from "../../engine/snap
 import { type Env, limitsOf } from "../env.ts";
 import type { RequestRecord } from "../ops/request-record.ts";
 import { type Boundary, hex, tokenBytes } from "./boundary-hashes.ts";
+import { evict } from "./evict.ts";
 import type { PrefixPlace } from "./prefix-ledger.ts";
-import type { PrefixEntry } from "./prefix-store.ts";
+import type { NewPrefixEntry, PrefixEntry } from "./prefix-store.ts";
 
 /** A state at a boundary of a conversation. */
 export interface KeptState {
@@ -18,7 +19,9 @@ export interface Prefixes {
   find(boundaries: readonly Boundary[]): Promise<KeptState | undefined>;
   /** The longest state that a text begins with. */
   findIn(tokens: readonly number[]): Promise<KeptState | undefined>;
-  put(states: readonly KeptState[]): Promise<void>;
+  /** @param ttl milliseconds that they outlive their last use; default PREFIX_TTL_HOURS */
+  put(states: readonly KeptState[], ttl?: number): Promise<void>;
+  place(boundary: Boundary): PrefixPlace;
 }
 
 /**
@@ -36,7 +39,8 @@ export async function openPrefixes(
   first: Boundary,
   record?: RequestRecord,
 ): Promise<Prefixes | undefined> {
-  if (!limitsOf(env).prefixStore) return undefined;
+  const { prefixStore, prefixTtl } = limitsOf(env);
+  if (!prefixStore) return undefined;
   const { id, family } = model.manifest;
   const root = await rootName(owner, id, first);
   let hit: string | undefined;
@@ -61,19 +65,19 @@ export async function openPrefixes(
     return { boundary, snapshot };
   }
 
-  async function put(states: readonly KeptState[]): Promise<void> {
-    const entries: PrefixEntry[] = [];
+  async function put(states: readonly KeptState[], ttl = prefixTtl): Promise<void> {
+    const entries: NewPrefixEntry[] = [];
     for (const { boundary, snapshot } of states) {
-      entries.push({ hash: boundary.hash, tokens: boundary.tokens, bytes: await encodeSnapshot(snapshot) });
+      entries.push({ hash: boundary.hash, tokens: boundary.tokens, bytes: await encodeSnapshot(snapshot), ttl });
     }
     const evicted = await env.PREFIX_LEDGERS.getByName(owner).record({
       root,
       used: hit === undefined ? [] : [hit],
-      added: entries.map(({ hash, bytes }) => ({ hash, bytes: bytes.byteLength })),
+      added: entries.map(({ hash, bytes }) => ({ hash, bytes: bytes.byteLength, ttl })),
     });
     const gone = new Set(evicted.filter((place) => place.root === root).map((place) => place.hash));
     const kept = entries.filter(({ hash }) => !gone.has(hash));
-    await Promise.all(byRoot(evicted).map(([name, hashes]) => env.PREFIXES.getByName(name).remove(hashes)));
+    await evict(env, evicted);
     if (kept.length > 0) await env.PREFIXES.getByName(root).put(kept);
     if (record !== undefined) record.snapshotBytes += kept.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
   }
@@ -81,11 +85,12 @@ export async function openPrefixes(
   return {
     find: (boundaries) => find(boundaries).catch(logged("find")) as Promise<KeptState | undefined>,
     findIn: (tokens) => findIn(tokens).catch(logged("find")) as Promise<KeptState | undefined>,
-    put: async (states) => {
+    put: async (states, ttl) => {
       const begin = performance.now();
-      await put(states).catch(logged("put"));
+      await put(states, ttl).catch(logged("put"));
       record?.spend("store", performance.now() - begin);
     },
+    place: ({ hash }) => ({ root, hash }),
   };
 }
 
@@ -95,12 +100,6 @@ async function rootName(owner: string, model: string, first: Boundary): Promise<
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const key = await crypto.subtle.importKey("raw", encoder.encode(owner), algorithm, false, ["sign"]);
   return hex(new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(`${model}\n${first.hash}`))));
-}
-
-function byRoot(places: readonly PrefixPlace[]): [string, string[]][] {
-  const groups = new Map<string, string[]>();
-  for (const { root, hash } of places) groups.set(root, [...(groups.get(root) ?? []), hash]);
-  return [...groups];
 }
 
 /** Says in the log what could not be kept or found. */

@@ -44,7 +44,12 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
     if (prompt === undefined && body.max_tokens === 0) {
       throw badValue("max_tokens", "max_tokens is 0 and there is no text: give text to append, or ask for tokens");
     }
-    const { session, snapshot } = await readSession(c.env, c.get("owner"), c.req.param("id"));
+    const { session, snapshot } = await readSession(
+      c.env,
+      c.get("owner"),
+      c.req.param("id"),
+      body.snapshot ?? undefined,
+    );
     if (prompt === undefined && snapshot === undefined) {
       throw badValue(
         "text",
@@ -70,7 +75,7 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       includeUsage: body.stream_options?.include_usage === true,
       store: () => {
         signal.throwIfAborted();
-        return record.time("store", () => storeAppend(c.env, session, generation.sequence, record));
+        return record.time("store", () => storeAppend(c.env, session, snapshot?.id, generation.sequence, record));
       },
     });
   });

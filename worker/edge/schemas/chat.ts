@@ -100,7 +100,7 @@ function messageError(issue: z.core.$ZodRawIssue): string | undefined {
 }
 
 const Score = { token: z.string(), logprob: z.number(), bytes: z.array(z.int()) };
-const ChatLogprobs = z
+export const ChatLogprobs = z
   .object({
     content: z.array(z.object({ ...Score, top_logprobs: z.array(z.object(Score)) })),
     refusal: z.null(),

@@ -103,7 +103,8 @@ export const Completion = z
     session: z.string().optional().openapi({ description: "Session that now holds the state (appends only)." }),
     snapshot: z.string().optional().openapi({ description: "Id of the stored state (appends only)." }),
     forked_from: z.string().optional().openapi({
-      description: "Present when another append changed the session meanwhile: this one was stored in a new session.",
+      description:
+        "Present when the session had moved on from where this append began: it was stored in a new session.",
     }),
   })
   .openapi("Completion");

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { text, tokenList } from "./fields.ts";
 import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
+import { pageOf } from "./page.ts";
 
 export const SessionRequest = z
   .strictObject(
@@ -14,6 +15,10 @@ export const AppendRequest = z
     {
       text: text.min(1, { error: "a text of at least one character; leave it out to go on" }).nullish(),
       tokens: tokenList.nullish(),
+      snapshot: text.nullish().openapi({
+        description:
+          "The retained snapshot to go on from. When it is not the latest one, the result is a session of its own. Default the latest.",
+      }),
       ...generationFields,
       ...ignoredFields,
     },
@@ -49,3 +54,6 @@ export const Session = z
   })
   .openapi("Session");
 export type Session = z.output<typeof Session>;
+
+export const SessionList = pageOf(Session).openapi("SessionList");
+export type SessionList = z.output<typeof SessionList>;

@@ -94,8 +94,9 @@ export class SessionStore extends DurableObject<Env> {
 
   /** Deletes everything. */
   async remove(owner: string): Promise<boolean> {
-    if (this.#info(owner) === undefined) return false;
-    await this.#clear();
+    const session = this.#info(owner);
+    if (session === undefined) return false;
+    await this.#clear(session);
     return true;
   }
 
@@ -104,7 +105,7 @@ export class SessionStore extends DurableObject<Env> {
     const expires = session === undefined ? 0 : session.used + this.#ttl;
     // The alarm is set once; uses since then have moved the end.
     if (expires > Date.now()) await this.ctx.storage.setAlarm(expires);
-    else await this.#clear();
+    else await this.#clear(session);
   }
 
   #info(owner: string): SessionInfo | undefined {
@@ -113,7 +114,8 @@ export class SessionStore extends DurableObject<Env> {
     return { ...session, snapshots: this.#tables.snapshots(), expires: session.used + this.#ttl };
   }
 
-  async #clear(): Promise<void> {
+  async #clear(session: SessionRow | undefined): Promise<void> {
+    if (session !== undefined) await this.env.SESSION_INDEXES.getByName(session.owner).remove(session.id);
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
   }

@@ -3,18 +3,32 @@ import { encodeSnapshot, snapshotId } from "../../engine/snapshot.ts";
 import type { Env } from "../env.ts";
 import { ApiError } from "../http/api-error.ts";
 import type { Session } from "../schemas/session.ts";
-import type { SessionInfo, SessionRead, SessionStore } from "./session-store.ts";
+import type { NewSession, SessionInfo, SessionRead, SessionStore } from "./session-store.ts";
 import type { SnapshotBytes } from "./session-tables.ts";
 
-const ID = /^sess_[0-9a-f]{32}$/;
+export const SESSION_ID = /^sess_[0-9a-f]{32}$/;
 
+/** Ids sort by the time of their making: 48 bits of milliseconds, 80 of chance. */
 export function newSessionId(): string {
-  return `sess_${crypto.randomUUID().replaceAll("-", "")}`;
+  const time = Date.now().toString(16).padStart(12, "0");
+  return `sess_${time}${crypto.randomUUID().replaceAll("-", "").slice(12)}`;
+}
+
+/** Makes a session, with its first snapshot where there is one, and puts it on its owner's list. */
+export async function createSession(
+  env: Env,
+  session: Omit<NewSession, "id">,
+  snapshot?: SnapshotBytes,
+): Promise<SessionInfo> {
+  const id = newSessionId();
+  const made = (await sessionStore(env, id).create({ ...session, id }, snapshot)) as SessionInfo;
+  await env.SESSION_INDEXES.getByName(session.owner).add(id);
+  return made;
 }
 
 /** The object of a session. @throws ApiError 404 on what cannot be an id: no object is made for it */
 export function sessionStore(env: Env, id: string): DurableObjectStub<SessionStore> {
-  if (!ID.test(id)) throw noSession(id);
+  if (!SESSION_ID.test(id)) throw noSession(id);
   return env.SESSIONS.getByName(id);
 }
 
