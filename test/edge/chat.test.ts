@@ -159,7 +159,7 @@ describe("POST /v1/chat/completions", () => {
     ["messages", { messages: [] }],
     ["messages[0].role", { messages: [{ role: "tool", content: "a" }] }],
     ["messages[0].content", { messages: [{ role: "user" }] }, "missing_field"],
-    ["messages[0].content", { messages: [{ role: "user", content: [{ type: "image_url", image_url: {} }] }] }],
+    ["messages[0].content[0].type", { messages: [{ role: "user", content: [{ type: "image_url", image_url: {} }] }] }],
     ["messages[0].name", { messages: [{ role: "user", content: "a", name: "b" }] }, "unknown_field"],
     ["messages[1].tool_calls", { messages: [...messages, { role: "assistant", tool_calls: [{}] }] }],
     ["messages", { messages: [{ role: "assistant", content: "I" }] }],

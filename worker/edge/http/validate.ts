@@ -21,7 +21,7 @@ export function validate<T extends z.ZodType>(schema: T, value: unknown): z.outp
 function inItem(issue: z.core.$ZodIssue): z.core.$ZodIssue {
   if (issue.code !== "invalid_union") return issue;
   const inner = issue.errors.map(([first]) => first).find((first) => first !== undefined && isInItem(first));
-  return inner === undefined ? issue : { ...inner, path: [...issue.path, ...inner.path] };
+  return inner === undefined ? issue : inItem({ ...inner, path: [...issue.path, ...inner.path] });
 }
 
 function isInItem({ code, path }: z.core.$ZodIssue): boolean {

@@ -6,7 +6,7 @@ import { pageOf } from "./page.ts";
 const Part = z.object({
   type: z.literal("output_text"),
   text: z.string(),
-  annotations: z.array(z.never()),
+  annotations: z.array(z.unknown()),
   logprobs: ChatLogprobs.shape.content.optional(),
 });
 
@@ -81,7 +81,7 @@ export const ResponseObject = z
     background: z.literal(false),
     parallel_tool_calls: z.boolean(),
     max_tool_calls: z.int().nullable(),
-    tools: z.array(z.never()),
+    tools: z.array(z.unknown()),
     tool_choice: z.enum(["auto", "none"]),
     reasoning: z.object({ effort: z.null(), summary: z.null() }),
     usage: Usage.nullable(),
