@@ -77,7 +77,7 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       record.count({ prompt: sequence.consumed, reused: cached, computed });
       const kept =
         read !== undefined && examples.length > 0
-          ? await record.time("store", () => storeAppend(c.env, read.session, learned, record))
+          ? await record.time("store", () => storeAppend(c.env, read.session, read.snapshot?.id, learned, record))
           : read && { session: read.session.id, ...(read.snapshot && { snapshot: read.snapshot.id }) };
       const value = (output: Float32Array): number | number[] => (output.length === 1 ? output[0]! : [...output]);
       const reply: IclReply = {
