@@ -169,7 +169,7 @@ describe("POST /v1/chat/completions", () => {
     ["functions", { messages, functions: [] }],
     ["audio", { messages, audio: {} }],
     ["modalities[0]", { messages, modalities: ["audio"] }],
-    ["response_format.type", { messages, response_format: { type: "json_object" } }],
+    ["response_format.type", { messages, response_format: { type: "xml" } }],
     ["prediction", { messages, prediction: {} }],
     ["reasoning_effort", { messages, reasoning_effort: "low" }],
     ["top_logprobs", { messages, top_logprobs: 2 }],

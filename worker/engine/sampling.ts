@@ -134,9 +134,21 @@ export function sample(
   const token = parameters.temperature === 0 ? start : drawFrom(penalized, penalized[start]!, parameters, uniform);
   if (logprobs === undefined) return { token };
 
-  const logTotal = logSumExp(logits, logits[best]!);
-  const top = mostProbable(logits, logprobs).map((id): [number, number] => [id, logits[id]! - logTotal]);
-  return { token, logprob: logits[token]! - logTotal, top };
+  return { token, ...scoresOf(logits, token, logprobs) };
+}
+
+/**
+ * A token's ln p, and the most probable tokens with theirs, in order.
+ * @param logits (vocab) of the model
+ */
+export function scoresOf(
+  logits: Float32Array,
+  token: number,
+  count: number,
+): { logprob: number; top: [token: number, logprob: number][] } {
+  const logTotal = logSumExp(logits, logits[argmax(logits)]!);
+  const top = mostProbable(logits, count).map((id): [number, number] => [id, logits[id]! - logTotal]);
+  return { logprob: logits[token]! - logTotal, top };
 }
 
 /** Up to this top_k collecting the best tokens costs less than weighing all. */

@@ -67,6 +67,7 @@ export async function respondChat(
     ...head,
     object: "chat.completion.chunk",
     choices: [{ index, delta, logprobs: logprobs(tokens), finish_reason: finish }],
+    ...(options.includeUsage && { usage: null }),
   });
   let pieces = generation.choice(0);
   let first: Awaited<ReturnType<typeof pieces.next>>;

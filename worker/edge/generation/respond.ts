@@ -34,6 +34,7 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
   ): Completion => ({
     ...head,
     choices: [{ index: 0, text, logprobs: logprobs?.(tokens) ?? null, finish_reason: finish }],
+    ...(options.stream && options.includeUsage && { usage: null }),
   });
   const ending = async (
     result: GenerationResult,

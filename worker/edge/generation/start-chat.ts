@@ -1,3 +1,4 @@
+import { constraintFor } from "../../engine/constraint/output-format.ts";
 import { type GenerationChunk, type GenerationResult, generate } from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
 import { randomSeed } from "../../engine/random.ts";
@@ -16,6 +17,7 @@ import type { ChatRequest } from "../schemas/chat.ts";
 import type { Timings, Usage } from "../schemas/completion.ts";
 import { type ChatPrompt, chatPrompt } from "./chat-prompt.ts";
 import { bareSnapshot, prefill, sequenceAt } from "./prefill.ts";
+import type { RequestedFormat } from "./requested-format.ts";
 import { samplingOptions } from "./start-generation.ts";
 
 export interface ChatStart {
@@ -29,6 +31,8 @@ export interface ChatStart {
   readonly find?: boolean;
   /** milliseconds that the state after the reply outlives its last use; default as that of other states. */
   readonly replyTtl?: number;
+  /** that the replies must have. */
+  readonly format?: RequestedFormat | undefined;
   /** of the request, for the metrics and the log. */
   readonly record?: RequestRecord | undefined;
 }
@@ -82,6 +86,9 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
     const choices = body.n ?? 1;
     const asked = body.max_completion_tokens ?? body.max_tokens ?? undefined;
     const maxTokens = maxTokensWithin(model, limits, tokens.length, asked, choices, request.names?.maxTokens);
+    const { format } = request;
+    const constraint = format && constraintFor(model.requireTokenizer(), format.format, format.param);
+    constraint?.checkTokens(maxTokens, request.names?.maxTokens);
     const seed = body.seed ?? randomSeed();
     const sampling = validateSampling({ ...samplingOptions({ ...body, logprobs: undefined }), seed }, model.vocab);
     const ready = performance.now();
@@ -121,6 +128,7 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
         sampling: { ...sampling, seed: seedOf(seed, index) },
         stop: typeof body.stop === "string" ? [body.stop] : (body.stop ?? []),
         endTokens: prompt.format.endTokens,
+        constraint,
         logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
         keepHeld: false,
         ...options,
@@ -212,8 +220,8 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
   }
 }
 
-/** seed + index, from 2⁵³ − 1 on to 0. */
-function seedOf(seed: number, index: number): number {
+/** Of a choice: seed + index, from 2⁵³ − 1 on to 0. */
+export function seedOf(seed: number, index: number): number {
   const left = Number.MAX_SAFE_INTEGER - seed;
   return index <= left ? seed + index : index - left - 1;
 }

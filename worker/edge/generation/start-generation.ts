@@ -1,9 +1,4 @@
-import {
-  type GenerationChunk,
-  type GenerationOptions,
-  type GenerationResult,
-  generate,
-} from "../../engine/generate.ts";
+import { type GenerationChunk, type GenerationResult, generate } from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
 import type { SamplingOptions } from "../../engine/sampling.ts";
 import { Sequence } from "../../engine/sequence.ts";
@@ -18,7 +13,6 @@ import type { Timings } from "../schemas/completion.ts";
 import type { GenerationFields } from "../schemas/generation.ts";
 import { createLogprobsReport, type LogprobsReport } from "./logprobs-report.ts";
 import { promptTokens } from "./prompt-tokens.ts";
-import { beginTextReuse } from "./text-reuse.ts";
 
 export interface GenerationRequest {
   readonly entry: CatalogEntry;
@@ -32,8 +26,6 @@ export interface GenerationRequest {
   /** a session: text that may become a stop string is kept for the next request. */
   readonly keepHeld: boolean;
   readonly signal: AbortSignal;
-  /** whose kept states a prompt goes on from; absent where none are. */
-  readonly reuse?: { readonly owner: string } | undefined;
   /** of the request, for the metrics and the log. */
   readonly record?: RequestRecord | undefined;
 }
@@ -74,19 +66,18 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
     const { model } = lease;
     const prompt = promptTokens(model, limits, request.prompt, request.param);
     const maxTokens = maxTokensWithin(model, limits, prompt.length, fields.max_tokens ?? undefined);
-    const { snapshot, reuse } = request;
-    const text = typeof request.prompt === "string" ? request.prompt : undefined;
-    const reused = reuse && (await beginTextReuse(env, reuse.owner, model, prompt, text, request.record));
+    const { snapshot } = request;
     sequence =
-      reused?.sequence ??
-      (snapshot === undefined ? new Sequence(model) : restoreSnapshot(model, snapshot, { otherQuantization: true }));
+      snapshot === undefined ? new Sequence(model) : restoreSnapshot(model, snapshot, { otherQuantization: true });
     const logprobs = fields.logprobs ?? undefined;
-    const report = logprobs === undefined ? undefined : createLogprobsReport(sequence, prompt);
+    // Without new text it goes on with what the sequence held back.
+    const start = prompt.length === 0 ? { utf8: sequence.utf8, offset: sequence.held.length } : {};
+    const report = logprobs === undefined ? undefined : createLogprobsReport(model.requireTokenizer(), start);
     const stop = typeof fields.stop === "string" ? [fields.stop] : (fields.stop ?? []);
     const ready = performance.now();
     let first: number | undefined;
     request.record?.spend("load", ready - begin);
-    const options: GenerationOptions = {
+    const source = generate(sequence, {
       prompt,
       maxTokens,
       sampling: samplingOptions(fields),
@@ -98,8 +89,8 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
       onProgress: (done, total) => {
         if (done === total) first ??= performance.now();
       },
-    };
-    pieces = noted(reused === undefined ? generate(sequence, options) : reused.generate(options));
+    });
+    pieces = noted(source);
     const timings = (): Timings => {
       const now = performance.now();
       const seconds = (at: number): number => Math.round(at - begin) / 1000;
@@ -143,6 +134,7 @@ export function samplingOptions(fields: GenerationFields): SamplingOptions {
     topP: fields.top_p ?? undefined,
     topK: fields.top_k ?? undefined,
     minP: fields.min_p ?? undefined,
+    typicalP: fields.typical_p ?? undefined,
     repetitionPenalty: fields.repetition_penalty ?? undefined,
     frequencyPenalty: fields.frequency_penalty ?? undefined,
     presencePenalty: fields.presence_penalty ?? undefined,

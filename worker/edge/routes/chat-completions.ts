@@ -1,5 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { AppEnv } from "../env.ts";
+import { requestedFormat } from "../generation/requested-format.ts";
 import { respondChat } from "../generation/respond-chat.ts";
 import { startChat } from "../generation/start-chat.ts";
 import { badValue } from "../http/api-error.ts";
@@ -37,6 +38,7 @@ export function chatCompletionsRoutes({ catalog, pool }: Services): OpenAPIHono<
       body,
       owner: c.get("owner"),
       signal: c.req.raw.signal,
+      format: requestedFormat(body),
       record: c.get("record"),
     });
     return respondChat(c, generation, {

@@ -1,7 +1,8 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { AppEnv } from "../env.ts";
-import { respond } from "../generation/respond.ts";
-import { startGeneration } from "../generation/start-generation.ts";
+import { respondCompletion } from "../generation/respond-completion.ts";
+import { startCompletion } from "../generation/start-completion.ts";
+import { badValue } from "../http/api-error.ts";
 import { readJson } from "../http/body.ts";
 import { methodNotAllowed } from "../http/method-not-allowed.ts";
 import { errorReplies, json } from "../schemas/common.ts";
@@ -26,18 +27,16 @@ export function completionsRoutes({ catalog, pool }: Services): OpenAPIHono<AppE
 
   app.post("/completions", async (c) => {
     const body = await readJson(c.req.raw, CompletionRequest);
+    refuseContradictions(body);
     const entry = await catalog.find(c.env, body.model ?? undefined);
-    const generation = await startGeneration(c.env, pool, {
+    const generation = await startCompletion(c.env, pool, {
       entry,
-      prompt: onePrompt(body.prompt),
-      param: "prompt",
-      fields: body,
-      keepHeld: false,
+      body,
+      owner: c.get("owner"),
       signal: c.req.raw.signal,
-      reuse: body.store === false ? undefined : { owner: c.get("owner") },
       record: c.get("record"),
     });
-    return respond(c, generation, {
+    return respondCompletion(c, generation, {
       stream: body.stream === true,
       includeUsage: body.stream_options?.include_usage === true,
     });
@@ -46,9 +45,15 @@ export function completionsRoutes({ catalog, pool }: Services): OpenAPIHono<AppE
   return app;
 }
 
-/** A list of one text is that text. */
-function onePrompt(prompt: CompletionRequest["prompt"]): string | readonly number[] {
-  if (typeof prompt === "string") return prompt;
-  const [first] = prompt;
-  return typeof first === "string" ? first : (prompt as number[]);
+function refuseContradictions({ n, best_of, stream }: CompletionRequest): void {
+  if (best_of == null) return;
+  const choices = n ?? 1;
+  if (best_of < choices)
+    throw badValue("best_of", `best_of is ${best_of}, less than n, which is ${choices}: ask for as many or more`);
+  if (stream === true && best_of > choices) {
+    throw badValue(
+      "best_of",
+      `best_of is ${best_of} with stream: which choices are the best shows at their end, leave one of them out`,
+    );
+  }
 }

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { Timings, Usage } from "./completion.ts";
-import { boolean, integer, only, text } from "./fields.ts";
+import { boolean, integer, text } from "./fields.ts";
+import { formatFields } from "./format.ts";
 import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
 
 /** Most messages of a request, and most choices of its reply. */
@@ -68,9 +69,7 @@ export const ChatRequest = z
       }),
       prompt_cache_retention: text.nullish(),
       parallel_tool_calls: boolean.nullish(),
-      response_format: z
-        .strictObject({ type: only("text", "other formats cannot be promised") }, { error: formatMessage })
-        .nullish(),
+      ...formatFields,
       modalities: z
         .array(z.literal("text", { error: '"text": the models write text only' }), { error: '["text"]' })
         .nullish(),
@@ -88,10 +87,6 @@ export const ChatRequest = z
   )
   .openapi("ChatRequest");
 export type ChatRequest = z.output<typeof ChatRequest>;
-
-function formatMessage(issue: z.core.$ZodRawIssue): string | undefined {
-  return issue.code === "unrecognized_keys" ? undefined : 'an object such as {type: "text"}';
-}
 
 function messageError(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.code === "unrecognized_keys") return undefined;
@@ -114,7 +109,7 @@ const head = {
   created: z.int(),
   model: z.string(),
 };
-const ending = { usage: Usage.optional(), timings: Timings.optional(), seed: z.int().optional() };
+const ending = { usage: Usage.nullish(), timings: Timings.optional(), seed: z.int().optional() };
 
 export const ChatCompletion = z
   .object({

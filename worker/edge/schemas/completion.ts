@@ -1,28 +1,44 @@
 import { z } from "@hono/zod-openapi";
-import { boolean, only, text, tokenList } from "./fields.ts";
+import { boolean, integer, only, text, tokenList } from "./fields.ts";
+import { formatFields } from "./format.ts";
 import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
 
-const oneEach = "send one request for each";
+/** Most prompts of a request, and most choices of each. */
+const MOST_PROMPTS = 64;
+const MOST_CHOICES = 8;
 const promptText = text.min(1, { error: 'a prompt of at least one token, such as "Once upon a time"' });
+const several = <T extends z.ZodType>(prompt: T) => z.array(prompt).min(1).max(MOST_PROMPTS);
 
 /** The body of POST /v1/completions. */
 export const CompletionRequest = z
   .strictObject(
     {
       model: text.nullish().openapi({ description: "A model's name, or its id (name@hash). Default the first one." }),
-      prompt: z.union([promptText, tokenList, z.array(promptText).length(1)], { error: promptMessage }).openapi({
-        description:
-          "A text or a list of token ids; also a list of one text. Special tokens spelled in a text stay text.",
-        example: "Once upon a time",
-      }),
+      prompt: z
+        .union([promptText, tokenList, several(promptText), several(tokenList)], {
+          error: `a text, a list of at least one token id, or a list of at most ${MOST_PROMPTS} of either`,
+        })
+        .openapi({
+          description:
+            "A text or a list of token ids, or several of either. Special tokens spelled in a text stay text.",
+          example: "Once upon a time",
+        }),
       ...generationFields,
+      ...formatFields,
       ...ignoredFields,
       store: boolean.nullish().openapi({
         description: "false keeps no states of this text, and looks for none. Default true.",
       }),
-      n: only(1, oneEach),
-      best_of: only(1, oneEach),
-      echo: only(false, "the prompt is not repeated, put it in front yourself"),
+      n: integer(1, MOST_CHOICES).nullish().openapi({
+        description: "Choices of each prompt, one after another; the i-th is drawn with seed + i. Default 1.",
+      }),
+      best_of: integer(1, MOST_CHOICES).nullish().openapi({
+        description:
+          "Generates so many choices of each prompt and gives the n with the highest log-probability a token.",
+      }),
+      echo: boolean.nullish().openapi({
+        description: "The text begins with the prompt, and with logprobs its tokens are scored. Default false.",
+      }),
       suffix: only("", "text cannot be inserted before another, leave it out"),
     },
     { error: objectMessage("a JSON object") },
@@ -31,12 +47,14 @@ export const CompletionRequest = z
 
 export type CompletionRequest = z.output<typeof CompletionRequest>;
 
-function promptMessage(issue: z.core.$ZodRawIssue): string {
-  const { input } = issue;
-  if (Array.isArray(input) && input.length > 1 && input.some((v) => typeof v === "string" || Array.isArray(v))) {
-    return `one prompt, ${oneEach}`;
+/** Each prompt of a request, and what it is called there. */
+export function promptsOf(
+  prompt: CompletionRequest["prompt"],
+): { readonly prompt: string | readonly number[]; readonly param: string }[] {
+  if (typeof prompt === "string" || typeof prompt[0] === "number") {
+    return [{ prompt: prompt as string | number[], param: "prompt" }];
   }
-  return "a text, or a list of at least one token id";
+  return (prompt as (string | number[])[]).map((each, i) => ({ prompt: each, param: `prompt[${i}]` }));
 }
 
 const Logprobs = z
@@ -44,11 +62,13 @@ const Logprobs = z
     tokens: z
       .array(z.string())
       .openapi({ description: "Each token's text; bytes:\\x.. where it is not whole characters." }),
-    token_logprobs: z.array(z.number()),
-    top_logprobs: z.array(z.record(z.string(), z.number())),
+    token_logprobs: z
+      .array(z.number().nullable())
+      .openapi({ description: "null of an echoed prompt's first token, which nothing stands before." }),
+    top_logprobs: z.array(z.record(z.string(), z.number()).nullable()),
     text_offset: z
       .array(z.int())
-      .openapi({ description: "Where each token begins in the generated text, in UTF-16 units." }),
+      .openapi({ description: "Where each token begins in the choice's text, in UTF-16 units." }),
   })
   .openapi("Logprobs");
 export type Logprobs = z.output<typeof Logprobs>;
@@ -83,7 +103,7 @@ export const Timings = z
 export type Timings = z.output<typeof Timings>;
 
 const Choice = z.object({
-  index: z.literal(0),
+  index: z.int(),
   text: z.string(),
   logprobs: Logprobs.nullable(),
   finish_reason: z.enum(["stop", "length"]).nullable(),
@@ -97,7 +117,7 @@ export const Completion = z
     created: z.int(),
     model: z.string(),
     choices: z.array(Choice),
-    usage: Usage.optional(),
+    usage: Usage.nullish(),
     timings: Timings.optional(),
     seed: z.int().optional(),
     session: z.string().optional().openapi({ description: "Session that now holds the state (appends only)." }),

@@ -32,6 +32,15 @@ export const generationFields = {
   min_p: number(0, 1).nullish().openapi({
     description: "Keeps tokens at least this probable in proportion to the most probable one; 0 is off. Default 0.",
   }),
+  typical_p: z
+    .number({ error: "a number above 0, at most 1" })
+    .gt(0, { error: "a number above 0, at most 1" })
+    .max(1, { error: "a number above 0, at most 1" })
+    .nullish()
+    .openapi({
+      description:
+        "Keeps the fewest tokens that hold this probability, those of about average information first (locally typical sampling); 1 is off. Default 1.",
+    }),
   repetition_penalty: z
     .number({ error: "a number above 0, at most 2" })
     .gt(0, { error: "a number above 0, at most 2" })

@@ -78,13 +78,20 @@ export class Constraint {
    * @throws ParameterError when they are too few for the shortest text
    */
   begin(maxTokens: number, ends: Iterable<number> = []): ConstraintRun {
-    if (maxTokens < this.fewestTokens) {
-      throw new ParameterError(
-        `max_tokens is ${maxTokens}: the shortest text that ${this.#param} allows takes ${this.fewestTokens} tokens; ask for that many or more`,
-        "max_tokens",
-      );
-    }
+    this.checkTokens(maxTokens);
     return new ConstraintRun(this, maxTokens, [...ends]);
+  }
+
+  /**
+   * @param param the request's field that they come from
+   * @throws ParameterError when so many tokens are too few for the shortest text
+   */
+  checkTokens(maxTokens: number, param = "max_tokens"): void {
+    if (maxTokens >= this.fewestTokens) return;
+    throw new ParameterError(
+      `${param} is ${maxTokens}: the shortest text that ${this.#param} allows takes ${this.fewestTokens} tokens; ask for that many or more`,
+      param,
+    );
   }
 
   get start(): State {
