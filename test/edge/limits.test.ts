@@ -143,7 +143,13 @@ test("more requests than there are places and patience: a 429 that says when to 
 
 test("a body nested deeply is a 400, whatever its place", async () => {
   const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
-  for (const body of [deep, `{"prompt":${deep}}`, `{"prompt":"a","metadata":{"a":${deep}},"n":2}`]) {
+  const schema = `{"type":"json_schema","json_schema":{"name":"x","schema":{"enum":${deep}}}}`;
+  for (const body of [
+    deep,
+    `{"prompt":${deep}}`,
+    `{"prompt":"a","metadata":{"a":${deep}},"n":99}`,
+    `{"prompt":"a","response_format":${schema}}`,
+  ]) {
     const error = await errorOf(await call("POST", "/v1/completions", body));
     expect(error).toMatchObject({ status: 400, type: "invalid_request_error" });
     expect(error.message.length).toBeLessThan(300);

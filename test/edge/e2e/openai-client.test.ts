@@ -1,5 +1,7 @@
 import OpenAI, { AuthenticationError, BadRequestError, InternalServerError, NotFoundError } from "openai";
+import { zodResponseFormat } from "openai/helpers/zod";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
 import type { DevServer } from "../../../scripts/lib/dev-server.ts";
 import { startTestServer } from "./server.ts";
 
@@ -15,8 +17,8 @@ let client: OpenAI;
 beforeAll(async () => {
   server = await startTestServer({ API_KEYS: KEY });
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: KEY, maxRetries: 0 });
-});
-afterAll(() => server[Symbol.asyncDispose]());
+}, 120_000);
+afterAll(() => server?.[Symbol.asyncDispose]());
 
 function post(path: string, body: unknown, init: RequestInit = {}): Promise<Response> {
   const headers = { authorization: `Bearer ${KEY}`, "content-type": "application/json" };
@@ -80,6 +82,57 @@ describe("the official client, unchanged", () => {
     await expect(client.chat.completions.create({ ...fields, messages, tools: [] })).rejects.toMatchObject({
       status: 400,
       param: "tools",
+    });
+  });
+
+  test("completes lists of prompts with choices, echo and log-probabilities, streamed and not", async () => {
+    const fields = { model: "tiny", prompt: [prompt, "It was"], n: 2, echo: true, logprobs: 2, max_tokens: 6, seed: 4 };
+    const whole = await client.completions.create(fields);
+    expect(whole.choices.map((c) => [c.index, c.text.startsWith(c.index < 2 ? prompt : "It was")])).toEqual(
+      [0, 1, 2, 3].map((index) => [index, true]),
+    );
+    for (const { logprobs, text } of whole.choices) {
+      const { tokens, token_logprobs, top_logprobs, text_offset } = logprobs!;
+      expect(new Set([tokens!.length, token_logprobs!.length, top_logprobs!.length, text_offset!.length]).size).toBe(1);
+      expect(text.slice(text_offset![1]).startsWith(tokens![1]!)).toBe(true);
+    }
+    const tokens = [...prompt].map((c) => c.charCodeAt(0) + 1);
+    const listed = await client.completions.create({ ...fields, prompt: [tokens, tokens] });
+    expect(listed.choices[3]!.text).toBe(whole.choices[1]!.text);
+    const texts = ["", "", "", ""];
+    for await (const chunk of await client.completions.create({ ...fields, stream: true })) {
+      for (const { index, text } of chunk.choices) texts[index] += text;
+    }
+    expect(texts).toEqual(whole.choices.map((c) => c.text));
+    const best = await client.completions.create({ model: "tiny", prompt, best_of: 3, max_tokens: 6, seed: 4 });
+    expect(best.choices.length).toBe(1);
+  });
+
+  test("parses replies of its zod helper's schemas, whole, several, and streamed", async () => {
+    const Person = z.object({
+      name: z.string(),
+      kind: z.enum(["fox", "crow"]),
+      tags: z.array(z.string().max(5)).max(3),
+      home: z.object({ street: z.string().nullable(), number: z.number().int().min(1).max(99) }),
+    });
+    const fields = {
+      model: "chat",
+      messages: [{ role: "user" as const, content: "Who is it?" }],
+      max_tokens: 160,
+      seed: 5,
+      response_format: zodResponseFormat(Person, "person"),
+    };
+    const whole = await client.chat.completions.parse({ ...fields, n: 3, logprobs: true, top_logprobs: 1 });
+    for (const { message, finish_reason } of whole.choices) {
+      expect([Person.safeParse(message.parsed).success, finish_reason]).toEqual([true, "stop"]);
+    }
+    const final = await client.chat.completions.stream(fields).finalChatCompletion();
+    expect(final.choices[0]!.message.parsed).toEqual(whole.choices[0]!.message.parsed);
+    const any = await client.chat.completions.create({ ...fields, response_format: { type: "json_object" } });
+    expect(JSON.parse(any.choices[0]!.message.content!)).toBeTypeOf("object");
+    await expect(client.chat.completions.create({ ...fields, max_tokens: 9 })).rejects.toMatchObject({
+      status: 400,
+      param: "max_tokens",
     });
   });
 
