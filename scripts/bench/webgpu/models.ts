@@ -1,6 +1,15 @@
 import type { Backend, CompileOptions, Encoding, Executable, TensorSpec } from "../../../kernels/backend.ts";
 import { type Block, matrixNames, tensorShapes } from "../../../kernels/blocks.ts";
-import { packQ4, packQ8 } from "../../../weights/layout.ts";
+import {
+  encodedBytes,
+  f32ToBf16,
+  GROUP,
+  packQ4,
+  packQ8,
+  Q4_TILE_BYTES,
+  Q8_TILE_BYTES,
+  TILE_ROWS,
+} from "../../../weights/layout.ts";
 import { quantizeQ8 } from "../../../weights/quantize.ts";
 import { quantizeQ4 } from "../../../weights/quantize-q4.ts";
 
@@ -100,6 +109,64 @@ export function randomModel(sizes: Sizes, encodingOf: Encoding | ((name: string)
     }
   }
   return { blocks, tensors, bytes };
+}
+
+/** Weights without much ado for blocks and tensors of any size, where only the speed or agreement of backends counts. */
+export function quickModel(blocks: readonly Block[], tensors: ReadonlyMap<string, TensorSpec>): RandomModel {
+  const random = randomNumbers(11);
+  const bytes = new Map<string, Uint8Array>();
+  for (const block of blocks) {
+    for (const [name, shape] of tensorShapes(block)) {
+      const spec = tensors.get(name)!;
+      if (bytes.has(name)) continue;
+      const role = block.kind === "mamba" ? roleOf(block, name) : "";
+      const f32 = () => new Uint8Array(randomTensor(role || name, shape, random).buffer);
+      bytes.set(name, spec.encoding === "f32" ? f32() : randomTiles(spec));
+    }
+  }
+  return { blocks, tensors, bytes };
+}
+
+/** The ending by which randomTensor knows what a tensor of a Mamba block is for. */
+function roleOf(block: Block & { kind: "mamba" }, name: string): string {
+  if (name === block.A) return ".A";
+  if (name === block.D) return ".D";
+  if (name === block.norm.weight) return ".norm";
+  if (name === block.dtProj.bias) return ".dt.bias";
+  return name === block.convBias ? ".bias" : "";
+}
+
+/** Blocks and tensors of a Mamba with one encoding for its matrices. */
+export function tensorsOf(sizes: Sizes, encoding: Encoding): Pick<RandomModel, "blocks" | "tensors"> {
+  const blocks = mambaBlocks(sizes);
+  const matrices = new Set(blocks.flatMap(matrixNames));
+  const tensors = new Map<string, TensorSpec>();
+  for (const [name, shape] of blocks.flatMap((b) => [...tensorShapes(b)])) {
+    const encoded = matrices.has(name) ? encoding : "f32";
+    tensors.set(name, { shape, encoding: encoded, bytes: encodedBytes(shape, encoded) });
+  }
+  return { blocks, tensors };
+}
+
+/** Random integers with one scale for all, about 1/sqrt(cols) in size. */
+function randomTiles(spec: TensorSpec): Uint8Array {
+  const bytes = new Uint8Array(spec.bytes);
+  const words = new Uint32Array(bytes.buffer);
+  for (let i = 0, x = 0x9e3779b9; i < words.length; i++) {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    // The q8 integer −128 does not exist.
+    words[i] = spec.encoding === "q8" ? x & 0x7f7f7f7f : x;
+  }
+  const [tile, spread] = spec.encoding === "q8" ? [Q8_TILE_BYTES, 74] : [Q4_TILE_BYTES, 4.6];
+  const scale = f32ToBf16(1 / (spread * Math.sqrt(Math.max(spec.shape[1] ?? 1, GROUP))));
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < bytes.length; at += tile) {
+    for (let row = 0; row < TILE_ROWS; row++) view.setUint16(at + 2 * row, scale, true);
+    if (spec.encoding === "q8") for (let i = 17; i < tile; i += 2) bytes[at + i] = 256 - Math.max(1, bytes[at + i]!);
+  }
+  return bytes;
 }
 
 function encode(shape: readonly number[], values: Float32Array, encoding: Encoding): Uint8Array {
