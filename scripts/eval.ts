@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { choice, progressBar, runCommand, UsageError, wholeNumber } from "./lib/cli.ts";
-import { BACKENDS, openModel, QUANTIZATIONS } from "./lib/open-model.ts";
+import { openModel, PROCESS_BACKENDS, QUANTIZATIONS } from "./lib/open-model.ts";
 import { bitsPerByte, documentsOf, perplexity, score } from "./lib/score.ts";
 
 const help = `npm run eval -- DIR --text FILE [--backend reference|wasm] [--quant f32|q8|q4] [--window N] [--limit N] [--json]
@@ -29,7 +29,7 @@ await runCommand({
   positionals: { min: 1, max: 1 },
   async run([path = ""], values) {
     if (typeof values.text !== "string") throw new UsageError("--text is missing: which file shall be scored?");
-    const backend = choice("backend", values.backend, BACKENDS, "wasm");
+    const backend = choice("backend", values.backend, PROCESS_BACKENDS, "wasm");
     const quantization = values.quant === undefined ? undefined : choice("quant", values.quant, QUANTIZATIONS, "f32");
     const window = values.window === undefined ? undefined : wholeNumber("window", values.window, 1);
     const limit = values.limit === undefined ? undefined : wholeNumber("limit", values.limit, 1);

@@ -2,16 +2,16 @@ import { z } from "zod";
 import type { Model } from "../worker/engine/model.ts";
 import { Sequence } from "../worker/engine/sequence.ts";
 import { choice, runCommand, UsageError } from "./lib/cli.ts";
-import { BACKENDS, openModel, QUANTIZATIONS } from "./lib/open-model.ts";
+import { BACKENDS, closeBackend, openBackend, openModel, QUANTIZATIONS } from "./lib/open-model.ts";
 import { InContextInput, predictInContext } from "./lib/predict-in-context.ts";
 
-const help = `npm run --silent predict -- DIR [--backend reference|wasm] [--quant f32|q8|q4]
+const help = `npm run --silent predict -- DIR [--backend reference|wasm|webgpu] [--quant f32|q8|q4]
 
 Computes what a golden.json holds: reads it on stdin (expected outputs may be absent, they are ignored) and writes the same shape with
 computed outputs on stdout.
 
 DIR        a package, a checkpoint folder, or a checkpoint file beside its config.json
---backend  wasm (default) or reference
+--backend  wasm (default), reference, or webgpu: headless Chromium of the npm package @sparticuz/chromium, on the CPU (SwiftShader)
 --quant    f32, q8 or q4; default f32 for a checkpoint, a package's own for a package
 
 causal-lm: prompts[].tokens → last_logits (after the last token), greedy (the next 12 tokens), mean_nll (natural log, over the tokens after the
@@ -33,28 +33,33 @@ await runCommand({
   options: { backend: { type: "string" }, quant: { type: "string" } },
   positionals: { min: 1, max: 1 },
   async run([path = ""], values) {
-    const backend = choice("backend", values.backend, BACKENDS, "wasm");
+    const name = choice("backend", values.backend, BACKENDS, "wasm");
     const quantization = values.quant === undefined ? undefined : choice("quant", values.quant, QUANTIZATIONS, "f32");
     const input = Input.safeParse(parseJson(await readStdin()));
     if (!input.success) throw new UsageError(`stdin is not of golden.json's shape:\n${z.prettifyError(input.error)}`);
-    const model = await openModel(path, { backend, quantization });
-    const source = `mamba-edge, ${backend}`;
-    const takes = model.inputs > 0 ? "in-context-learning" : "causal-lm";
-    const { kind = "causal-lm" } = input.data;
-    if (kind !== takes) throw new UsageError(`stdin is of kind ${kind}, the model in ${path} is for ${takes}`);
-    if (input.data.kind === "in-context-learning") {
-      const cases = await predictInContext(model, input.data);
-      process.stdout.write(`${JSON.stringify({ kind, source, cases })}\n`);
-      return;
+    const backend = await openBackend(name);
+    try {
+      const model = await openModel(path, { backend, quantization });
+      const source = `mamba-edge, ${name}`;
+      const takes = model.inputs > 0 ? "in-context-learning" : "causal-lm";
+      const { kind = "causal-lm" } = input.data;
+      if (kind !== takes) throw new UsageError(`stdin is of kind ${kind}, the model in ${path} is for ${takes}`);
+      if (input.data.kind === "in-context-learning") {
+        const cases = await predictInContext(model, input.data);
+        process.stdout.write(`${JSON.stringify({ kind, source, cases })}\n`);
+        return;
+      }
+      const prompts = [];
+      for (const [i, { tokens }] of input.data.prompts.entries()) {
+        const bad = tokens.find((t) => t >= model.vocab);
+        if (bad !== undefined)
+          throw new UsageError(`prompt ${i} holds token ${bad}, the vocabulary ends at ${model.vocab - 1}`);
+        prompts.push({ tokens, ...(await predict(model, tokens)) });
+      }
+      process.stdout.write(`${JSON.stringify({ kind, source, prompts })}\n`);
+    } finally {
+      await closeBackend(backend);
     }
-    const prompts = [];
-    for (const [i, { tokens }] of input.data.prompts.entries()) {
-      const bad = tokens.find((t) => t >= model.vocab);
-      if (bad !== undefined)
-        throw new UsageError(`prompt ${i} holds token ${bad}, the vocabulary ends at ${model.vocab - 1}`);
-      prompts.push({ tokens, ...(await predict(model, tokens)) });
-    }
-    process.stdout.write(`${JSON.stringify({ kind, source, prompts })}\n`);
   },
 });
 

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import type { ChatMessage } from "../worker/engine/chat.ts";
 import type { Model } from "../worker/engine/model.ts";
 import { choice, progressBar, runCommand, UsageError, wholeNumber } from "./lib/cli.ts";
-import { BACKENDS, openModel } from "./lib/open-model.ts";
+import { openModel, PROCESS_BACKENDS } from "./lib/open-model.ts";
 import { countEndings, talk } from "./lib/samples/dialogues.ts";
 import { checkLoops } from "./lib/samples/loops.ts";
 import { SAMPLING, write } from "./lib/samples/writer.ts";
@@ -36,7 +36,7 @@ await runCommand({
   async run([path = ""], values) {
     const documents = documentsOf(read("text", values.text)).slice(0, 10);
     if (documents.length === 0) throw new UsageError(`${values.text} holds no text`);
-    const backend = choice("backend", values.backend, BACKENDS, "wasm");
+    const backend = choice("backend", values.backend, PROCESS_BACKENDS, "wasm");
     const loop = wholeNumber("loop", values.loop, 20_000);
     const replies = wholeNumber("replies", values.replies, 200);
     const dialogues =

@@ -13,9 +13,11 @@ import { convertCheckpoint } from "../../worker/engine/convert.ts";
 import { Model, type ModelOptions } from "../../worker/engine/model.ts";
 import { progressBar, UsageError } from "./cli.ts";
 
-export type BackendName = "reference" | "wasm";
+export type BackendName = "reference" | "wasm" | "webgpu";
 
-export const BACKENDS = ["reference", "wasm"] as const;
+export const BACKENDS = ["reference", "wasm", "webgpu"] as const;
+/** Those that need no browser. */
+export const PROCESS_BACKENDS = ["reference", "wasm"] as const;
 export const QUANTIZATIONS = ["f32", "q8", "q4"] as const;
 
 export interface OpenOptions extends ModelOptions {
@@ -24,9 +26,19 @@ export interface OpenOptions extends ModelOptions {
   readonly quantization?: Encoding | undefined;
 }
 
-/** A backend of this machine. */
+/** A backend of this machine; webgpu is headless Chromium's, which runs until `closeBackend`. */
 export async function openBackend(name: BackendName): Promise<Backend> {
+  if (name === "webgpu") {
+    // Loaded when asked for: it brings a browser.
+    const { openPageBackend } = await import("./webgpu-page/index.ts");
+    return openPageBackend();
+  }
   return name === "reference" ? createReferenceBackend() : createWasmBackend(await loadWasmModules());
+}
+
+/** Ends what a backend keeps running. */
+export async function closeBackend(backend: Backend): Promise<void> {
+  if ("close" in backend) await (backend as Backend & { close(): Promise<void> }).close();
 }
 
 /** A name for a package from where its checkpoint lies. */

@@ -1,0 +1,257 @@
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import {
+  type Backend,
+  type CompileOptions,
+  type Executable,
+  KernelError,
+  type MemoryPlan,
+  type Pass,
+  SAMPLED,
+  type SequenceState,
+  type Span,
+  type SpanOutput,
+  type TensorSpec,
+} from "../../../kernels/backend.ts";
+import { type Block, tensorShapes } from "../../../kernels/blocks.ts";
+import { checkState } from "../../../kernels/check.ts";
+import { type StatePart, stateLayout } from "../../../kernels/state.ts";
+import { makePlan, type Plan } from "../../../kernels/webgpu/plan.ts";
+import { MOST_TOP_K } from "../../../kernels/webgpu/wgsl/choose.ts";
+import { launchChromium } from "../chromium.ts";
+import { fromBase64, toBase64 } from "./base64.ts";
+import type { Page, PageSpan } from "./inside.ts";
+
+/** What every WebGPU implementation binds. */
+const BINDING_LIMIT = 128 * 1024 * 1024;
+/** Bytes of a weight that pass at once. */
+const PIECE = 4 * 1024 * 1024;
+
+export interface PageBackend extends Backend {
+  /** the adapter, in words. */
+  readonly adapter: string;
+  compile(
+    blocks: readonly Block[],
+    tensors: ReadonlyMap<string, TensorSpec>,
+    options?: CompileOptions,
+  ): Promise<PageExecutable>;
+  counts(): Promise<{ liveBytes: number; pipelines: number }>;
+  /** Runs a module of the project in the page and returns what its default export returns. */
+  evaluate<T>(entry: URL): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** Calls into the page, one after the other; a failed one fails those after it. */
+class Line {
+  readonly #call: <T>(name: string, args: unknown[]) => Promise<T>;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(call: <T>(name: string, args: unknown[]) => Promise<T>) {
+    this.#call = call;
+  }
+
+  call<K extends keyof Page>(name: K, ...args: Parameters<Page[K]>): Promise<Awaited<ReturnType<Page[K]>>> {
+    const done = this.#last.then(() => this.#call<Awaited<ReturnType<Page[K]>>>(name, args));
+    this.#last = done;
+    done.catch(() => {});
+    return done;
+  }
+}
+
+/** The webgpu backend in headless Chromium, where `npm ci` is all that a machine has: its WebGPU computes on the CPU. */
+export async function openPageBackend(): Promise<PageBackend> {
+  const browser = await launchChromium();
+  try {
+    const page = await browser.newPage();
+    // A page of localhost is a secure context, which WebGPU wants; nothing listens there.
+    await page.route("http://localhost/**", (route) =>
+      route.fulfill({ contentType: "text/html", body: "<!doctype html>" }),
+    );
+    await page.goto("http://localhost/");
+    const bundle = async (entry: string, globalName?: string): Promise<string> => {
+      const result = await build({
+        entryPoints: [entry],
+        bundle: true,
+        write: false,
+        format: "iife",
+        ...(globalName && { globalName }),
+      });
+      return result.outputFiles[0]!.text;
+    };
+    await page.addScriptTag({ content: await bundle(fileURLToPath(new URL("inside.ts", import.meta.url))) });
+    const line = new Line((name, args) =>
+      page.evaluate(
+        ([method, values]) =>
+          (globalThis as unknown as { webgpuPage: Record<string, (...args: unknown[]) => never> }).webgpuPage[method]!(
+            ...values,
+          ),
+        [name, args] as const,
+      ),
+    );
+    const adapter = await line.call("open");
+    let ids = 0;
+    return {
+      name: "webgpu",
+      adapter,
+      plan: (blocks, tensors, options = {}) => makePlan(blocks, tensors, options, BINDING_LIMIT).memory,
+      async compile(blocks, tensors, options = {}) {
+        const plan = makePlan(blocks, tensors, options, BINDING_LIMIT);
+        const id = ids++;
+        await line.call("compile", id, [...blocks], [...tensors], options);
+        return new PageExecutable(line, id, plan, () => ids++);
+      },
+      counts: () => line.call("counts"),
+      async evaluate(entry) {
+        const text = await bundle(fileURLToPath(entry), "entry");
+        return page.evaluate(`(() => { ${text}; return entry.default(); })()`);
+      },
+      close: () => browser.close(),
+    };
+  } catch (error) {
+    await browser.close();
+    throw error;
+  }
+}
+
+class PageState implements SequenceState {
+  readonly id: number;
+  readonly executable: PageExecutable;
+
+  constructor(executable: PageExecutable, id: number) {
+    this.executable = executable;
+    this.id = id;
+    executable.line.call("createState", executable.id, id);
+  }
+
+  async read(): Promise<Float32Array> {
+    return new Float32Array(fromBase64(await this.executable.line.call("readState", this.id)).buffer);
+  }
+
+  write(values: Float32Array): void {
+    checkState(values, this.executable.blocks);
+    this.executable.line.call("writeState", this.id, toBase64(new Uint8Array(values.slice().buffer)));
+  }
+
+  copyFrom(other: SequenceState): void {
+    this.executable.line.call("copyState", this.id, (other as PageState).id);
+  }
+
+  reset(): void {
+    this.executable.line.call("resetState", this.id);
+  }
+
+  dispose(): void {
+    this.executable.line.call("disposeState", this.id);
+  }
+}
+
+/** The outside of an executable in the page. */
+export class PageExecutable implements Executable {
+  readonly samples = { topK: MOST_TOP_K };
+  readonly line: Line;
+  readonly id: number;
+  readonly #plan: Plan;
+  readonly #nextId: () => number;
+  readonly #arrived = new Map<string, number>();
+
+  constructor(line: Line, id: number, plan: Plan, nextId: () => number) {
+    this.line = line;
+    this.id = id;
+    this.#plan = plan;
+    this.#nextId = nextId;
+  }
+
+  get blocks(): readonly Block[] {
+    return this.#plan.blocks;
+  }
+
+  get stateLayout(): readonly StatePart[] {
+    return stateLayout(this.blocks);
+  }
+
+  get memory(): MemoryPlan {
+    return this.#plan.memory;
+  }
+
+  get maxTokens(): number {
+    return this.#plan.maxTokens;
+  }
+
+  get maxSequences(): number {
+    return this.#plan.maxSequences;
+  }
+
+  get blocksLoaded(): number {
+    const { tensors } = this.#plan;
+    const missing = this.blocks.findIndex((block) =>
+      [...tensorShapes(block).keys()].some((name) => this.#arrived.get(name) !== tensors.get(name)!.bytes),
+    );
+    return missing < 0 ? this.blocks.length : missing;
+  }
+
+  load(tensor: string, offset: number, bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += PIECE) {
+      this.line.call("load", this.id, tensor, offset + at, toBase64(bytes.subarray(at, at + PIECE)));
+    }
+    this.#arrived.set(tensor, offset + bytes.length);
+  }
+
+  createState(): PageState {
+    return new PageState(this, this.#nextId());
+  }
+
+  begin(spans: readonly Span[]): PagePass {
+    const id = this.#nextId();
+    const inside = spans.map(
+      ({ state, tokens, targets, vectors, ...rest }): PageSpan => ({
+        ...rest,
+        ...(vectors && { vectors }),
+        state: (state as PageState).id,
+        tokens: tokens === SAMPLED ? null : Array.from(tokens),
+        ...(targets && { targets: Array.from(targets) }),
+      }),
+    );
+    this.line.call("begin", this.id, id, inside);
+    return new PagePass(this, id);
+  }
+
+  run(spans: readonly Span[]): PagePass {
+    const pass = this.begin(spans);
+    pass.advance();
+    return pass;
+  }
+
+  dispose(): void {
+    this.line.call("dispose", this.id);
+  }
+}
+
+export class PagePass implements Pass {
+  block = 0;
+  /** of the whole pass, once read. */
+  dispatches = 0;
+  readonly #executable: PageExecutable;
+  readonly #id: number;
+
+  constructor(executable: PageExecutable, id: number) {
+    this.#executable = executable;
+    this.#id = id;
+  }
+
+  advance(end = this.#executable.blocks.length): void {
+    if (end > this.#executable.blocksLoaded) throw new KernelError(`block ${end - 1} is not loaded yet`);
+    this.#executable.line.call("advance", this.#id, end);
+    this.block = end;
+  }
+
+  async read(): Promise<readonly SpanOutput[]> {
+    const { outputs, dispatches } = await this.#executable.line.call("readPass", this.#id);
+    this.dispatches = dispatches;
+    const f32 = (text: string): Float32Array => new Float32Array(fromBase64(text).buffer);
+    return outputs.map(({ logits, logProbs, token }) => ({
+      logits: f32(logits),
+      logProbs: f32(logProbs),
+      ...(token !== undefined && { token }),
+    }));
+  }
+}

@@ -1,0 +1,96 @@
+import { type CompileOptions, SAMPLED, type Span, type TensorSpec } from "../../../kernels/backend.ts";
+import type { Block } from "../../../kernels/blocks.ts";
+import { createWebGpuBackend, type WebGpuBackend, type WebGpuExecutable } from "../../../kernels/webgpu/index.ts";
+import { fromBase64, toBase64 } from "./base64.ts";
+
+/** What runs in the page: the backend, its objects known to the outside by number. Everything that passes is JSON. */
+
+/** A span whose state is a number and whose tokens are null when they are the chosen one. */
+export type PageSpan = Omit<Span, "state" | "tokens" | "targets"> & {
+  readonly state: number;
+  readonly tokens: number[] | null;
+  readonly targets?: number[];
+};
+
+export interface PageOutput {
+  readonly logits: string;
+  readonly logProbs: string;
+  readonly token?: number;
+}
+
+type PageState = ReturnType<WebGpuExecutable["createState"]>;
+type PagePass = ReturnType<WebGpuExecutable["begin"]>;
+
+let backend: WebGpuBackend;
+const executables = new Map<number, WebGpuExecutable>();
+const states = new Map<number, PageState>();
+const passes = new Map<number, PagePass>();
+
+const page = {
+  async open(): Promise<string> {
+    const adapter = await navigator.gpu?.requestAdapter();
+    if (!adapter) throw new Error("this browser has no WebGPU adapter");
+    backend = createWebGpuBackend(await adapter.requestDevice());
+    return adapter.info.description;
+  },
+  async compile(id: number, blocks: Block[], tensors: [string, TensorSpec][], options?: CompileOptions): Promise<void> {
+    executables.set(id, await backend.compile(blocks, new Map(tensors), options));
+  },
+  load(id: number, tensor: string, offset: number, bytes: string): void {
+    executables.get(id)!.load(tensor, offset, fromBase64(bytes));
+  },
+  createState(id: number, state: number): void {
+    states.set(state, executables.get(id)!.createState());
+  },
+  async readState(state: number): Promise<string> {
+    return toBase64(new Uint8Array((await states.get(state)!.read()).buffer));
+  },
+  writeState(state: number, values: string): void {
+    states.get(state)!.write(new Float32Array(fromBase64(values).buffer));
+  },
+  copyState(state: number, from: number): void {
+    states.get(state)!.copyFrom(states.get(from)!);
+  },
+  resetState(state: number): void {
+    states.get(state)!.reset();
+  },
+  disposeState(state: number): void {
+    states.get(state)?.dispose();
+    states.delete(state);
+  },
+  begin(id: number, pass: number, spans: PageSpan[]): void {
+    const inside = spans.map(
+      (s): Span => ({ ...s, state: states.get(s.state)!, tokens: s.tokens === null ? SAMPLED : s.tokens }),
+    );
+    passes.set(pass, executables.get(id)!.begin(inside));
+  },
+  advance(pass: number, end: number): void {
+    passes.get(pass)!.advance(end);
+  },
+  async readPass(pass: number): Promise<{ outputs: PageOutput[]; dispatches: number }> {
+    const { dispatches } = passes.get(pass)!;
+    const outputs = await passes.get(pass)!.read();
+    passes.delete(pass);
+    const f32 = (values: Float32Array): string => toBase64(new Uint8Array(values.buffer));
+    return {
+      dispatches,
+      outputs: outputs.map(({ logits, logProbs, token }) => ({
+        logits: f32(logits),
+        logProbs: f32(logProbs),
+        ...(token !== undefined && { token }),
+      })),
+    };
+  },
+  dispose(id: number): void {
+    executables.get(id)?.dispose();
+    executables.delete(id);
+  },
+  /** bytes that live, pipelines made. */
+  counts(): { liveBytes: number; pipelines: number } {
+    return { liveBytes: backend.liveBytes, pipelines: backend.pipelines };
+  },
+};
+
+export type Page = typeof page;
+
+Object.assign(globalThis, { webgpuPage: page });
