@@ -1,8 +1,21 @@
 import type { DevServer } from "../../../scripts/lib/dev-server.ts";
 
+/** Bytes that are in use when all garbage is collected. */
+export interface HeapUse {
+  /** of JavaScript. */
+  readonly heap: number;
+  /** of all WebAssembly.Memory objects. */
+  readonly wasm: number;
+}
+
 export interface WorkerHeap extends Disposable {
-  /** Bytes of the Worker's JavaScript heap that are in use when all garbage is collected. */
-  used(): Promise<number>;
+  used(): Promise<HeapUse>;
+}
+
+interface Reply {
+  readonly usedSize: number;
+  readonly result: { readonly objectId: string; readonly value: number };
+  readonly objects: { readonly objectId: string };
 }
 
 /** Asks a running Worker through the protocol that debuggers speak. */
@@ -14,26 +27,39 @@ export async function openWorkerHeap(server: DevServer): Promise<WorkerHeap> {
   // Node's own option; wrangler refuses clients that name no origin.
   const options = { headers: { origin: "http://localhost" } } as never;
   const socket = new WebSocket(target!.webSocketDebuggerUrl, options);
-  const waiting = new Map<number, (result: unknown) => void>();
+  const waiting = new Map<number, (result: Reply) => void>();
   let last = 0;
   await new Promise((open, fail) => {
     socket.onopen = open;
     socket.onerror = () => fail(new Error(`the Worker's inspector on port ${port} refuses`));
   });
-  socket.onmessage = ({ data }) => {
-    const { id, result } = JSON.parse(String(data)) as { id: number; result: unknown };
-    waiting.get(id)?.(result);
-    waiting.delete(id);
-  };
-  const ask = (method: string): Promise<unknown> => {
+  const context = new Promise<number>((known) => {
+    socket.onmessage = ({ data }) => {
+      const { id, result, method, params } = JSON.parse(String(data));
+      if (method === "Runtime.executionContextCreated") known(params.context.id);
+      waiting.get(id)?.(result);
+      waiting.delete(id);
+    };
+  });
+  const ask = (method: string, params: object = {}): Promise<Reply> => {
     const id = ++last;
-    socket.send(JSON.stringify({ id, method }));
+    socket.send(JSON.stringify({ id, method, params }));
     return new Promise((answer) => waiting.set(id, answer));
   };
+  await ask("Runtime.enable");
+  const expression = "WebAssembly.Memory.prototype";
+  const prototype = await ask("Runtime.evaluate", { expression, contextId: await context });
   return {
     async used() {
       await ask("HeapProfiler.collectGarbage");
-      return ((await ask("Runtime.getHeapUsage")) as { usedSize: number }).usedSize;
+      const { usedSize } = await ask("Runtime.getHeapUsage");
+      const { objects } = await ask("Runtime.queryObjects", { prototypeObjectId: prototype.result.objectId });
+      const functionDeclaration =
+        "function () { return Array.from(this, ({ buffer }) => buffer.byteLength).reduce((a, b) => a + b, 0); }";
+      const { objectId } = objects;
+      const sum = await ask("Runtime.callFunctionOn", { objectId, functionDeclaration, returnByValue: true });
+      await ask("Runtime.releaseObject", { objectId });
+      return { heap: usedSize, wasm: sum.result.value };
     },
     [Symbol.dispose]: () => socket.close(),
   };
