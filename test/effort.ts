@@ -8,6 +8,8 @@ export const effort = {
   fuzzCases: full ? 2_000 : 200,
   /** random JSON schemas that each model writes to. */
   schemas: full ? 500 : 50,
+  /** how long every endpoint is sent anything. */
+  fuzzSeconds: full ? 120 : 12,
   /** clients that stream at the same time, and for how long. */
   soakClients: 32,
   soakSeconds: full ? 60 : 6,

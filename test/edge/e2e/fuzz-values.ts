@@ -8,6 +8,8 @@ export interface Schema {
   readonly minimum?: number;
   readonly maximum?: number;
   readonly anyOf?: readonly Schema[];
+  readonly allOf?: readonly Schema[];
+  readonly additionalProperties?: boolean | Schema;
   readonly oneOf?: readonly Schema[];
   readonly items?: Schema;
   readonly prefixItems?: readonly Schema[];
@@ -78,6 +80,9 @@ export function generate(schema: Schema, random: Random, resolve: (ref: string) 
   if (schema.example !== undefined && random() < 0.3) return schema.example;
   const choices = schema.anyOf ?? schema.oneOf;
   if (choices !== undefined) return generate(pick(random, choices), random, resolve);
+  if (schema.allOf !== undefined) {
+    return Object.assign({}, ...schema.allOf.map((part) => generate(part, random, resolve)));
+  }
   const type = typeof schema.type === "string" ? schema.type : pick(random, schema.type ?? ["any"]);
   if (type === "null") return null;
   if (type === "boolean") return random() < 0.5;
@@ -95,6 +100,13 @@ export function generate(schema: Schema, random: Random, resolve: (ref: string) 
     const { properties = {}, required = [] } = schema;
     const names = Object.keys(properties).filter((name) => required.includes(name) || random() < 0.15);
     const fields = names.map((name) => [name, generate(properties[name]!, random, resolve)]);
+    const others = schema.additionalProperties;
+    for (let i = 0; typeof others === "object" && i < Math.floor(random() * 3); i++) {
+      fields.push([
+        random() < 0.7 ? `${Math.floor(random() * 300)}` : pick(random, TEXTS),
+        generate(others, random, resolve),
+      ]);
+    }
     if (random() < 0.04) fields.push([pick(random, TEXTS), anyValue(random)]);
     return Object.fromEntries(fields);
   }
