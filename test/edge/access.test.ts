@@ -81,25 +81,38 @@ describe("every endpoint of openapi.json", () => {
 
   test("answers to another key's id as to one that was never given", async () => {
     const mine = { authorization: "Bearer app-key" };
-    const { id } = await (await send("/v1/sessions", { method: "POST", headers: mine })).json<{ id: string }>();
-    const append = JSON.stringify({ text: "a secret of mine", max_tokens: 1 });
-    expect((await send(`/v1/sessions/${id}/append`, { method: "POST", headers: mine, body: append })).status).toBe(200);
-    const never = `sess_${"0".repeat(32)}`;
-    const about = operations.filter(({ path }) => path.startsWith("/v1/sessions/{"));
-    expect(about.length).toBeGreaterThan(4);
-    for (const operation of about) {
-      for (const headers of [
-        { authorization: "Bearer other-key" },
-        { authorization: "Bearer page-key", origin: PAGE },
-      ]) {
-        const [theirs, none] = [
-          await refusal(await ask(operation, headers, id)),
-          await refusal(await ask(operation, headers, never)),
-        ];
-        expect({ ...theirs, text: theirs.text.replaceAll(id, never) }, operation.path).toEqual(none);
-        expect(theirs.status, operation.path).toBeGreaterThanOrEqual(400);
+    const make = async (path: string, body: object): Promise<string> => {
+      const response = await send(path, { method: "POST", headers: mine, body: JSON.stringify(body) });
+      return (await response.json<{ id: string }>()).id;
+    };
+    const session = await make("/v1/sessions", {});
+    await make(`/v1/sessions/${session}/append`, { text: "a secret of mine", max_tokens: 1 });
+    const response = await make("/v1/responses", { input: "a secret of mine", max_output_tokens: 1 });
+    for (const [collection, id] of [
+      ["/v1/sessions/{", session],
+      ["/v1/responses/{", response],
+    ] as const) {
+      const never = `${id.slice(0, 5)}${"0".repeat(id.length - 5)}`;
+      const about = operations.filter(({ path }) => path.startsWith(collection));
+      expect(about.length, collection).toBeGreaterThan(2);
+      for (const operation of about) {
+        for (const headers of [
+          { authorization: "Bearer other-key" },
+          { authorization: "Bearer page-key", origin: PAGE },
+        ]) {
+          const theirs = await refusal(await ask(operation, headers, id));
+          const none = await refusal(await ask(operation, headers, never));
+          expect({ ...theirs, text: theirs.text.replaceAll(id, never) }, operation.path).toEqual(none);
+          expect(theirs.status, operation.path).toBeGreaterThanOrEqual(400);
+        }
       }
+      const still = collection.replace("{", id);
+      expect((await send(still, { headers: mine })).status).toBe(200);
     }
-    expect((await send(`/v1/sessions/${id}`, { headers: mine })).status).toBe(200);
+    const previous = JSON.stringify({ input: "a", previous_response_id: response, max_output_tokens: 1 });
+    const headers = { authorization: "Bearer other-key" };
+    const others = await send("/v1/responses", { method: "POST", headers, body: previous });
+    expect(others.status).toBeGreaterThanOrEqual(400);
+    expect(await others.text()).not.toMatch(/cached_tokens|secret/);
   });
 });
