@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 0
 # How often each file is read per epoch: the small files would be lost among the books.
-PROSE_FILES = {"books": 1, "books_more": 1, "fairytales": 3, "kids": 1}
+PROSE_FILES = {"books": 1, "books_more": 1, "fairytales": 1, "kids": 1}
 TRAINING_FILES = PROSE_FILES | DIALOGUE_FILES
 VALIDATION_FILES = ("books_val.txt", "fairytales_val.txt", "sgd_val.jsonl.xz")
 

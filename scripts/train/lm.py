@@ -17,7 +17,7 @@ from typing import TextIO
 import torch
 from batches import Batches
 from check import check
-from checkpoint import write_model
+from checkpoint import read_model, write_model
 from corpus import load_training_stream, load_validation
 from cross_entropy import LinearCrossEntropy
 from model import LanguageModel, Sizes
@@ -48,7 +48,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--save", type=Path, help="file for the state of the training")
     parser.add_argument("--save-every", type=float, default=120, help="seconds")
     parser.add_argument("--stop-after", type=int, help="stop and save after this step, to be resumed")
-    parser.add_argument("--resume", type=Path, help="a file that --save wrote")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--resume", type=Path, help="a file that --save wrote")
+    begin.add_argument("--init", type=Path, help="checkpoint folder whose weights a new training begins with")
     return parser.parse_args()
 
 
@@ -73,7 +75,7 @@ class Training:
     def __init__(self, args: argparse.Namespace):
         torch.manual_seed(args.seed)
         self.args = args
-        self.model = LanguageModel(Sizes()).cuda()
+        self.model = read_model(args.init, "cuda").requires_grad_() if args.init else LanguageModel(Sizes()).cuda()
         self.optimizers = make_optimizers(self.model, args)
         stream = load_training_stream(args.tokens)
         self.stream = torch.from_numpy(stream.astype("int32")).cuda()

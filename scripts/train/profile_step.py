@@ -39,7 +39,7 @@ def main() -> None:
         np.save(Path(folder) / "books.npy", np.random.default_rng(0).integers(1, 8192, 4_000_000).astype(np.uint16))
         args = Namespace(
             tokens=Path(folder), seed=0, window=1024, fresh=48, carried=16, lr=1e-3, warmup=100, steps=1000,
-            weight_decay=0.1, optimizer=options.optimizer,
+            weight_decay=0.1, optimizer=options.optimizer, init=None,
         )  # fmt: skip
         training = Training(args)
         for _ in range(WARM_STEPS):
