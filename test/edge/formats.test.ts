@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { ChatChunk, ChatCompletion } from "../../worker/edge/schemas/chat.ts";
+import type { ResponseObject } from "../../worker/edge/schemas/response.ts";
 import { call, chunksOf, complete, errorOf, textOf } from "./support/client.ts";
 
 const prompt = "Once upon a time";
@@ -87,6 +88,31 @@ describe("completions", () => {
     const reply = await complete({ prompt, response_format, max_tokens: 70, seed: 1, stop: '"age"' });
     expect(textOf(reply)).toMatch(/^\{"name": ?".*", ?$/s);
     expect(reply.choices[0]!.finish_reason).toBe("stop");
+  });
+});
+
+describe("responses", () => {
+  const respond = (body: object): Promise<Response> =>
+    call("POST", "/v1/responses", { model: "chat", input: "Who are you?", max_output_tokens: 70, seed: 5, ...body });
+  const format = { type: "json_schema", name: "person", schema, strict: true };
+
+  test("text.format has the same effect, and comes back", async () => {
+    const reply = await (await respond({ text: { format } })).json<ResponseObject>();
+    expect(reply).toMatchObject({ status: "completed", text: { format } });
+    expect(isPerson(reply.output[0]!.content[0]!.text)).toBe(true);
+    const any = await (await respond({ text: { format: { type: "json_object" } } })).json<ResponseObject>();
+    expect(JSON.parse(any.output[0]!.content[0]!.text)).toBeTypeOf("object");
+  });
+
+  test("what is refused is named as it was sent", async () => {
+    const unsupported = { ...format, schema: { not: {} } };
+    for (const [fields, param] of [
+      [{ text: { format: unsupported } }, "text.format.schema.not"],
+      [{ text: { format }, max_output_tokens: 5 }, "max_output_tokens"],
+      [{ text: { format: { type: "xml" } } }, "text.format.type"],
+    ] as const) {
+      expect(await errorOf(await respond(fields))).toMatchObject({ status: 400, param });
+    }
   });
 });
 

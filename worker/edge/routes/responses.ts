@@ -1,5 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { type AppEnv, limitsOf } from "../env.ts";
+import { requestedTextFormat } from "../generation/requested-format.ts";
 import { respondResponse } from "../generation/respond-response.ts";
 import { conversationItems, inputItems, messageOf } from "../generation/response-input.ts";
 import { startChat } from "../generation/start-chat.ts";
@@ -48,6 +49,7 @@ export function responsesRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
     const generation = await startChat(c.env, pool, {
       entry,
       body: { ...chatFields(body, messages), store, logprobs },
+      format: requestedTextFormat(body.text?.format),
       names: { messages: "input", maxTokens: "max_output_tokens" },
       find: previous !== undefined,
       replyTtl: limits.responseTtl,
@@ -109,7 +111,7 @@ function beginning(body: ResponseRequest, id: string, model: string, store: bool
     top_p: body.top_p ?? 1,
     max_output_tokens: body.max_output_tokens ?? null,
     top_logprobs: body.top_logprobs ?? 0,
-    text: { format: { type: "text" } },
+    text: { format: body.text?.format ?? { type: "text" } },
     truncation: body.truncation ?? "disabled",
     metadata: body.metadata ?? {},
     user: body.user ?? null,

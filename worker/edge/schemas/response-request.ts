@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { boolean, integer, only, text } from "./fields.ts";
+import { TextFormat } from "./format.ts";
 import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
 
 /** Most items of a request. */
@@ -66,11 +67,6 @@ const metadata = z
     error: "an object of texts",
   })
   .refine((o) => Object.keys(o).length <= MOST_METADATA, { error: `an object of at most ${MOST_METADATA} texts` });
-
-const format = z.strictObject(
-  { type: only("text", "other formats cannot be promised") },
-  { error: objectMessage('an object such as {type: "text"}') },
-);
 
 const { max_tokens: _, logprobs: __, stream: ___, stream_options: ____, ...sampling } = generationFields;
 /** The fields that mean the same as in chat completions. */
@@ -140,10 +136,11 @@ export const ResponseRequest = z
       }),
       text: z
         .strictObject(
-          { format: format.nullish(), verbosity: given("it is not supported") },
+          { format: TextFormat.nullish(), verbosity: given("it is not supported") },
           { error: objectMessage('an object such as {format: {type: "text"}}') },
         )
-        .nullish(),
+        .nullish()
+        .openapi({ description: "What the reply's text is: whole JSON, as with response_format in chat completions." }),
       truncation: z
         .enum(["auto", "disabled"], { error: '"auto" or "disabled"' })
         .nullish()

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { ChatLogprobs } from "./chat.ts";
 import { Timings } from "./completion.ts";
+import { TextFormat } from "./format.ts";
 import { pageOf } from "./page.ts";
 
 const Part = z.object({
@@ -71,7 +72,7 @@ export const ResponseObject = z
     top_p: z.number(),
     max_output_tokens: z.int().nullable(),
     top_logprobs: z.int(),
-    text: z.object({ format: z.object({ type: z.literal("text") }) }),
+    text: z.object({ format: TextFormat }),
     truncation: z.enum(["auto", "disabled"]),
     metadata: z.record(z.string(), z.string()),
     user: z.string().nullable(),
