@@ -20,16 +20,18 @@ export interface DevServer extends AsyncDisposable {
 export interface DevServerOptions {
   /** Default wrangler.toml. */
   readonly config?: string;
+  /** A folder that keeps what is stored, also when the server has ended. Default one of its own that goes with it. */
+  readonly state?: string;
   /** Worker variables. */
   readonly vars?: Readonly<Record<string, string>>;
 }
 
 /**
- * Starts the Worker on the local edge runtime, on a free loopback port and with stored state of its own that goes with it.
+ * Starts the Worker on the local edge runtime, on a free loopback port.
  * @throws Error with the server's output when it does not answer
  */
 export async function startDevServer(options: DevServerOptions = {}): Promise<DevServer> {
-  const state = mkdtempSync(join(tmpdir(), "mamba-edge-"));
+  const own = options.state === undefined ? mkdtempSync(join(tmpdir(), "mamba-edge-")) : undefined;
   const port = await freePort();
   const args = [
     "dev",
@@ -40,7 +42,7 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
     "--inspector-port",
     `${await freePort()}`,
     "--persist-to",
-    state,
+    options.state ?? own!,
   ];
   if (options.config !== undefined) args.push("--config", options.config);
   for (const [key, value] of Object.entries(options.vars ?? {})) args.push("--var", `${key}:${value}`);
@@ -65,7 +67,7 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
     output: () => text,
     async [Symbol.asyncDispose]() {
       await stop(child);
-      rmSync(state, { recursive: true, force: true, maxRetries: 5 });
+      if (own !== undefined) rmSync(own, { recursive: true, force: true, maxRetries: 5 });
     },
   };
   const deadline = Date.now() + START_TIMEOUT_MS;

@@ -19,9 +19,8 @@ let server: DevServer;
 let shard = "";
 let bytes = 0;
 beforeAll(async () => {
-  server = await startTestServer({ API_KEYS, PRIVATE_WEIGHTS: "1", CORS_ORIGINS: PAGE }, (config) =>
-    config.replace("run_worker_first = [", 'run_worker_first = ["/weights/*", '),
-  );
+  const edit = (config: string): string => config.replace("run_worker_first = [", 'run_worker_first = ["/weights/*", ');
+  server = await startTestServer({ API_KEYS, PRIVATE_WEIGHTS: "1", CORS_ORIGINS: PAGE }, { edit });
   const index = await (await get("/weights/index.json", "app")).json();
   shard = `/weights/${index[0].id}/shard-000.bin`;
   ({ bytes } = index[0]);

@@ -7,13 +7,17 @@ import { buildTestAssets } from "../global-setup.ts";
 
 const edge = fileURLToPath(new URL("..", import.meta.url));
 
-/**
- * The local edge runtime with the test packages in a folder of its own, so that it does not meet the edge project's.
- * @param edit changes wrangler.toml
- */
+export interface TestServerOptions {
+  /** changes wrangler.toml. */
+  readonly edit?: (config: string) => string;
+  /** a folder that keeps what is stored when the server has ended. */
+  readonly state?: string;
+}
+
+/** The local edge runtime with the test packages in a folder of its own, so that it does not meet the edge project's. */
 export async function startTestServer(
   vars: Record<string, string>,
-  edit: (config: string) => string = (config) => config,
+  { edit = (config) => config, state }: TestServerOptions = {},
 ): Promise<DevServer> {
   const folder = await mkdtemp(join(tmpdir(), "mamba-edge-e2e-"));
   const assets = join(folder, "assets");
@@ -22,7 +26,11 @@ export async function startTestServer(
     .replace("../../dist/test-assets", assets)
     .replace("../../worker", join(edge, "../../worker"));
   await writeFile(join(folder, "wrangler.toml"), edit(config));
-  const server = await startDevServer({ config: join(folder, "wrangler.toml"), vars });
+  const server = await startDevServer({
+    config: join(folder, "wrangler.toml"),
+    vars,
+    ...(state !== undefined && { state }),
+  });
   return {
     ...server,
     async [Symbol.asyncDispose]() {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { DevServer } from "../../../scripts/lib/dev-server.ts";
 import { effort } from "../../effort.ts";
-import { residentBytes } from "./resident.ts";
+import { residentBytes } from "./runtime-processes.ts";
 import { startTestServer } from "./server.ts";
 import { openWorkerHeap } from "./worker-heap.ts";
 

@@ -3,8 +3,8 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 
-/** Resident bytes of the workerd processes below one. */
-export async function residentBytes(parent: number): Promise<number> {
+/** The workerd processes below one, with their resident bytes. */
+export async function runtimeProcesses(parent: number): Promise<{ pid: number; bytes: number }[]> {
   const { stdout } = await run("ps", ["-A", "-o", "pid=,ppid=,rss=,comm="]);
   const processes = stdout
     .trim()
@@ -21,7 +21,12 @@ export async function residentBytes(parent: number): Promise<number> {
     size = below.size;
     for (const { pid, parent } of processes) if (below.has(parent)) below.add(pid);
   }
-  const runtimes = processes.filter(({ pid, runtime }) => runtime && below.has(pid));
+  return processes.filter(({ pid, runtime }) => runtime && below.has(pid));
+}
+
+/** Resident bytes of the workerd processes below one. */
+export async function residentBytes(parent: number): Promise<number> {
+  const runtimes = await runtimeProcesses(parent);
   if (runtimes.length === 0) throw new Error(`there is no workerd below process ${parent}`);
   return runtimes.reduce((sum, { bytes }) => sum + bytes, 0);
 }
