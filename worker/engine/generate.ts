@@ -159,7 +159,7 @@ export async function* generate(
 }
 
 /** A fresh sequence is fed the end-of-text token first, as in training, unless the prompt brings its own. */
-function opening(sequence: Sequence, prompt: readonly number[]): number[] {
+export function opening(sequence: Sequence, prompt: readonly number[]): number[] {
   const token = sequence.model.tokenizer?.endOfText;
   return sequence.length === 0 && token !== undefined && prompt[0] !== token ? [token] : [];
 }

@@ -1,4 +1,4 @@
-import { type GenerationChunk, type GenerationResult, generate } from "../../engine/generate.ts";
+import { type GenerationChunk, type GenerationOptions, type GenerationResult, generate } from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
 import type { SamplingOptions } from "../../engine/sampling.ts";
 import { Sequence } from "../../engine/sequence.ts";
@@ -12,6 +12,7 @@ import type { RequestRecord } from "../ops/request-record.ts";
 import type { Timings } from "../schemas/completion.ts";
 import type { GenerationFields } from "../schemas/generation.ts";
 import { createLogprobsReport, type LogprobsReport } from "./logprobs-report.ts";
+import { beginMarkedAppend, type Marks } from "./marked-append.ts";
 import { promptTokens } from "./prompt-tokens.ts";
 
 export interface GenerationRequest {
@@ -26,6 +27,8 @@ export interface GenerationRequest {
   /** a session: text that may become a stop string is kept for the next request. */
   readonly keepHeld: boolean;
   readonly signal: AbortSignal;
+  /** where a long prompt's states are kept on the way. */
+  readonly marks?: Marks | undefined;
   /** of the request, for the metrics and the log. */
   readonly record?: RequestRecord | undefined;
 }
@@ -66,9 +69,11 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
     const { model } = lease;
     const prompt = promptTokens(model, limits, request.prompt, request.param);
     const maxTokens = maxTokensWithin(model, limits, prompt.length, fields.max_tokens ?? undefined);
-    const { snapshot } = request;
+    const { snapshot, marks } = request;
     sequence =
       snapshot === undefined ? new Sequence(model) : restoreSnapshot(model, snapshot, { otherQuantization: true });
+    const marked = marks && (await beginMarkedAppend(model, sequence, prompt, marks));
+    sequence = marked?.sequence ?? sequence;
     const logprobs = fields.logprobs ?? undefined;
     // Without new text it goes on with what the sequence held back.
     const start = prompt.length === 0 ? { utf8: sequence.utf8, offset: sequence.held.length } : {};
@@ -77,7 +82,7 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
     const ready = performance.now();
     let first: number | undefined;
     request.record?.spend("load", ready - begin);
-    const source = generate(sequence, {
+    const options: GenerationOptions = {
       prompt,
       maxTokens,
       sampling: samplingOptions(fields),
@@ -89,8 +94,8 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
       onProgress: (done, total) => {
         if (done === total) first ??= performance.now();
       },
-    });
-    pieces = noted(source);
+    };
+    pieces = noted(marked?.generate(options) ?? generate(sequence, options));
     const timings = (): Timings => {
       const now = performance.now();
       const seconds = (at: number): number => Math.round(at - begin) / 1000;

@@ -10,6 +10,7 @@ import { ErrorReply, errorReplies, json } from "../schemas/common.ts";
 import { Completion } from "../schemas/completion.ts";
 import { AppendRequest } from "../schemas/session.ts";
 import type { Services } from "../services.ts";
+import { sessionMarks } from "../sessions/session-marks.ts";
 import { readSession } from "../sessions/sessions.ts";
 import { storeAppend } from "../sessions/store-append.ts";
 
@@ -67,6 +68,7 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       fields: body,
       snapshot: snapshot && (await decodeSnapshot(snapshot.bytes)),
       keepHeld: true,
+      marks: sessionMarks(c.env, session.owner, session.id, snapshot?.id, record),
       signal,
       record,
     });

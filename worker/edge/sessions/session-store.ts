@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { type Env, limitsOf } from "../env.ts";
-import { type SessionRow, SessionTables, type SnapshotBytes, type SnapshotRow } from "./session-tables.ts";
+import { type Mark, type SessionRow, SessionTables, type SnapshotBytes, type SnapshotRow } from "./session-tables.ts";
 
 /** What callers see of a session. */
 export interface SessionInfo extends SessionRow {
@@ -90,6 +90,19 @@ export class SessionStore extends DurableObject<Env> {
     });
     const session = this.#info(owner);
     return session && { stored, session };
+  }
+
+  /** Keeps where an append that has not ended yet has come to, until the session moves on. */
+  async mark(owner: string, mark: Mark): Promise<void> {
+    await checkDigest(mark.snapshot.bytes);
+    this.ctx.storage.transactionSync(() => {
+      if (this.#info(owner) !== undefined) this.#tables.setMark(mark);
+    });
+  }
+
+  /** The mark that is kept, where it is one of these. Who reads it checks its sha256. */
+  readMark(owner: string, hashes: readonly string[]): Mark | undefined {
+    return this.#info(owner) && this.#tables.mark(hashes);
   }
 
   /** Deletes everything. */

@@ -3,6 +3,8 @@ export const RETAINED_SNAPSHOTS = 4;
 
 /** Most bytes of a BLOB. A row of a Durable Object holds 2 MB. */
 const PIECE_BYTES = 1024 * 1024;
+/** Snapshots' revisions begin at 1. */
+const MARK_REVISION = 0;
 const DIGEST_BYTES = 32;
 
 /** What is stored of a snapshot besides its bytes. */
@@ -32,6 +34,13 @@ export interface SnapshotBytes {
   readonly tokens: number;
   readonly bytes: Uint8Array;
   readonly cuts: readonly number[];
+}
+
+/** Where an append that has not ended yet has come to. */
+export interface Mark {
+  /** of what it began from and all that was fed since. */
+  readonly hash: string;
+  readonly snapshot: SnapshotBytes;
 }
 
 /**
@@ -103,19 +112,58 @@ export class SessionTables {
       bytes.byteLength,
       bytes.subarray(-DIGEST_BYTES),
     );
-    let piece = 0;
-    for (const [start, end] of ranges(cuts, bytes.byteLength)) {
-      this.#sql.exec("INSERT INTO pieces VALUES (?, ?, ?)", revision, piece++, bytes.subarray(start, end));
-    }
+    this.#addPieces(revision, bytes, cuts);
+    this.#removeMark();
     this.#remove(`revision NOT IN (SELECT revision FROM snapshots ORDER BY revision DESC LIMIT ${RETAINED_SNAPSHOTS})`);
   }
 
   /** One snapshot as it was added, and the sha256 that it was stored with. Its bytes are not checked here. */
   read(id: string): { snapshot: SnapshotBytes; sha256: Uint8Array } | undefined {
-    const query = "SELECT revision, tokens, bytes, sha256 FROM snapshots WHERE id = ?";
-    type Row = { revision: number; tokens: number; bytes: number; sha256: ArrayBuffer };
+    const query = "SELECT revision, id, tokens, bytes, sha256 FROM snapshots WHERE id = ?";
     const row = this.#sql.exec<Row>(query, id).toArray()[0];
-    if (row === undefined) return undefined;
+    return row && this.#join(row);
+  }
+
+  /** Keeps a mark in place of the one before. */
+  setMark({ hash, snapshot: { id, tokens, bytes, cuts } }: Mark): void {
+    this.#sql.exec(`
+      CREATE TABLE IF NOT EXISTS mark (
+        hash TEXT NOT NULL, id TEXT NOT NULL, tokens INTEGER NOT NULL, bytes INTEGER NOT NULL, sha256 BLOB NOT NULL
+      );
+    `);
+    this.#removeMark();
+    const values = [hash, id, tokens, bytes.byteLength, bytes.subarray(-DIGEST_BYTES)];
+    this.#sql.exec("INSERT INTO mark VALUES (?, ?, ?, ?, ?)", ...values);
+    this.#addPieces(MARK_REVISION, bytes, cuts);
+  }
+
+  /** The mark, where it is one of these. Its bytes are not checked here. */
+  mark(hashes: readonly string[]): Mark | undefined {
+    if (!this.#hasMarks()) return undefined;
+    const query = `SELECT ${MARK_REVISION} AS revision, hash, id, tokens, bytes, sha256 FROM mark`;
+    const row = this.#sql.exec<Row & { hash: string }>(query).toArray()[0];
+    if (row === undefined || !hashes.includes(row.hash)) return undefined;
+    return { hash: row.hash, snapshot: this.#join(row).snapshot };
+  }
+
+  #hasMarks(): boolean {
+    return this.#sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'mark'").toArray().length > 0;
+  }
+
+  #removeMark(): void {
+    if (!this.#hasMarks()) return;
+    this.#sql.exec("DELETE FROM mark");
+    this.#sql.exec("DELETE FROM pieces WHERE revision = ?", MARK_REVISION);
+  }
+
+  #addPieces(revision: number, bytes: Uint8Array, cuts: readonly number[]): void {
+    let piece = 0;
+    for (const [start, end] of ranges(cuts, bytes.byteLength)) {
+      this.#sql.exec("INSERT INTO pieces VALUES (?, ?, ?)", revision, piece++, bytes.subarray(start, end));
+    }
+  }
+
+  #join(row: Row): { snapshot: SnapshotBytes; sha256: Uint8Array } {
     const bytes = new Uint8Array(row.bytes);
     const cuts: number[] = [];
     let end = 0;
@@ -129,7 +177,7 @@ export class SessionTables {
       end = Math.min(bytes.length, end + piece.bytes.byteLength);
       cuts.push(end);
     }
-    return { snapshot: { id, tokens: row.tokens, bytes, cuts }, sha256: new Uint8Array(row.sha256) };
+    return { snapshot: { id: row.id, tokens: row.tokens, bytes, cuts }, sha256: new Uint8Array(row.sha256) };
   }
 
   #remove(where: string, ...values: string[]): void {
@@ -137,6 +185,8 @@ export class SessionTables {
     this.#sql.exec(`DELETE FROM snapshots WHERE ${where}`, ...values);
   }
 }
+
+type Row = { revision: number; id: string; tokens: number; bytes: number; sha256: ArrayBuffer };
 
 function* ranges(cuts: readonly number[], size: number): Generator<readonly [number, number]> {
   let start = 0;
