@@ -1,4 +1,9 @@
-import { type GenerationChunk, type GenerationOptions, type GenerationResult, generate } from "../../engine/generate.ts";
+import {
+  type GenerationChunk,
+  type GenerationOptions,
+  type GenerationResult,
+  generate,
+} from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
 import type { SamplingOptions } from "../../engine/sampling.ts";
 import { Sequence } from "../../engine/sequence.ts";
