@@ -1,6 +1,8 @@
 import { cpus } from "node:os";
+import { chat } from "./bench/chat.ts";
 import { coldStart } from "./bench/cold-start.ts";
 import { contextLength } from "./bench/context-length.ts";
+import { costs } from "./bench/costs.ts";
 import { peers } from "./bench/peers.ts";
 import { snapshots } from "./bench/snapshots.ts";
 import { throughput } from "./bench/throughput.ts";
@@ -15,6 +17,9 @@ throughput  decode and prefill in tokens/s, f32, q8 and q4, of the built-in mode
 cold-start  from nothing to the first token: in Node with its parts, and of the Worker in the local edge runtime
 snapshots   bytes, and milliseconds to take, encode, decode and restore
 context     decode speed after 0, 1,000, 10,000 and 100,000 tokens
+chat        milliseconds to the first token in turns 2 and 20 of a chat that is sent again in full, with states kept and without, in the
+            local edge runtime
+costs       CPU time of a token, and what Cloudflare asks for a million of them and for a session kept for a month
 
 --only   one of the parts
 --peers  instead: the same random weights in llama.cpp and wllama, one thread each, in turns with ours; the first time, it installs them
@@ -30,6 +35,8 @@ const parts: Readonly<Record<string, () => Promise<Row[]>>> = {
   "cold-start": coldStart,
   snapshots,
   context: contextLength,
+  chat,
+  costs,
 };
 
 await runCommand({
