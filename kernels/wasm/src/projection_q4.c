@@ -40,15 +40,14 @@ INLINE v128_t q4_end(int kind, v128_t constant, v128_t start, v128_t sum) { retu
 #endif
 
 // Groups `from` to `to` of a register tile: `streams` row blocks, `step` blocks apart, times `tokens` tokens; streams · tokens ≤ 4.
-// Sums that do not begin or end here are carried in `partial` (streams, tokens, 8).
+// The sums over groups lie in `partial` (streams, tokens, 8): with those over columns they are more than there are registers.
 INLINE void multiply(int streams, int tokens, const Job *job, int block, int step, const uint8_t *x, int from, int to, float *partial,
                      int token, const Output *out) {
   const v128_t constant = q4_constant(), nibble = nibble_mask();
   const int stream_bytes = step * job->groups * TILE_BYTES;
   const uint8_t *w = job->w + (block * job->groups + from) * TILE_BYTES;
-  v128_t total[4][4][2];
-  UNROLL for (int s = 0; s < streams; s++) UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int h = 0; h < 2; h++) {
-    total[s][t][h] = from == 0 ? splat(0.f) : load(partial + (s * tokens + t) * BLOCK + 4 * h);
+  if (from == 0) {
+    UNROLL for (int i = 0; i < 2 * streams * tokens; i++) store(partial + 4 * i, splat(0.f));
   }
   x += from * Q4_RECORD_BYTES * tokens;
   ROLLED for (int g = from; g < to; g++, w += TILE_BYTES, x += Q4_RECORD_BYTES * tokens) {
@@ -59,6 +58,7 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
     }
     const uint8_t *pair = w + SCALE_BYTES, *q = x + 8 * tokens;
     ROLLED for (int k = 0; k < CHUNKS / 2; k++, pair += PAIR_BYTES, q += 2 * CHUNK_BYTES_A_TOKEN * tokens) {
+      opaque(&pair, &q);
       UNROLL for (int s = 0; s < streams; s++) {
         const v128_t w0 = load(pair + s * stream_bytes), w1 = load(pair + s * stream_bytes + 16);
         UNROLL for (int t = 0; t < tokens; t++) {
@@ -67,19 +67,21 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
         }
       }
     }
+    in_memory(&partial);
     UNROLL for (int s = 0; s < streams; s++) {
       const v128_t w0 = load_bf16(w + s * stream_bytes), w1 = load_bf16(w + s * stream_bytes + 8);
       UNROLL for (int t = 0; t < tokens; t++) {
         const v128_t start = load_splat(x + 4 * t), scale = load_splat(x + 4 * (tokens + t));
         const v128_t s0 = q4_end(job->kind, constant, start, sum[s][t][0]), s1 = q4_end(job->kind, constant, start, sum[s][t][1]);
-        total[s][t][0] = add(total[s][t][0], mul(wasm_f32x4_convert_i32x4(s0), mul(w0, scale)));
-        total[s][t][1] = add(total[s][t][1], mul(wasm_f32x4_convert_i32x4(s1), mul(w1, scale)));
+        float *total = partial + (s * tokens + t) * BLOCK;
+        store(total, add(load(total), mul(wasm_f32x4_convert_i32x4(s0), mul(w0, scale))));
+        store(total + 4, add(load(total + 4), mul(wasm_f32x4_convert_i32x4(s1), mul(w1, scale))));
       }
     }
   }
+  if (to < job->groups) return;
   UNROLL for (int s = 0; s < streams; s++) UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int h = 0; h < 2; h++) {
-    if (to < job->groups) store(partial + (s * tokens + t) * BLOCK + 4 * h, total[s][t][h]);
-    else put(out, (block + s * step) * BLOCK + 4 * h, token + t, total[s][t][h]);
+    put(out, (block + s * step) * BLOCK + 4 * h, token + t, load(partial + (s * tokens + t) * BLOCK + 4 * h));
   }
 }
 

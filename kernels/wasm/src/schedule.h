@@ -8,7 +8,8 @@
 // All row blocks from `first` on in `streams` equal runs read side by side, for a single tile of tokens; returns the first block left over.
 INLINE int sweep(int streams, int tokens, const Job *job, int first, const Output *out) {
   const int run = (blocks_of(job->rows) - first) / streams;
-  for (int b = 0; b < run; b++) multiply(streams, tokens, job, first + b, run, job->records, 0, job->groups, 0, 0, out);
+  float partial[4 * BLOCK];
+  for (int b = 0; b < run; b++) multiply(streams, tokens, job, first + b, run, job->records, 0, job->groups, partial, 0, out);
   return first + run * streams;
 }
 

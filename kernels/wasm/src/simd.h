@@ -36,6 +36,12 @@ INLINE v128_t held(v128_t constant) {
   return constant;
 }
 
+// At the head of a loop: the addresses are taken as they are. clang would make them of a counter, with an addition for every load.
+INLINE void opaque(const uint8_t **p, const uint8_t **q) { asm volatile("" : "+r"(*p), "+r"(*q)); }
+
+// Keeps what lies at a pointer in memory, where clang would keep it in locals.
+INLINE void in_memory(float **p) { asm volatile("" : "+r"(*p) : : "memory"); }
+
 // Four vectors that take the same steps. `abreast` ends a step: without it clang writes one vector's steps after another's, each
 // waiting for the last, and the CPU runs out of room to look for work that does not wait (in the scan that costs a factor of two).
 typedef struct {
