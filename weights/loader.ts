@@ -23,6 +23,21 @@ export interface ShardLoaded {
   readonly bytes: number;
 }
 
+/** A shard on its way. */
+interface Arrival {
+  readonly staging: Staging;
+  /** its bytes, in `staging`, as they came; the next shard is read after them. */
+  readonly read: Promise<Uint8Array>;
+  /** the same once their hash is known to be the manifest's: the only ones to use. */
+  readonly verified: Promise<Uint8Array>;
+}
+
+/** Bytes that a load takes besides the sink's: it has two shards on their way at a time. */
+export function stagingBytes(manifest: Pick<Manifest, "shards">): number {
+  const sizes = manifest.shards.map(({ bytes }) => bytes);
+  return Math.min(2, sizes.length) * Math.max(0, ...sizes);
+}
+
 /** Reads and checks manifest.msgpack. @throws PackageError */
 export async function readManifest(source: PackageSource, signal?: AbortSignal): Promise<Manifest> {
   const what = `${source.description}: ${MANIFEST_FILE}`;
@@ -55,7 +70,8 @@ export class PackageLoad {
   #beats = 0;
   /** the current leader: each has an object of its own. */
   #leader: object | undefined;
-  #staging: Staging | undefined;
+  /** those that no shard on its way uses: there are two in all. */
+  readonly #stagings: Staging[] = [];
   #failure: PackageError | undefined;
 
   constructor(manifest: Manifest, sink: TensorSink) {
@@ -106,7 +122,8 @@ export class PackageLoad {
   }
 
   /**
-   * Loads from the first shard that is not done yet, yielding after each, and opens the next shard's stream while it works on one.
+   * Loads from the first shard that is not done yet, yielding after each. While one shard is hashed, and while the caller computes with
+   * it, the next is read into a second buffer and hashed: the platforms do both on other threads.
    * Ended by return(), the signal or an error it leaves a load that the next leader goes on with; only a sink that throws ends the
    * load for good, because a shard is then half applied.
    * @throws PackageError when somebody leads already, or a shard is missing, of another size or not what the manifest's hash says;
@@ -135,37 +152,32 @@ export class PackageLoad {
       check();
       this.#beats++;
     };
-    let current: Promise<ReadableStream<Uint8Array>> | undefined;
-    let next: Promise<ReadableStream<Uint8Array>> | undefined;
+    // Ends what is on its way when this leader is done, whatever ends it; the signal's reason goes first.
+    const over = new AbortController();
+    const stop = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]);
     const resign = (): void => {
-      for (const opened of [current, next]) void opened?.then((stream) => stream.cancel()).catch(() => {});
+      over.abort();
       if (this.#leader === leader) this.#leader = undefined;
     };
     // At once, not when the generator is next resumed: its consumer may be gone.
     signal?.addEventListener("abort", resign);
     try {
       check();
-      next = this.#open(source, this.#shardsDone, signal);
+      const fetch = (shard: number, turn: Promise<unknown>): Arrival | undefined =>
+        this.#fetch(source, shard, turn, { signal: stop, onChunk });
+      let next = fetch(this.#shardsDone, Promise.resolve());
       while (next !== undefined) {
+        const current: Arrival = next;
         const shard = this.#shardsDone;
-        const entry = this.manifest.shards[shard] as FileEntry;
-        const what = `${source.description}: ${entry.file}`;
-        current = next;
-        next = this.#open(source, shard + 1, signal);
-        const stream = await current;
-        onChunk();
-        // Between shards the buffer is the load's, during one the leader's alone: an abandoned leader may still be reading into it.
-        const staging = this.#staging ?? new Staging(1 + Math.max(...this.manifest.shards.map((s) => s.bytes)));
-        this.#staging = undefined;
-        const bytes = await readWhole(stream, entry.bytes, staging, what, { signal, onChunk });
-        current = undefined;
-        const hash = await sha256(bytes);
-        // From here to the yield nothing else can run: a leader that was abandoned while hashing applies nothing.
+        const { file, bytes } = this.manifest.shards[shard] as FileEntry;
+        next = fetch(shard + 1, current.read);
+        const verified = await current.verified;
+        // From here to the yield nothing else can run: a leader that was abandoned meanwhile applies nothing.
         check();
-        checkHash(hash, entry, what);
-        this.#apply(shard, bytes);
-        if (next !== undefined) this.#staging = staging;
-        yield { shard, file: entry.file, bytes: entry.bytes };
+        this.#apply(shard, verified);
+        if (!this.done) this.#stagings.push(current.staging);
+        else this.#stagings.length = 0;
+        yield { shard, file, bytes };
         if (next !== undefined) check();
       }
     } finally {
@@ -174,16 +186,38 @@ export class PackageLoad {
     }
   }
 
-  #open(
+  /** Sets a shard on its way: it is opened at once, read from `turn` on, and hashed while others read or compute. */
+  #fetch(
     source: PackageSource,
     shard: number,
-    signal: AbortSignal | undefined,
-  ): Promise<ReadableStream<Uint8Array>> | undefined {
+    turn: Promise<unknown>,
+    { signal, onChunk }: { readonly signal: AbortSignal; readonly onChunk: () => void },
+  ): Arrival | undefined {
     const entry = this.manifest.shards[shard];
     if (entry === undefined) return undefined;
+    const what = `${source.description}: ${entry.file}`;
+    // On its way the buffer is this leader's alone: when it is abandoned it may still be reading into it.
+    const staging = this.#stagings.pop() ?? new Staging(1 + Math.max(...this.manifest.shards.map((s) => s.bytes)));
     const stream = openStream(source, entry.file, signal);
-    stream.catch(() => {}); // heard when its turn comes, if it comes
-    return stream;
+    const read = (async () => {
+      try {
+        await abortable(turn, signal);
+      } catch (error) {
+        void stream.then((opened) => opened.cancel()).catch(() => {});
+        throw error;
+      }
+      const opened = await stream;
+      onChunk();
+      return await readWhole(opened, entry.bytes, staging, what, { signal, onChunk });
+    })();
+    const verified = (async () => {
+      const bytes = await read;
+      checkHash(await sha256(bytes), entry, what);
+      return bytes;
+    })();
+    // Heard when their turn comes, if it comes.
+    for (const promise of [stream, read, verified]) promise.catch(() => {});
+    return { staging, read, verified };
   }
 
   /** Gives the sink the pieces of tensors that lie in a shard; padding between tensors is left out. */

@@ -31,3 +31,11 @@ export class Arena {
 export function roundUp(n: number, unit: number): number {
   return Math.ceil(n / unit) * unit;
 }
+
+/**
+ * A stride in f32s that is no multiple of 1 KiB: the same columns of many tokens would fall into the same few sets of the first-level
+ * cache, and a projection writes its rows token by token.
+ */
+export function apart(stride: number): number {
+  return stride % 256 === 0 ? stride + 16 : stride;
+}

@@ -3,7 +3,7 @@ import type { CompileOptions, MemoryPlan, TensorSpec } from "../backend.ts";
 import { type Block, inputWidth } from "../blocks.ts";
 import { checkCount, checkOrder } from "../check.ts";
 import { type StatePart, stateLayout } from "../state.ts";
-import { Arena, PAGE, roundUp } from "./arena.ts";
+import { Arena, apart, PAGE, roundUp } from "./arena.ts";
 import { ARENA_START } from "./kernels.ts";
 import { type PlacedBlock, type Projection, placeBlock, projectionsOf, ROWS, widthsOf } from "./placed.ts";
 import { CHANNELS, type Place, placeTensors } from "./tensors.ts";
@@ -116,7 +116,7 @@ function placeBuffers(
 ): Buffers {
   const heads = blocks.filter((b) => b.kind === "head");
   const widest = (sizes: number[]): number => Math.max(0, ...sizes);
-  const uStride = roundUp(dim, ROWS);
+  const uStride = apart(roundUp(dim, ROWS));
   const widths = placed.map(widthsOf);
   const logitsLength =
     heads.length === 0 ? 0 : Math.max(roundUp(widest(heads.map((h) => h.vocab)), HEAD_UNIT), maxTokens * HEAD_UNIT);

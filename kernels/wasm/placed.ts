@@ -9,7 +9,7 @@ import type {
   S4dBlock,
   S4MambaBlock,
 } from "../blocks.ts";
-import { type Arena, roundUp } from "./arena.ts";
+import { type Arena, apart, roundUp } from "./arena.ts";
 import { CHANNELS, type Place } from "./tensors.ts";
 
 /** projections write whole blocks of 8 rows. */
@@ -168,7 +168,7 @@ export function placeBlock(block: Block, places: ReadonlyMap<string, Place>, slo
         D: address(block.D),
         outProj: projection(block.outProj),
         channels,
-        xzStride: roundUp(block.inner + channels, ROWS),
+        xzStride: apart(roundUp(block.inner + channels, ROWS)),
         dbcStride: roundUp(block.dtRank + 2 * block.state, ROWS),
         convState: slot.takeF32((block.conv - 1) * channels),
         ssmState: slot.takeF32(block.state * channels),
@@ -186,7 +186,7 @@ export function placeBlock(block: Block, places: ReadonlyMap<string, Place>, slo
         s4d: s4d(block.s4d),
         outProj: projection(block.outProj),
         channels,
-        xzStride: roundUp(block.inner + channels, ROWS),
+        xzStride: apart(roundUp(block.inner + channels, ROWS)),
         convState: slot.takeF32((block.conv - 1) * channels),
         ssmState: slot.takeF32(2 * block.s4d.state * channels),
       };

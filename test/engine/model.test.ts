@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
+import { stagingBytes } from "../../weights/loader.ts";
 import { MemoryPackage } from "../../weights/memory.ts";
 import { convertCheckpoint } from "../../worker/engine/convert.ts";
-import { Model } from "../../worker/engine/model.ts";
+import { Model, memoryNeed } from "../../worker/engine/model.ts";
 import { Sequence } from "../../worker/engine/sequence.ts";
 import { wasm } from "../support/backends.ts";
 import { tinyCheckpoint } from "../support/checkpoints.ts";
@@ -27,8 +28,19 @@ test("the plan is what is allocated", async () => {
   const { weights, activations, statePerSequence } = model.executable.memory;
   const sequences = Array.from({ length: 8 }, () => new Sequence(model));
   const bytes = weights + activations + sequences.length * statePerSequence;
-  await expect(Model.load(memory, wasm, { memoryBudget: bytes })).rejects.toThrow(/budget/);
+  await expect(Model.load(memory, wasm, { memoryBudget: bytes - 1 })).rejects.toThrow(/budget/);
+  await Model.load(memory, wasm, { memoryBudget: bytes });
   expect(bytes).toBeLessThan(4e6);
+});
+
+test("loading counts two staging buffers and one state, where that is more than all the states", () => {
+  const plan = { weights: 100, activations: 10, statePerSequence: 3 };
+  const shards = [7, 7, 2].map((bytes) => ({ file: "", bytes, sha256: "" }));
+  expect(stagingBytes({ shards })).toBe(14);
+  expect(stagingBytes({ shards: shards.slice(0, 1) })).toBe(7);
+  expect(memoryNeed(plan, 5, 14)).toBe(127);
+  expect(memoryNeed(plan, 8, 14)).toBe(134);
+  expect(memoryNeed(plan, 5, 0)).toBe(125);
 });
 
 test("a tokenizer with more tokens than the embedding has rows is refused", async () => {

@@ -91,7 +91,7 @@ describe("leading", () => {
     }
   });
 
-  test("reads all shards into one buffer", async () => {
+  test("reads all shards into two buffers", async () => {
     const buffers = vi.spyOn(globalThis, "ArrayBuffer");
     try {
       await drain(
@@ -101,7 +101,7 @@ describe("leading", () => {
           open: async (f) => pieces(memory.files.get(f) as Uint8Array, [], "bytes"),
         }),
       );
-      expect(buffers.mock.calls.filter(([bytes]) => (bytes as number) > 1000)).toEqual([[1025]]);
+      expect(buffers.mock.calls.filter(([bytes]) => (bytes as number) > 1000)).toEqual([[1025], [1025]]);
     } finally {
       buffers.mockRestore();
     }
@@ -162,6 +162,66 @@ describe("a bad shard is an error, nothing of it is applied, and a good one goes
     expect(await drain(load.lead(source))).toEqual([2, 3, 4]);
     expect(source.opened).toEqual(SHARDS.slice(2));
     expect(collector.tensors).toEqual(whole.tensors);
+  });
+});
+
+describe("while the caller computes with one shard", () => {
+  /** Digests that wait until they are told to go on; those that have begun, by their bytes. */
+  function heldDigests(): { begun: number[]; release(): void; restore(): void } {
+    const begun: number[] = [];
+    const real = crypto.subtle.digest.bind(crypto.subtle);
+    const waiting: (() => void)[] = [];
+    const spy = vi.spyOn(crypto.subtle, "digest").mockImplementation(async (algorithm, data) => {
+      begun.push((data as Uint8Array).byteLength);
+      if (begun.length > 1) await new Promise<void>((resolve) => waiting.push(resolve));
+      return await real(algorithm, data);
+    });
+    return { begun, release: () => waiting.splice(0).forEach((wake) => void wake()), restore: () => spy.mockRestore() };
+  }
+
+  test("the next is read and its hash begun, and it is not applied before that is known", async () => {
+    const digests = heldDigests();
+    try {
+      const leader = load.lead(memory);
+      await leader.next();
+      await settle();
+      expect(digests.begun).toEqual([1024, 1024]);
+      const second = leader.next();
+      await settle();
+      expect([load.shardsDone, collector.pieces]).toEqual([1, ["scale+0", "embed+0"]]);
+      digests.release();
+      await second;
+      expect(load.shardsDone).toBe(2);
+      await leader.return();
+    } finally {
+      digests.restore();
+    }
+  });
+
+  test("the next, altered, is an error in its turn, and nothing of it is applied", async () => {
+    const good = memory.files.get("shard-001.bin") as Uint8Array;
+    memory.files.set(
+      "shard-001.bin",
+      good.map((byte, i) => (i === 512 ? byte ^ 1 : byte)),
+    );
+    const leader = load.lead(memory);
+    expect((await leader.next()).value).toMatchObject({ shard: 0 });
+    await settle(); // long enough for its hash
+    expect([load.shardsDone, load.failure]).toEqual([1, undefined]);
+    await expect(leader.next()).rejects.toThrow(/shard-001.bin: sha256 is .* damaged/);
+    expect([load.shardsDone, collector.pieces]).toEqual([1, ["scale+0", "embed+0"]]);
+    memory.files.set("shard-001.bin", good);
+    expect(await drain(load.lead(memory))).toEqual([1, 2, 3, 4]);
+    expect(collector.tensors).toEqual(whole.tensors);
+  });
+
+  test("a slow next one does not hold it back", async () => {
+    const stalling = new StallingSource(memory.files, { "shard-001.bin": 10 });
+    const leader = load.lead(stalling);
+    expect((await leader.next()).value).toMatchObject({ shard: 0 });
+    await leader.return();
+    await settle();
+    expect(stalling.cancelled).toEqual(["shard-001.bin"]);
   });
 });
 

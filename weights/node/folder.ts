@@ -1,9 +1,8 @@
 /** Packages in folders on disk. For Node only. */
-import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { cp, type FileHandle, mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { PackageError } from "../errors.ts";
 import { MANIFEST_FILE } from "../manifest.ts";
-import { byteStream } from "../memory.ts";
 import type { PackageSink, PackageSource } from "../source.ts";
 
 /** What a package consists of; other files in its folder, such as its card and licence, stay when it is replaced. */
@@ -17,7 +16,7 @@ export function folderSource(folder: string): PackageSource {
     async open(file, signal) {
       signal?.throwIfAborted();
       try {
-        return byteStream(await readFile(join(folder, file), { signal }));
+        return fileStream(await open(join(folder, file)));
       } catch (cause) {
         signal?.throwIfAborted();
         throw new PackageError(
@@ -27,6 +26,27 @@ export function folderSource(folder: string): PackageSource {
       }
     },
   };
+}
+
+/** Reads straight into the buffer that a BYOB reader lends, as much at a time as it has room for, on another thread. */
+function fileStream(handle: FileHandle): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    type: "bytes",
+    autoAllocateChunkSize: 1024 * 1024, // for readers that lend nothing
+    async pull(controller) {
+      const request = controller.byobRequest as ReadableStreamBYOBRequest;
+      const { bytesRead } = await handle.read(request.view as Uint8Array).catch(async (error: unknown) => {
+        await handle.close();
+        throw error;
+      });
+      if (bytesRead === 0) {
+        await handle.close();
+        controller.close();
+      }
+      request.respond(bytesRead);
+    },
+    cancel: () => handle.close(),
+  });
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Backend, CompileOptions, Executable, MemoryPlan } from "../../kernels/backend.ts";
 import { type Block, inputWidth, multiplyAdds, positionLimit } from "../../kernels/blocks.ts";
-import { PackageLoad, readManifest, readVerified } from "../../weights/loader.ts";
+import { PackageLoad, readManifest, readVerified, stagingBytes } from "../../weights/loader.ts";
 import type { Manifest } from "../../weights/manifest.ts";
 import type { PackageSource } from "../../weights/source.ts";
 import { blocksOf } from "./architectures/index.ts";
@@ -12,7 +12,7 @@ import { TextTokenizer } from "./tokenizer.ts";
 export const DEFAULT_MEMORY_BUDGET = 104_000_000;
 
 export interface ModelOptions {
-  /** bytes for weights, activations, states and the staging buffer. Default 104 MB. */
+  /** bytes for weights, activations, states and what loading takes: `memoryNeed`. Default 104 MB. */
   readonly memoryBudget?: number;
   /** live sequences that the budget must hold. Default 8. */
   readonly sequences?: number;
@@ -68,8 +68,7 @@ export class Model {
     const manifest = await readManifest(source, options.signal);
     const blocks = blocksOf(manifest.architecture, manifest.hyperparameters);
     const tensors = new Map(manifest.tensors.map((t) => [t.name, t]));
-    const staging = Math.max(0, ...manifest.shards.map((s) => s.bytes));
-    checkBudget(manifest, backend.plan(blocks, tensors, options.compile), staging, options);
+    checkBudget(manifest, backend.plan(blocks, tensors, options.compile), options);
     const tokenizer =
       manifest.tokenizer && TextTokenizer.fromJson(await readVerified(source, manifest.tokenizer, options.signal));
     const vocab = blocks.find((b) => b.kind === "embedding")?.vocab ?? 0;
@@ -139,14 +138,26 @@ export class Model {
   }
 }
 
-function checkBudget(manifest: Manifest, plan: MemoryPlan, staging: number, options: ModelOptions): void {
+/**
+ * The most bytes that a model takes at a time. While it loads it has staging buffers, but one state: whoever leads the load computes
+ * alone, and the others come when it is done.
+ * @param staging bytes of the staging buffers, 0 once it is loaded
+ */
+export function memoryNeed(plan: MemoryPlan, sequences: number, staging: number): number {
+  const { weights, activations, statePerSequence } = plan;
+  return weights + activations + Math.max(sequences * statePerSequence, statePerSequence + staging);
+}
+
+function checkBudget(manifest: Manifest, plan: MemoryPlan, options: ModelOptions): void {
   const { memoryBudget = DEFAULT_MEMORY_BUDGET, sequences = 8 } = options;
-  const states = sequences * plan.statePerSequence;
-  const need = plan.weights + plan.activations + states + staging;
+  const staging = stagingBytes(manifest);
+  const need = memoryNeed(plan, sequences, staging);
   if (need <= memoryBudget) return;
   const mb = (bytes: number): string => (bytes / 1e6).toFixed(1);
+  const states = sequences * plan.statePerSequence;
   throw new MemoryBudgetError(
-    `${manifest.id} needs ${mb(need)} MB (weights ${mb(plan.weights)}, activations ${mb(plan.activations)}, ${sequences} states ${mb(states)}, staging ${mb(staging)})`,
+    `${manifest.id} needs ${mb(need)} MB (weights ${mb(plan.weights)}, activations ${mb(plan.activations)}, and ${sequences} states ${mb(states)} or, ` +
+      `while it loads, one state and staging ${mb(plan.statePerSequence + staging)})`,
     need,
     memoryBudget,
   );

@@ -7,6 +7,9 @@ import { PenaltyWindow } from "./penalty-window.ts";
 /** Multiply-adds between two macrotasks: long enough to cost nothing, short enough that an abort or another request gets in. */
 const PIECE_MULTIPLY_ADDS = 2_000_000_000;
 
+/** The same while weights arrive: between two pieces the next shard gets from being read to being hashed, on other threads. */
+const LOADING_MULTIPLY_ADDS = 500_000_000;
+
 export interface AdvanceOptions {
   /** Stops between pieces; the tokens fed so far stay consumed. */
   readonly signal?: AbortSignal | undefined;
@@ -137,8 +140,13 @@ export class Sequence {
   async #runWhileLoading(span: Span, more: AdvanceOptions["more"]): Promise<SpanOutput> {
     const { executable, blocks, manifest } = this.model;
     const pass = executable.begin([span]);
+    const perBlock = (this.model.multiplyAddsPerToken * span.tokens.length) / blocks.length;
+    const turn = Math.ceil(LOADING_MULTIPLY_ADDS / perBlock);
     for (;;) {
-      pass.advance(executable.blocksLoaded);
+      while (pass.block < executable.blocksLoaded) {
+        pass.advance(Math.min(pass.block + turn, executable.blocksLoaded));
+        await nextMacrotask();
+      }
       if (pass.block === blocks.length) break;
       if (more === undefined) throw new Error(`${manifest.id} is not loaded: wait for its weights first`);
       await more();

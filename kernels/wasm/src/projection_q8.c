@@ -63,7 +63,7 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
 }
 
 // Groups of a row block that stay in the first-level cache.
-enum { PIECE = 12 };
+enum { PIECE = 24 };
 #define KIND_RECORD_BYTES(kind) record_bytes(kind)
 #include "schedule.h"
 

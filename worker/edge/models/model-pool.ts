@@ -1,8 +1,9 @@
 import type { Backend } from "../../../kernels/backend.ts";
 import { LeadershipLost, PackageError } from "../../../weights/errors.ts";
+import { stagingBytes } from "../../../weights/loader.ts";
 import type { PackageSource } from "../../../weights/source.ts";
 import { MemoryBudgetError } from "../../engine/errors.ts";
-import type { Model } from "../../engine/model.ts";
+import { type Model, memoryNeed } from "../../engine/model.ts";
 import { type Lease, SharedModel } from "../../engine/shared-model.ts";
 import type { Limits } from "../env.ts";
 import { ApiError } from "../http/api-error.ts";
@@ -194,11 +195,10 @@ function bytesOf({ shared, room, sequences }: Slot): number {
   return model === undefined ? room : memoryOf(model, sequences);
 }
 
-/** As the engine counts it before loading; the staging buffer goes when the load is done. */
+/** As the engine counts it before loading; the staging buffers go when the load is done. */
 function memoryOf(model: Model, sequences: number): number {
-  const { weights, activations, statePerSequence } = model.executable.memory;
-  const staging = model.weights.done ? 0 : Math.max(...model.manifest.shards.map((s) => s.bytes));
-  return weights + activations + sequences * statePerSequence + staging;
+  const { executable, weights, manifest } = model;
+  return memoryNeed(executable.memory, sequences, weights.done ? 0 : stagingBytes(manifest));
 }
 
 function overloaded(message: string): ApiError {
