@@ -1,70 +1,79 @@
-import { Model } from "../../worker/engine/model.ts";
-import { Sequence } from "../../worker/engine/sequence.ts";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { folderSink } from "../../weights/node/folder.ts";
 import type { Row } from "../bench.ts";
 import { startDevServer } from "../lib/dev-server.ts";
 import { median, seconds } from "../lib/measure.ts";
-import { openBackend } from "../lib/open-model.ts";
-import { builtInSource } from "./built-in.ts";
+import { BUILT_IN } from "./built-in.ts";
+import { writeRandom130m } from "./random-package.ts";
 
 const ROUNDS = 5;
 const SERVERS = 3;
 const PROMPT =
   "Once upon a time there was a king who had three sons. The eldest was brave, the second was wise, and the youngest";
 
+/** What cold-process.ts prints. */
+type Times = Readonly<Record<"instantiation" | "open" | "waiting" | "computing" | "all" | "stream" | "prompt", number>>;
+
 /** From nothing to the first token. */
 export async function coldStart(): Promise<Row[]> {
-  const parts: Record<string, number[]> = {};
-  for (let round = 0; round <= ROUNDS; round++) {
-    const times = await inNode();
-    // The first round also warms the compiler and the disk.
-    if (round === 0) continue;
-    for (const [name, time] of Object.entries(times)) parts[name] = [...(parts[name] ?? []), time];
+  const temporary = await mkdtemp(join(tmpdir(), "mamba-edge-bench-"));
+  try {
+    const random = join(temporary, "random-130m");
+    await writeRandom130m(await folderSink(random), await readFile(join(BUILT_IN, "tokenizer.json")));
+    const rows: Row[] = [];
+    for (const [model, folder] of Object.entries({ "built-in, q8": BUILT_IN, "mamba-130m shape, q4": random })) {
+      rows.push(...(await inNode(model, folder)));
+    }
+    return [...rows, ...(await inWorkers())];
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
   }
-  const worker: { cold: number; warm: number }[] = [];
-  for (let i = 0; i < SERVERS; i++) worker.push(await inWorker());
-  const ms = (values: readonly number[]): string => (1000 * median(values)).toFixed(0);
+}
+
+/** A prompt of 512 tokens on a package that is not loaded, in fresh processes; the first also warms the disk. */
+async function inNode(model: string, folder: string): Promise<Row[]> {
+  const script = fileURLToPath(new URL("cold-process.ts", import.meta.url));
+  const rounds: Times[] = [];
+  for (let round = 0; round <= ROUNDS; round++) {
+    const { stdout } = await promisify(execFile)(process.execPath, [script, folder]);
+    if (round > 0) rounds.push(JSON.parse(stdout) as Times);
+  }
+  const middle = (value: (times: Times) => number): number => median(rounds.map(value));
+  const row = (part: string, value: (times: Times) => number): Row => ({
+    where: `Node, ${model}`,
+    part,
+    ms: (1000 * middle(value)).toFixed(0),
+  });
   return [
-    ...Object.entries(parts).map(([part, times]) => ({ where: "Node", part, ms: ms(times) })),
+    row("WebAssembly: compiled, chosen by its self-test", (t) => t.instantiation),
+    row("manifest, tokenizer, memory", (t) => t.open),
+    row("waiting for weights: read, hash, copy", (t) => t.waiting),
+    row("tokens and prompt of 512, by layers as they arrive", (t) => t.computing),
+    row("all, to the first token", (t) => t.all),
+    row("alone: read and hash all shards", (t) => t.stream),
+    row("alone: the prompt on the loaded model", (t) => t.prompt),
     {
-      where: "Worker, local runtime",
-      part: "first request of an isolate: load, prompt, first token",
-      ms: ms(worker.map((w) => w.cold)),
+      where: `Node, ${model}`,
+      part: "all / the longer of the two alone",
+      ms: middle((t) => t.all / Math.max(t.stream, t.prompt)).toFixed(2),
     },
-    { where: "Worker, local runtime", part: "the same request again", ms: ms(worker.map((w) => w.warm)) },
   ];
 }
 
-async function inNode(): Promise<Record<string, number>> {
-  const backend = await openBackend("wasm");
-  const start = performance.now();
-  const since = (t: number): number => (performance.now() - t) / 1000;
-  const model = await Model.open(builtInSource(), backend);
-  const open = since(start);
-  const tokens = model.requireTokenizer().encode(PROMPT);
-  const shards = model.weights.lead(builtInSource());
-  let waited = 0;
-  const sequence = new Sequence(model);
-  await sequence.feed([0, ...tokens], {
-    logits: true,
-    more: async () => {
-      waited += await seconds(async () => {
-        await shards.next();
-      });
-    },
-  });
-  const all = since(start);
-  const again = new Sequence(model);
-  const compute = await seconds(async () => {
-    await again.feed([0, ...tokens], { logits: true });
-  });
-  model.dispose();
-  return {
-    "manifest, tokenizer, memory": open,
-    "weights: read, hash, copy": waited,
-    [`prompt of ${tokens.length} tokens, by layers as they arrive`]: all - open - waited,
-    "all, to the first token": all,
-    "the same prompt on the loaded model": compute,
-  };
+async function inWorkers(): Promise<Row[]> {
+  const worker: { cold: number; warm: number }[] = [];
+  for (let i = 0; i < SERVERS; i++) worker.push(await inWorker());
+  const where = "Worker, local runtime";
+  const ms = (values: readonly number[]): string => (1000 * median(values)).toFixed(0);
+  return [
+    { where, part: "first request of an isolate: load, prompt, first token", ms: ms(worker.map((w) => w.cold)) },
+    { where, part: "the same request again", ms: ms(worker.map((w) => w.warm)) },
+  ];
 }
 
 async function inWorker(): Promise<{ cold: number; warm: number }> {
