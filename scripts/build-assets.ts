@@ -25,8 +25,6 @@ const HEADERS = `/client.*
   access-control-allow-origin: *
   cross-origin-resource-policy: cross-origin
   cache-control: public, max-age=300
-/page/*
-  cache-control: public, max-age=31536000, immutable
 /weights/:package/*
   access-control-allow-origin: *
   cross-origin-resource-policy: cross-origin

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -16,9 +16,6 @@ and kernels inside, client.d.ts, and the playground, index.html and page/. Print
 
 const browser = fileURLToPath(new URL("../worker/browser", import.meta.url));
 
-/** Scripts and styles of the page, below the assets. */
-const PAGE_FILES = "page";
-
 /** What both builds share. The folder also holds model packages: nothing is emptied. */
 const common: InlineConfig = {
   configFile: false,
@@ -28,7 +25,6 @@ const common: InlineConfig = {
 
 /** @returns bytes of client.js */
 export async function buildBrowser(out: string): Promise<Buffer> {
-  await rm(join(out, PAGE_FILES), { recursive: true, force: true });
   await mkdir(out, { recursive: true });
   await Promise.all([buildClient(out), buildPage(out)]);
   return readFile(join(out, "client.js"));
@@ -59,8 +55,9 @@ async function buildPage(out: string): Promise<void> {
       outDir: out,
       emptyOutDir: false,
       target: "es2024",
-      assetsDir: PAGE_FILES,
       modulePreload: { polyfill: false },
+      // Names without hashes: a running Worker sees changes, and nothing old piles up. Browsers ask whether files changed.
+      rolldownOptions: { output: { entryFileNames: "page/[name].js", assetFileNames: "page/[name][extname]" } },
     },
     plugins: [
       {

@@ -1,3 +1,7 @@
-import { loadModel } from "../client/index.ts";
+import { playground } from "./playground.ts";
+import { tabs } from "./tabs.ts";
 
-Object.assign(globalThis, { loadModel });
+const app = await playground();
+tabs((tab) => {
+  if (tab === "write" || tab === "chat") app.setMode(tab);
+});

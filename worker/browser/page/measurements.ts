@@ -1,0 +1,69 @@
+import type { ModelInfo } from "../client/index.ts";
+import { byId } from "./dom.ts";
+import { plot, roundUp } from "./plot.ts";
+
+/** Tokens a point of the time plot is the mean of. */
+const BIN = 8;
+
+/** What was measured of one text: milliseconds a token, by where in the context. */
+export class Timeline {
+  readonly points: [length: number, ms: number][] = [];
+  #from: { length: number; at: number } | undefined;
+
+  /** A generation begins: time until its first token is no token's. */
+  begin(): void {
+    this.#from = undefined;
+  }
+
+  /** @param at milliseconds since the generation began */
+  add(length: number, at: number): void {
+    this.#from ??= { length, at };
+    const tokens = length - this.#from.length;
+    if (tokens < BIN) return;
+    this.points.push([length, (at - this.#from.at) / tokens]);
+    this.#from = { length, at };
+  }
+}
+
+export function bytes(count: number): string {
+  if (count >= 1e9) return `${(count / 1e9).toFixed(1)} GB`;
+  if (count >= 1e6) return `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} MB`;
+  return `${Math.round(count / 1e3)} kB`;
+}
+
+/**
+ * Bytes a token of the keys and values of a transformer of the same width and parameters: its layer has 12·dim² of them, Mamba's
+ * 6·dim², so half as many layers, each with a key and a value of dim, in f16.
+ */
+export function transformerBytesPerToken({ layers, dim }: ModelInfo): number {
+  return Math.ceil(layers / 2) * 2 * dim * 2;
+}
+
+/** Draws both plots. @param length tokens of context now */
+export function drawPlots(info: ModelInfo, length: number, timeline: Timeline | undefined): void {
+  const xMax = roundUp(Math.max(1000, length * 1.2));
+  const perToken = transformerBytesPerToken(info);
+  const label = `At ${length} tokens the state has ${bytes(info.stateBytes)}, a transformer's cache would have ${bytes(length * perToken)}`;
+  byId("memory-plot").replaceChildren(
+    plot(
+      [
+        { name: "transformer", style: "b", points: [[0, 0], [xMax, xMax * perToken]] }, // biome-ignore format: a line
+        { name: "this model", style: "a", points: [[0, info.stateBytes], [xMax, info.stateBytes]] }, // biome-ignore format: a line
+      ],
+      { label, xName: "tokens of context", xMax, now: length, format: bytes },
+    ),
+  );
+  byId("memory-note").textContent =
+    `${bytes(info.stateBytes)} at any length. A transformer of the same width and ${(info.parameters / 1e6).toFixed(0)} M ` +
+    `parameters adds ${bytes(perToken)} of keys and values (f16) with each token.`;
+  const points = timeline?.points ?? [];
+  byId("time-plot").replaceChildren(
+    plot([{ name: "", style: "a", points }], {
+      label:
+        points.length === 0 ? "Nothing measured yet" : `${points.at(-1)![1].toFixed(1)} ms a token at ${length} tokens`,
+      xName: "tokens of context",
+      xMax,
+      format: (ms) => `${Number(ms.toPrecision(2))} ms`,
+    }),
+  );
+}

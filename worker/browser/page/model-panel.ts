@@ -1,0 +1,86 @@
+import { type BackendName, type BrowserModel, type LoadProgress, loadModel } from "../client/index.ts";
+import { byId, element } from "./dom.ts";
+import { bytes } from "./measurements.ts";
+
+interface Listed {
+  readonly id: string;
+  readonly name: string;
+  readonly quantization: string;
+  readonly architecture: string;
+  readonly bytes: number;
+}
+
+export interface ModelPanel {
+  /** the package chosen, or undefined while there are none. */
+  readonly chosen: string | undefined;
+  /** Loads the chosen package. @param backend in place of the one chosen */
+  load(backend?: BackendName): Promise<BrowserModel>;
+  /** Says what a loaded model is. */
+  show(model: BrowserModel): void;
+}
+
+const STAGES: Record<LoadProgress["stage"], string> = {
+  download: "Downloading",
+  prepare: "Preparing",
+  check: "Checking and measuring",
+};
+const NAMES: Record<BackendName, string> = { webgpu: "WebGPU", wasm: "WebAssembly", rest: "the edge" };
+
+/** The choice of package and backend, and how far its load is. @param onLoad when the visitor asks for it */
+export async function modelPanel(onLoad: () => void): Promise<ModelPanel> {
+  const select = byId<HTMLSelectElement>("model");
+  const backend = byId<HTMLSelectElement>("backend");
+  const button = byId<HTMLButtonElement>("load");
+  const listed = ((await (await fetch("/weights/index.json")).json()) as Listed[]).filter(
+    ({ architecture }) => architecture === "mamba",
+  );
+  select.replaceChildren(
+    ...listed.map(({ id, name, quantization, bytes: size }) =>
+      element("option", { value: id }, `${name}, ${quantization}, ${bytes(size)}`),
+    ),
+  );
+  if (listed.length === 0) say("This deployment serves no packages: convert one into weights/models first.", true);
+  button.disabled = listed.length === 0;
+  button.addEventListener("click", onLoad);
+
+  function say(text: string, failed = false): void {
+    const note = byId("model-note");
+    note.textContent = text;
+    note.classList.toggle("failed", failed);
+  }
+
+  return {
+    get chosen() {
+      return select.value === "" ? undefined : select.value;
+    },
+    async load(asked) {
+      const bar = byId<HTMLProgressElement>("bar");
+      const key = byId<HTMLInputElement>("key").value.trim();
+      byId("progress").hidden = false;
+      button.disabled = true;
+      say("");
+      if (asked !== undefined) backend.value = asked;
+      try {
+        return await loadModel(`/weights/${select.value}`, {
+          backend: backend.value as BackendName | "auto",
+          ...(key !== "" && { apiKey: key }),
+          onProgress({ stage, loaded, total }) {
+            bar.value = total === 0 ? 1 : loaded / total;
+            const amount = stage === "check" ? "" : ` ${bytes(loaded)} of ${bytes(total)}`;
+            byId("bar-label").textContent = STAGES[stage] + amount;
+          },
+        });
+      } catch (error) {
+        say((error as Error).message, true);
+        throw error;
+      } finally {
+        byId("progress").hidden = true;
+        button.disabled = false;
+      }
+    },
+    show(model) {
+      const { info } = model;
+      say(`${info.name} on ${NAMES[model.backend]}: ${model.reason}.`);
+    },
+  };
+}

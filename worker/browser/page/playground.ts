@@ -1,0 +1,264 @@
+import type { BackendName, BrowserModel, Generation, GenerationResult, Session } from "../client/index.ts";
+import { byId } from "./dom.ts";
+import { bytes, drawPlots, Timeline } from "./measurements.ts";
+import { modelPanel } from "./model-panel.ts";
+import { drawPaper, drawShelf, extendPaper } from "./paper.ts";
+import { generateOptions } from "./settings.ts";
+import { keepText, type StoredText, storedTexts } from "./texts.ts";
+
+/** A text with what lives only as long as the page. */
+interface OpenText extends StoredText {
+  session?: Session;
+  timeline: Timeline;
+  length: number;
+}
+
+type Mode = StoredText["mode"];
+
+const OTHER_SIDE = { webgpu: "rest", wasm: "rest", rest: "auto" } as const;
+
+/** Between two drawings of the plots: each takes about a millisecond of the page's thread. */
+const DRAW_MS = 250;
+
+export async function playground(): Promise<{ setMode(mode: Mode): void }> {
+  const button = (id: string): HTMLButtonElement => byId<HTMLButtonElement>(id);
+  const words = byId<HTMLTextAreaElement>("words");
+  const texts: OpenText[] = (await storedTexts()).map((text) => ({ ...text, timeline: new Timeline(), length: 0 }));
+  let mode: Mode = "write";
+  let model: BrowserModel | undefined;
+  let running: AbortController | undefined;
+  let busy = false;
+  let current = latest();
+
+  const panel = await modelPanel(() => act("Loading…", () => load()));
+  button("stop").addEventListener("click", () => running?.abort());
+  button("new").addEventListener("click", () => open(fresh()));
+  button("fork").addEventListener("click", () => act("Forking…", fork));
+  button("save").addEventListener("click", () => act("Saving…", save));
+  button("hand").addEventListener("click", () => act("Handing over…", handOver));
+  byId("composer").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!button("go").disabled) void act("", write);
+  });
+  words.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.metaKey || event.ctrlKey || (mode === "chat" && !event.shiftKey))) {
+      event.preventDefault();
+      byId<HTMLFormElement>("composer").requestSubmit();
+    }
+  });
+  draw();
+
+  function latest(): OpenText {
+    return texts.filter((text) => text.mode === mode).at(-1) ?? fresh();
+  }
+
+  function fresh(from?: OpenText): OpenText {
+    const turns = from?.turns.map((turn) => ({ ...turn })) ?? [];
+    const text: OpenText = {
+      id: crypto.randomUUID(),
+      mode,
+      model: from?.model ?? "",
+      turns,
+      changed: Date.now(),
+      timeline: new Timeline(),
+      length: from?.length ?? 0,
+      ...(from?.state && { state: from.state }),
+    };
+    texts.push(text);
+    return text;
+  }
+
+  function open(text: OpenText): void {
+    current = text;
+    draw();
+    words.focus();
+  }
+
+  function say(text: string, failed = false): void {
+    byId("status").textContent = text;
+    byId("status").classList.toggle("failed", failed);
+  }
+
+  /** Runs one thing at a time, and shows what goes wrong with it. */
+  async function act(doing: string, work: () => Promise<string>): Promise<void> {
+    if (busy) return;
+    busy = true;
+    say(doing);
+    draw();
+    try {
+      say(await work());
+    } catch (error) {
+      say((error as Error).message, true);
+    } finally {
+      busy = false;
+      running = undefined;
+      draw();
+    }
+  }
+
+  async function load(backend?: BackendName | "auto"): Promise<string> {
+    const next = await panel.load(backend as BackendName | undefined);
+    const before = model;
+    model = next;
+    model.onBackendChange(() => {
+      if (model !== undefined) panel.show(model);
+    });
+    // Their states were kept after each turn; the new model restores them when they are gone on with.
+    for (const text of texts) delete text.session;
+    panel.show(next);
+    await before?.dispose();
+    return "Ready.";
+  }
+
+  async function sessionOf(text: OpenText, loaded: BrowserModel): Promise<Session> {
+    if (text.session !== undefined) return text.session;
+    const session = await loaded.session();
+    if (text.state !== undefined && text.model === loaded.info.id) await session.restore(text.state);
+    else if (text.turns.length > 0) {
+      // Another model's state says nothing to this one: it reads the text anew.
+      await session.append(text.turns.map((turn) => turn.text).join(""), { maxTokens: 0 }).result;
+    }
+    text.session = session;
+    return session;
+  }
+
+  async function write(): Promise<string> {
+    if (model === undefined) return "Load a model first.";
+    const text = current;
+    const typed = mode === "chat" ? words.value.trim() : words.value;
+    if (typed === "" && (mode === "chat" || text.turns.length === 0)) return "Write a few words first.";
+    running = new AbortController();
+    const options = { ...generateOptions(), signal: running.signal };
+    let generation: Generation;
+    if (mode === "write") {
+      const session = await sessionOf(text, model);
+      generation = session.append(typed, options);
+    } else {
+      const before = text.turns.map(
+        ({ given, text: content }) => ({ role: given ? "user" : "assistant", content }) as const,
+      );
+      generation = model.chat([...before, { role: "user", content: typed }], options);
+    }
+    if (typed !== "") text.turns.push({ given: true, text: typed });
+    words.value = "";
+    text.turns.push({ given: false, text: "" });
+    draw();
+    const result = await follow(generation, text);
+    text.model = model.info.id;
+    text.changed = Date.now();
+    if (text.session !== undefined) text.state = await text.session.save();
+    await keep(text);
+    const { completionTokens, totalMs, cachedTokens, finishReason } = result;
+    const reused = cachedTokens > 0 ? `, ${cachedTokens} tokens came from the state` : "";
+    const ended = finishReason === "cancelled" ? "Stopped after" : "Wrote";
+    return `${ended} ${completionTokens} tokens in ${(totalMs / 1000).toFixed(1)} s${reused}.`;
+  }
+
+  /** Shows a generation as it comes. */
+  async function follow(generation: Generation, text: OpenText): Promise<GenerationResult> {
+    const turn = text.turns.at(-1)!;
+    let first: { at: number; length: number } | undefined;
+    let drawn = 0;
+    text.timeline.begin();
+    for await (const { text: piece, length, at } of generation) {
+      turn.text += piece;
+      if (text === current) extendPaper(piece);
+      if (first === undefined) {
+        first = { at, length };
+        byId("first").textContent = `${Math.round(at)} ms`;
+      }
+      text.timeline.add(length, at);
+      text.length = length;
+      if (at - drawn < DRAW_MS) continue;
+      drawn = at;
+      if (length > first.length) byId("rate").textContent = rate((length - first.length) / (at - first.at));
+      if (text === current) drawFigures();
+    }
+    const result = await generation.result;
+    text.length = result.promptTokens + result.completionTokens;
+    const { firstTokenMs, totalMs, completionTokens } = result;
+    if (firstTokenMs !== undefined && completionTokens > 1) {
+      byId("rate").textContent = rate((completionTokens - 1) / (totalMs - firstTokenMs));
+    }
+    return result;
+  }
+
+  async function fork(): Promise<string> {
+    const from = current;
+    const copy = fresh(from);
+    if (from.session !== undefined) copy.session = await from.session.fork();
+    await keep(copy);
+    open(copy);
+    return "A second text with the same past. Neither changes the other.";
+  }
+
+  async function save(): Promise<string> {
+    const { id, state, turns } = current;
+    const content = state ?? new TextEncoder().encode(turns.map((turn) => turn.text).join("\n\n"));
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([content]));
+    link.download = `${id.slice(0, 8)}.${state === undefined ? "txt" : "state"}`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+    return `Saved ${bytes(content.byteLength)}. The text itself stays in this browser too.`;
+  }
+
+  async function handOver(): Promise<string> {
+    if (model === undefined) return "Load a model first.";
+    const text = current;
+    const session = mode === "write" && text.turns.length > 0 ? await sessionOf(text, model) : undefined;
+    const id = await session?.push();
+    await load(OTHER_SIDE[model.backend]);
+    const where = model.backend === "rest" ? "at the edge" : "in this browser";
+    if (id === undefined) return `The conversation goes on ${where}.`;
+    text.session = await model.session();
+    await text.session.pull(id);
+    return `The state went over as ${id}: ${text.session.tokens} tokens, none computed again. It goes on ${where}.`;
+  }
+
+  async function keep({ session: _, timeline: __, length: ___, ...stored }: OpenText): Promise<void> {
+    await keepText(stored);
+  }
+
+  function draw(): void {
+    const generating = busy && running !== undefined;
+    const has = current.turns.length > 0;
+    drawShelf(
+      texts.filter((text) => text.mode === mode),
+      current,
+      (id) => open(texts.find((text) => text.id === id)!),
+    );
+    drawPaper(current);
+    button("go").disabled = busy || model === undefined;
+    button("go").textContent = mode === "chat" ? "Send" : "Write on";
+    button("stop").disabled = !generating;
+    button("new").disabled = busy;
+    for (const id of ["fork", "save"]) button(id).disabled = busy || !has;
+    button("hand").disabled = busy || model === undefined;
+    button("hand").textContent = model?.backend === "rest" ? "Bring to this browser" : "Hand to the edge";
+    byId("words-label").textContent =
+      mode === "chat" ? "Your message" : has ? "More of your words, or none" : "Your words";
+    drawFigures();
+  }
+
+  function drawFigures(): void {
+    byId("length").textContent = current.length > 0 ? current.length.toLocaleString("en") : "–";
+    if (model === undefined) return;
+    byId("state").textContent = bytes(model.info.stateBytes);
+    drawPlots(model.info, current.length, current.timeline);
+  }
+
+  return {
+    setMode(next) {
+      if (mode === next) return;
+      mode = next;
+      current = latest();
+      draw();
+    },
+  };
+}
+
+function rate(tokensPerMs: number): string {
+  const rate = tokensPerMs * 1000;
+  return rate >= 100 ? rate.toFixed(0) : rate.toFixed(1);
+}
