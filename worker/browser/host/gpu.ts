@@ -1,6 +1,28 @@
-import type { Backend } from "../../../kernels/backend.ts";
+import { createWebGpuBackend, type WebGpuBackend } from "../../../kernels/webgpu/index.ts";
 
-/** The WebGPU backend of this browser's real GPU, or why there is none, in words. */
-export async function findGpu(): Promise<Backend | string> {
-  return "this release computes on WASM";
+/**
+ * The WebGPU backend of this browser's GPU, or why there is none, in words.
+ * @param software whether an adapter that computes on the CPU will do: WASM is faster, so only who asks for WebGPU gets it
+ */
+export async function findGpu(software: boolean): Promise<WebGpuBackend | string> {
+  const { gpu } = navigator as { gpu?: GPU };
+  if (gpu === undefined) return "this browser has no WebGPU";
+  try {
+    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (adapter === null) return "WebGPU finds no GPU here";
+    if (adapter.info.isFallbackAdapter && !software) return "WebGPU would compute on the CPU here, which WASM does faster";
+    return createWebGpuBackend(await openDevice(adapter));
+  } catch (error) {
+    return `WebGPU could not be started: ${(error as Error).message}`;
+  }
+}
+
+/** With what makes it faster where the adapter has it; core WGSL needs none of it. */
+async function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  const useful: GPUFeatureName[] = ["shader-f16", "subgroups"];
+  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+  return adapter.requestDevice({
+    requiredFeatures: useful.filter((feature) => adapter.features.has(feature)),
+    requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
+  });
 }

@@ -41,7 +41,7 @@ export async function openModel(url: string, options: OpenOptions, events: OpenE
   };
   if (wanted === "rest") return remote("asked for");
 
-  const gpu = wanted === "wasm" ? "WASM was asked for" : await findGpu();
+  const gpu = wanted === "wasm" ? "WASM was asked for" : await findGpu(wanted === "webgpu");
   if (wanted === "webgpu" && typeof gpu === "string") throw new BackendError(`WebGPU cannot be used here: ${gpu}`);
   try {
     return await openLocal(url, options, events, edge, gpu);
