@@ -16,11 +16,14 @@ and kernels inside, client.d.ts, and the playground, index.html and page/. Print
 
 const browser = fileURLToPath(new URL("../worker/browser", import.meta.url));
 
+/** The client's build waits for its Web Worker's: no news. */
+const checks = { pluginTimings: false };
+
 /** What both builds share. The folder also holds model packages: nothing is emptied. */
 const common: InlineConfig = {
   configFile: false,
   logLevel: "warn",
-  worker: { format: "es" },
+  worker: { format: "es", rolldownOptions: { checks } },
 };
 
 /** @returns bytes of client.js */
@@ -40,6 +43,7 @@ async function buildClient(out: string): Promise<void> {
       emptyOutDir: false,
       target: "es2024",
       lib: { entry: "index.ts", formats: ["es"], fileName: () => "client.js" },
+      rolldownOptions: { checks },
     },
   });
   const types = await readFile(join(browser, "client/api.ts"), "utf8");
@@ -57,7 +61,7 @@ async function buildPage(out: string): Promise<void> {
       target: "es2024",
       modulePreload: { polyfill: false },
       // Names without hashes: a running Worker sees changes, and nothing old piles up. Browsers ask whether files changed.
-      rolldownOptions: { output: { entryFileNames: "page/[name].js", assetFileNames: "page/[name][extname]" } },
+      rolldownOptions: { checks, output: { entryFileNames: "page/[name].js", assetFileNames: "page/[name][extname]" } },
     },
     plugins: [
       {

@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { TestProject } from "vitest/node";
@@ -46,7 +46,17 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const large = await add("c-large", "f32", { ...wide, tokenizer });
   await buildAssets(models, assets);
   await buildBrowser(assets);
-  const server = await startDevServer({ config: join(root, "test/browser/wrangler.browser.toml") });
+  const config = join(root, "dist/browser-test.toml");
+  await writeFile(config, testConfig(await readFile(join(root, "wrangler.toml"), "utf8")));
+  const server = await startDevServer({ config, vars: { LOG_LEVEL: "error" } });
   project.provide("site", { url: server.url, story, chat, large });
   return async () => server[Symbol.asyncDispose]();
+}
+
+/** The Worker as deployed, of the browser tests' assets, which are built already. The file lies in dist. */
+function testConfig(deployed: string): string {
+  return deployed
+    .replace(/^\[build\]\ncommand = .*$/m, "")
+    .replace(/^main = "/m, 'main = "../')
+    .replace(/^directory = .*$/m, 'directory = "./browser-test-assets"');
 }

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, inject } from "vitest";
 import type { LoadModel } from "../../worker/browser/client/api.ts";
 import { launchChromium } from "../support/chromium.ts";
 import type { Site } from "./global-setup.ts";
+import { sabotage } from "./sabotage.ts";
 
 export const site: Site = inject("site");
 
@@ -25,9 +26,13 @@ declare global {
   var loadModel: LoadModel;
 }
 
-/** A page with a storage of its own, on the site's origin, that shows nothing of ours and has the client as a global. */
-export async function blankPage(browser: Browser): Promise<Page> {
+/**
+ * A page with a storage of its own, on the site's origin, that shows nothing of ours and has the client as a global.
+ * @param code runs in the client's Web Worker before it does
+ */
+export async function blankPage(browser: Browser, code?: string): Promise<Page> {
   const page = await (await browser.newContext()).newPage();
+  if (code !== undefined) await sabotage(page, code);
   await visitBlank(page);
   return page;
 }

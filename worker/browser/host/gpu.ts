@@ -10,7 +10,8 @@ export async function findGpu(software: boolean): Promise<WebGpuBackend | string
   try {
     const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
     if (adapter === null) return "WebGPU finds no GPU here";
-    if (adapter.info.isFallbackAdapter && !software) return "WebGPU would compute on the CPU here, which WASM does faster";
+    if (adapter.info.isFallbackAdapter && !software)
+      return "WebGPU would compute on the CPU here, which WASM does faster";
     return createWebGpuBackend(await openDevice(adapter));
   } catch (error) {
     return `WebGPU could not be started: ${(error as Error).message}`;

@@ -11,6 +11,8 @@ interface Run {
   readonly backend: () => BackendName;
   readonly keepHeld: boolean;
   readonly endTokens?: ReadonlySet<number>;
+  /** when the caller's work began, on the clock of performance.now(). Default now. */
+  readonly begin?: number;
 }
 
 const DEFAULT_TOKENS = 128;
@@ -22,10 +24,9 @@ const DEFAULT_TOKENS = 128;
  */
 export async function* runGeneration(
   sequence: Sequence,
-  { prompt, options, signal, backend, keepHeld, endTokens }: Run,
+  { prompt, options, signal, backend, keepHeld, endTokens, begin = performance.now() }: Run,
   onEnd: (sampled: readonly number[]) => void = () => {},
 ): HostGeneration {
-  const begin = performance.now();
   const reading = new AbortController();
   let first: number | undefined;
   let cancelled = false;

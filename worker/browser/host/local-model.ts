@@ -41,6 +41,7 @@ export function localModel(model: Model, chosen: Chosen, edge: Edge): HostModel 
       return alone(new Sequence(model), model.requireTokenizer().encode(prompt), options, signal);
     },
     async *chat(messages: readonly ChatMessage[], options, signal) {
+      const begin = performance.now();
       const format = chatFormat(model);
       const { tokens, boundaries } = format.conversation(messages, true);
       const sequence = conversations.resume(tokens);
@@ -50,7 +51,15 @@ export function localModel(model: Model, chosen: Chosen, edge: Edge): HostModel 
         const end = boundaries.filter((boundary) => boundary < tokens.length).at(-1) ?? 0;
         await conversations.advance(sequence, tokens, end, signal);
         const { endTokens } = format;
-        const run = { prompt: tokens.slice(sequence.consumed), options, signal, backend, endTokens, keepHeld: false };
+        const run = {
+          prompt: tokens.slice(sequence.consumed),
+          options,
+          signal,
+          backend,
+          endTokens,
+          begin,
+          keepHeld: false,
+        };
         const keep = (sampled: readonly number[]): void => conversations.keep(sequence, [...tokens, ...sampled]);
         return { ...(yield* runGeneration(sequence, run, keep)), cachedTokens };
       } finally {

@@ -4,8 +4,8 @@ import type { StoredText } from "./texts.ts";
 /** Chips of the texts, the newest last. */
 export function drawShelf(texts: readonly StoredText[], current: StoredText, onOpen: (id: string) => void): void {
   byId("texts").replaceChildren(
-    ...texts.map((text) => {
-      const chip = element("button", { type: "button" }, titleOf(text));
+    ...texts.map((text, i) => {
+      const chip = element("button", { type: "button" }, `${i + 1}. ${titleOf(text)}`);
       chip.setAttribute("aria-pressed", String(text.id === current.id));
       chip.addEventListener("click", () => onOpen(text.id));
       return element("li", {}, chip);
@@ -14,7 +14,7 @@ export function drawShelf(texts: readonly StoredText[], current: StoredText, onO
 }
 
 function titleOf({ turns, mode }: StoredText): string {
-  const beginning = turns[0]?.text.trim().slice(0, 24) ?? "";
+  const beginning = turns[0]?.text.trim().slice(0, 60) ?? "";
   return beginning === "" ? (mode === "chat" ? "New chat" : "New text") : beginning;
 }
 

@@ -123,28 +123,29 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
   }
 
   async function write(): Promise<string> {
-    if (model === undefined) return "Load a model first.";
     const text = current;
     const typed = mode === "chat" ? words.value.trim() : words.value;
     if (typed === "" && (mode === "chat" || text.turns.length === 0)) return "Write a few words first.";
+    if (model === undefined) await load();
+    const loaded = model!;
     running = new AbortController();
     const options = { ...generateOptions(), signal: running.signal };
     let generation: Generation;
     if (mode === "write") {
-      const session = await sessionOf(text, model);
+      const session = await sessionOf(text, loaded);
       generation = session.append(typed, options);
     } else {
       const before = text.turns.map(
         ({ given, text: content }) => ({ role: given ? "user" : "assistant", content }) as const,
       );
-      generation = model.chat([...before, { role: "user", content: typed }], options);
+      generation = loaded.chat([...before, { role: "user", content: typed }], options);
     }
     if (typed !== "") text.turns.push({ given: true, text: typed });
     words.value = "";
     text.turns.push({ given: false, text: "" });
     draw();
     const result = await follow(generation, text);
-    text.model = model.info.id;
+    text.model = loaded.info.id;
     text.changed = Date.now();
     if (text.session !== undefined) text.state = await text.session.save();
     await keep(text);
@@ -229,8 +230,9 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
       (id) => open(texts.find((text) => text.id === id)!),
     );
     drawPaper(current);
-    button("go").disabled = busy || model === undefined;
-    button("go").textContent = mode === "chat" ? "Send" : "Write on";
+    button("go").disabled = busy || panel.chosen === undefined;
+    const go = mode === "chat" ? "Send" : "Write on";
+    button("go").textContent = model === undefined ? `Load and ${go.toLowerCase()}` : go;
     button("stop").disabled = !generating;
     button("new").disabled = busy;
     for (const id of ["fork", "save"]) button(id).disabled = busy || !has;

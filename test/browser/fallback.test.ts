@@ -1,0 +1,106 @@
+import { describe, expect, test } from "vitest";
+import { countBuffers, leastLimits, losesDeviceAfter, noAdapter, noWebGpu, realAdapter } from "./sabotage.ts";
+import { blankPage, packageUrl, site, useBrowser } from "./visit.ts";
+
+const browser = useBrowser();
+
+/** What a page that loads a package with `backend` gets: where it computed and what. */
+async function story(code: string | undefined, backend: "auto" | "webgpu" | "wasm", id = site.story) {
+  const page = await blankPage(browser.current, code);
+  const seen = await page.evaluate(
+    async ([url, backend]) => {
+      const model = await loadModel(url, { backend });
+      const first = [model.backend, model.reason];
+      const changes: string[] = [];
+      model.onBackendChange((to, reason) => changes.push(`${to}: ${reason}`));
+      const result = await model.generate("Once upon a time", { temperature: 0, maxTokens: 24 }).result;
+      await model.dispose();
+      return { first, changes, result };
+    },
+    [packageUrl(id), backend] as const,
+  );
+  await page.context().close();
+  return seen;
+}
+
+describe("auto computes on WASM, and says why,", () => {
+  test.each([
+    { without: "navigator.gpu", code: noWebGpu, reason: /^this browser has no WebGPU$/ },
+    { without: "an adapter", code: noAdapter, reason: /^WebGPU finds no GPU here$/ },
+    { without: "a real adapter", code: undefined, reason: /would compute on the CPU/ },
+    {
+      without: "a device",
+      code: `${realAdapter} GPUAdapter.prototype.requestDevice = async () => { throw new Error("no device today"); };`,
+      reason: /could not be started: no device today/,
+    },
+    {
+      without: "pipelines that compile",
+      code: `${realAdapter} GPUDevice.prototype.createComputePipelineAsync = async () => { throw new Error("no pipeline today"); };`,
+      reason: /^WebGPU failed here: .*no pipeline today/,
+    },
+  ])("without $without", async ({ code, reason }) => {
+    const { first, result } = await story(code, "auto");
+    expect(first[0]).toBe("wasm");
+    expect(first[1]).toMatch(reason);
+    expect(result).toMatchObject({ completionTokens: 24, backend: "wasm" });
+  });
+});
+
+test("asked for where there is none, WebGPU is an error", async () => {
+  await expect(story(noWebGpu, "webgpu")).rejects.toThrow(
+    /BackendError: WebGPU cannot be used here: this browser has no WebGPU/,
+  );
+});
+
+test("an adapter that says it is real is checked against WASM, both are measured, the faster is kept", async () => {
+  const { first } = await story(realAdapter, "auto");
+  expect(first[1]).toMatch(
+    /^(WebGPU agrees with WASM and is faster here: \d+ tok\/s against \d+|WASM is faster here: \d+ tok\/s against \d+)/,
+  );
+});
+
+test("a device with the least limits, lost in the midst of a generation: WASM goes on with the same text", async () => {
+  // In f32, where backends choose the same tokens.
+  const expected = (await story(undefined, "wasm", site.chat)).result;
+  const cut = await story(leastLimits + losesDeviceAfter(12), "webgpu", site.chat);
+  expect(cut.first).toEqual(["webgpu", "asked for"]);
+  expect(cut.changes).toEqual([
+    expect.stringMatching(/^wasm: the GPU failed \(.*\): WASM went on from the same state$/),
+  ]);
+  expect(cut.result).toEqual({ ...expected, ...times(cut.result) });
+});
+
+test("disposed of, a model leaves no Web Worker, no GPU buffers, and not a stored byte more", async () => {
+  const page = await blankPage(browser.current, countBuffers);
+  const gone = () => expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(0);
+  const round = (backend: "wasm" | "webgpu") =>
+    page.evaluate(
+      async ([url, backend]) => {
+        const live: number[] = [];
+        const asked = new BroadcastChannel("live-bytes");
+        asked.onmessage = ({ data }) => live.push(data as number);
+        const model = await loadModel(url, { backend });
+        await model.generate("a", { maxTokens: 4 }).result;
+        await model.dispose();
+        await new Promise((wake) => setTimeout(wake, 50));
+        asked.close();
+        return { peak: Math.max(...live), last: live.at(-1), stored: (await navigator.storage.estimate()).usage };
+      },
+      [packageUrl(site.story), backend] as const,
+    );
+  const first = await round("wasm");
+  for (let i = 1; i < 20; i++) {
+    const later = await round("wasm");
+    expect(later.stored).toBe(first.stored);
+    await gone();
+  }
+  const gpu = await round("webgpu");
+  expect(gpu.peak).toBeGreaterThan(100_000);
+  expect(gpu.last).toBe(0);
+  expect(gpu.stored).toBe(first.stored);
+  await gone();
+});
+
+function times({ firstTokenMs, totalMs }: { firstTokenMs?: number; totalMs: number }) {
+  return { firstTokenMs, totalMs };
+}

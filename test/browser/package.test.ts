@@ -1,0 +1,75 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { gunzipSync } from "node:zlib";
+import { build } from "vite";
+import { expect, onTestFinished, test } from "vitest";
+import { packageUrl, site, useBrowser } from "./visit.ts";
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const browser = useBrowser();
+
+test("npm pack gives the client: a fresh project type-checks with it, bundles it and runs it", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "mamba-edge-project-"));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], { cwd: root });
+  const [{ filename }] = JSON.parse(stdout.slice(stdout.indexOf("["))) as [{ filename: string }];
+  const files = untar(gunzipSync(await readFile(join(folder, filename))));
+  expect([...files.keys()].sort()).toEqual(
+    [
+      "LICENSE",
+      "README.md",
+      "dist/assets/client.d.ts",
+      "dist/assets/client.js",
+      "package.json",
+      "worker/browser/README.md",
+    ].sort(),
+  );
+  for (const [name, bytes] of files) {
+    const path = join(folder, "node_modules/mamba-edge", name);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, bytes);
+  }
+  await writeFile(join(folder, "package.json"), '{"type":"module"}');
+  await writeFile(
+    join(folder, "main.ts"),
+    `import { type BrowserModel, loadModel } from "mamba-edge/client";
+const model: BrowserModel = await loadModel(location.hash.slice(1), { backend: "wasm" });
+const { text } = await model.generate("Once upon a time", { seed: 11, maxTokens: 20 }).result;
+document.title = String(text.length > 0);
+`,
+  );
+  await writeFile(join(folder, "index.html"), '<script type="module" src="./main.ts"></script>');
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  const flags = ["--noEmit", "--strict", "--module", "esnext", "--moduleResolution", "bundler", "--target", "es2024"];
+  await run(process.execPath, [tsc, ...flags, "--lib", "es2024,dom", "--types", "", "main.ts"], { cwd: folder });
+  await build({ root: folder, configFile: false, logLevel: "error", build: { outDir: "out", target: "es2024" } });
+
+  const page = await (await browser.current.newContext()).newPage();
+  await page.route("http://localhost:9/**", async (route) => {
+    const path = new URL(route.request().url()).pathname;
+    await route.fulfill({ path: join(folder, "out", path === "/" ? "index.html" : path) });
+  });
+  // Another origin than the package's.
+  await page.goto(`http://localhost:9/#${packageUrl(site.story)}`);
+  await expect.poll(() => page.title(), { timeout: 60_000 }).toBe("true");
+});
+
+/** Files of a tar as npm writes it, without their first folder. */
+function untar(tar: Uint8Array): Map<string, Uint8Array> {
+  const files = new Map<string, Uint8Array>();
+  const text = (from: number, length: number): string =>
+    new TextDecoder().decode(tar.subarray(from, from + length)).replace(/\0.*$/s, "");
+  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0; ) {
+    const size = Number.parseInt(text(at + 124, 12), 8);
+    const [name, prefix] = [text(at, 100), text(at + 345, 155)];
+    const path = prefix === "" ? name : `${prefix}/${name}`;
+    files.set(path.replace(/^package\//, ""), tar.slice(at + 512, at + 512 + size));
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+  return files;
+}
