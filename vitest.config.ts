@@ -18,8 +18,8 @@ export default defineConfig({
           name: "browser",
           include: ["test/browser/*.test.ts"],
           globalSetup: ["./test/browser/global-setup.ts"],
-          testTimeout: 120_000,
-          // Unpacking the browser takes seconds.
+          // A GPU on the CPU compiles its pipelines for seconds, and much longer beside other work.
+          testTimeout: 300_000,
           hookTimeout: 120_000,
         },
       },

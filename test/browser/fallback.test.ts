@@ -13,7 +13,7 @@ async function story(code: string | undefined, backend: "auto" | "webgpu" | "was
       const first = [model.backend, model.reason];
       const changes: string[] = [];
       model.onBackendChange((to, reason) => changes.push(`${to}: ${reason}`));
-      const result = await model.generate("Once upon a time", { temperature: 0, maxTokens: 24 }).result;
+      const result = await model.generate("Once upon a time", { temperature: 0, maxTokens: 24, seed: 1 }).result;
       await model.dispose();
       return { first, changes, result };
     },
