@@ -1,0 +1,130 @@
+"""The results of the in-context-learning study as a table (Markdown, on stdout) and as plots (SVG, one a task).
+
+    python3 scripts/train/icl_report.py --out PLOTS > TABLE.md
+"""
+
+import argparse
+from pathlib import Path
+
+import icl_results
+
+ARCHITECTURES = ("transformer", "mamba", "s4d", "s4-mamba", "standard-hybrid", "mambaformer")
+BASELINES = ("least squares", "3-nearest", "averaging", "lasso", "true mixture", "marginal")
+# Transformer, Mamba, MambaFormer, in the paper.
+PAPER = {
+    "linear": "ok, ok, ok",
+    "sparse-linear": "ok, ok, ok",
+    "relu-network": "ok, ok, ok",
+    "decision-tree": "ok, weak, ok",
+    "orthogonal-outliers": "ok, weak, ok",
+    "many-outliers": "weak, ok, ok",
+    "sparse-parity": "fails, ok, ok",
+    "retrieval": "ok, fails, ok",
+    "chain-of-thought": "ok, ok, ok",
+    "mixture": "–",
+}
+SOLVED_BELOW, FAILED_ABOVE = {"sparse-parity": 0.05, "retrieval": 0.1}, {"sparse-parity": 0.4, "retrieval": 0.5}
+COLORS = ("#1f77b4", "#d62728", "#8c564b", "#e377c2", "#2ca02c", "#9467bd", "#111111", "#777777", "#aaaaaa", "#bcbd22")
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LEGEND = 560, 340, 56, 28, 40, 170
+
+
+def verdict(task: str, line: dict) -> str:
+    """Solved or failed where the study draws the line."""
+    if task not in SOLVED_BELOW:
+        return ""
+    if line["final"] < SOLVED_BELOW[task]:
+        return " solved"
+    return " failed" if line["final"] > FAILED_ABOVE[task] else " neither"
+
+
+def cell(task: str, lines: list[dict], architecture: str) -> str:
+    """Of several seeds the best: whether it can be learned is the question."""
+    found = [line for line in lines if line["architecture"] == architecture]
+    if not found:
+        return "–"
+    line = min(found, key=lambda line: line["final"])
+    seeds = f", best of {len(found)}" if len(found) > 1 else ""
+    short = f", short: {line['steps']:,} steps" if line.get("short") else ""
+    mark = verdict(task, line) if architecture in ARCHITECTURES else ""
+    return f"{line['final']:.3f} ({line['low']:.3f}–{line['high']:.3f}){mark}{seeds}{short}"
+
+
+def table(results: list[dict]) -> str:
+    columns = (*ARCHITECTURES, *BASELINES)
+    shown = [c for c in columns if any(line["architecture"] == c for line in results)]
+    rows = [["task", *shown, "paper: Transformer, Mamba, MambaFormer"], ["---"] * (len(shown) + 2)]
+    for task, paper in PAPER.items():
+        lines = [line for line in results if line["task"] == task]
+        if lines:
+            rows.append([task, *(cell(task, lines, name) for name in shown), paper])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def points(line: dict) -> list[tuple[int, float]]:
+    examples = line.get("examples") or range(len(line["curve"]))
+    return [(n, value) for n, value in zip(examples, line["curve"]) if value is not None]
+
+
+def plot(task: str, lines: list[dict]) -> str:
+    """Score against the number of examples in the prompt; of several seeds the best."""
+    best: dict[str, dict] = {}
+    for line in lines:
+        kept = best.get(line["architecture"])
+        if kept is None or line["final"] < kept["final"]:
+            best[line["architecture"]] = line
+    curves = {name: points(best[name]) for name in (*ARCHITECTURES, *BASELINES) if name in best}
+    values = [value for curve in curves.values() for _, value in curve]
+    most = max((n for curve in curves.values() for n, _ in curve), default=1) or 1
+    low = min(0.0, *values)
+    # Least squares peaks where examples and dimensions are as many: what is far above the rest is cut.
+    high = min(max(values), 1.5 if low == 0.0 else max(values)) or 1.0
+
+    def x(n: float) -> float:
+        return LEFT + n / most * (WIDTH - LEFT - 10)
+
+    def y(value: float) -> float:
+        return TOP + (high - min(value, high)) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + LEGEND} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH + LEGEND}" height="{HEIGHT}" fill="#fff"/>',
+        f'<text x="{LEFT}" y="18" font-size="14">{task}</text>',
+        f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle">examples in the prompt</text>',
+    ]
+    for i in range(5):
+        value, n = low + i / 4 * (high - low), i / 4 * most
+        parts.append(f'<path d="M{LEFT} {y(value):.1f}H{WIDTH - 10}" stroke="#ddd"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.2f}</text>')
+        parts.append(f'<text x="{x(n):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{n:.0f}</text>')
+    for i, (name, curve) in enumerate(curves.items()):
+        color = COLORS[(*ARCHITECTURES, *BASELINES).index(name) % len(COLORS)]
+        dash = ' stroke-dasharray="5 3"' if name in BASELINES else ""
+        path = " ".join(f"{x(n):.1f},{y(value):.1f}" for n, value in curve)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.5"{dash}/>')
+        at = TOP + 12 + 18 * i
+        parts.append(f'<path d="M{WIDTH + 8} {at - 4}h20" stroke="{color}" stroke-width="2"{dash}/>')
+        note = " (short)" if best[name].get("short") else ""
+        parts.append(f'<text x="{WIDTH + 34}" y="{at}">{name}{note}</text>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=icl_results.RESULTS)
+    parser.add_argument("--out", type=Path, help="folder for the plots; none are drawn without it")
+    args = parser.parse_args()
+    results = [line for line in icl_results.read(args.results) if not line.get("search")]
+    if not results:
+        parser.error(f"{args.results} holds no results yet: train cells with icl.py first")
+    print(table(results))
+    if args.out is None:
+        return
+    args.out.mkdir(parents=True, exist_ok=True)
+    for task in PAPER:
+        lines = [line for line in results if line["task"] == task]
+        if lines:
+            (args.out / f"{task}.svg").write_text(plot(task, lines))
+
+
+if __name__ == "__main__":
+    main()
