@@ -3,7 +3,7 @@ import type { Model } from "../worker/engine/model.ts";
 import { Sequence } from "../worker/engine/sequence.ts";
 import { choice, runCommand, UsageError } from "./lib/cli.ts";
 import { BACKENDS, closeBackend, openBackend, openModel, QUANTIZATIONS } from "./lib/open-model.ts";
-import { InContextInput, predictInContext } from "./lib/predict-in-context.ts";
+import { InContextInput, predictInContext, predictVectors, VectorsInput } from "./lib/predict-in-context.ts";
 
 const help = `npm run --silent predict -- DIR [--backend reference|wasm|webgpu] [--quant f32|q8|q4]
 
@@ -17,6 +17,7 @@ DIR        a package, a checkpoint folder, or a checkpoint file beside its confi
 causal-lm: prompts[].tokens → last_logits (after the last token), greedy (the next 12 tokens), mean_nll (natural log, over the tokens after the
 first; null for one token). The tokens given are all that is fed.
 in-context-learning: cases[].xs and ys → predictions, the i-th from x1, y1 … xi.
+vectors: cases[].vectors → outputs after each, of the same models.
 `;
 
 /** Tokens that the greedy continuation has. */
@@ -26,7 +27,7 @@ const TextInput = z.looseObject({
   kind: z.literal("causal-lm").optional(),
   prompts: z.array(z.looseObject({ tokens: z.array(z.number().int().min(0)).min(1) })),
 });
-const Input = z.discriminatedUnion("kind", [TextInput, InContextInput]);
+const Input = z.discriminatedUnion("kind", [TextInput, InContextInput, VectorsInput]);
 
 await runCommand({
   help,
@@ -41,11 +42,13 @@ await runCommand({
     try {
       const model = await openModel(path, { backend, quantization });
       const source = `mamba-edge, ${name}`;
-      const takes = model.inputs > 0 ? "in-context-learning" : "causal-lm";
+      const takes = model.inputs > 0 ? ["in-context-learning", "vectors"] : ["causal-lm"];
       const { kind = "causal-lm" } = input.data;
-      if (kind !== takes) throw new UsageError(`stdin is of kind ${kind}, the model in ${path} is for ${takes}`);
-      if (input.data.kind === "in-context-learning") {
-        const cases = await predictInContext(model, input.data);
+      if (!takes.includes(kind))
+        throw new UsageError(`stdin is of kind ${kind}, the model in ${path} is for ${takes.join(" or ")}`);
+      if (input.data.kind === "in-context-learning" || input.data.kind === "vectors") {
+        const { data } = input;
+        const cases = data.kind === "vectors" ? await predictVectors(model, data) : await predictInContext(model, data);
         process.stdout.write(`${JSON.stringify({ kind, source, cases })}\n`);
         return;
       }

@@ -12,6 +12,37 @@ export const InContextInput = z.looseObject({
   cases: z.array(z.looseObject({ xs: z.array(Vector).min(1), ys: z.array(z.union([z.number(), Vector])) })),
 });
 
+/** What is fed as it is: for models whose prompts are no x, y, x, y. */
+export const VectorsInput = z.looseObject({
+  kind: z.literal("vectors"),
+  cases: z.array(z.looseObject({ vectors: z.array(Vector).min(1) })),
+});
+
+/** For each case the head's outputs after every vector. */
+export async function predictVectors(
+  model: Model,
+  { cases }: z.output<typeof VectorsInput>,
+): Promise<{ vectors: number[][]; outputs: number[][] }[]> {
+  const results = [];
+  for (const [c, { vectors }] of cases.entries()) {
+    const uneven = vectors.findIndex((v) => v.length !== model.inputs);
+    if (uneven >= 0) {
+      throw new UsageError(
+        `cases[${c}].vectors[${uneven}] has ${vectors[uneven]!.length} numbers, the model takes ${model.inputs}`,
+      );
+    }
+    const sequence = new Sequence(model);
+    try {
+      const all = await sequence.feedVectors(Float32Array.from(vectors.flat()));
+      const outputs = vectors.map((_, i) => [...all.subarray(i * model.outputs, (i + 1) * model.outputs)]);
+      results.push({ vectors, outputs });
+    } finally {
+      sequence.dispose();
+    }
+  }
+  return results;
+}
+
 /**
  * For each case P predictions, the i-th given x1, y1 … xi: a number, or where ys are vectors a vector. The last y is not fed, since no
  * prediction can depend on it.
