@@ -49,6 +49,28 @@ describe("server and models", () => {
     expect(await (await call("GET", `/v2/models/tiny@${model.versions[0]}`)).json()).toEqual(model);
   });
 
+  test("…/versions/{version} is the same of that version, and nothing of another", async () => {
+    const {
+      versions: [version],
+    } = await (await call("GET", "/v2/models/tiny")).json<{ versions: [string] }>();
+    const under = (name: string, number: string): string => `/v2/models/${name}/versions/${number}`;
+    for (const part of ["", "/ready"]) {
+      const [one, same] = await Promise.all(
+        [`/v2/models/tiny${part}`, `${under("tiny", version)}${part}`].map((path) => call("GET", path)),
+      );
+      expect([same!.status, await same!.json()]).toEqual([200, await one!.json()]);
+    }
+    const body = { inputs: [input(tokens)] };
+    const reply = await (await call("POST", `${under("tiny", version)}/infer`, body)).json<Reply>();
+    expect(reply).toEqual(await (await infer(body)).json());
+    expect(reply.model_version).toBe(version);
+    for (const wrong of [under("tiny", "0".repeat(12)), under("other", version), under(`tiny@${version}`, version)]) {
+      for (const response of [await call("GET", wrong), await call("POST", `${wrong}/infer`, body)]) {
+        expect([response.status, await response.json()]).toEqual([404, { error: expect.any(String) }]);
+      }
+    }
+  });
+
   test("probes need no key, models do", async () => {
     const { get } = separate({ API_KEYS: "key" });
     for (const path of ["/v2", "/v2/health/live", "/v2/health/ready"]) expect((await get(path)).status).toBe(200);

@@ -1,4 +1,5 @@
 import { OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import { inputOf } from "../../engine/architectures/index.ts";
 import type { Model } from "../../engine/model.ts";
 import type { AdvanceOptions } from "../../engine/sequence.ts";
@@ -29,105 +30,113 @@ const MOST_NUMBERS = 1_048_576;
  */
 export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   const app = new OpenAPIHono<AppEnv>();
-  const params = z.object({ name: z.string() });
   const errors = {
     401: json(InferError, "No API key, or a wrong one"),
     403: json(InferError, "A key that may not do this, or not from this page"),
     404: json(InferError, "No such model"),
     429: json(InferError, "More requests a minute than the key may send, or at a time than are served"),
   };
-  app.openAPIRegistry.registerPath({
-    method: "get",
-    path: "/models/{name}",
-    summary: "A model's tensors",
-    request: { params },
-    responses: { 200: json(InferModel, "The model"), ...errors },
-  });
-  app.openAPIRegistry.registerPath({
-    method: "get",
-    path: "/models/{name}/ready",
-    summary: "Whether a model can be asked; the first request loads it",
-    request: { params },
-    responses: { 200: json(z.object({ name: z.string(), ready: z.literal(true) }), "It can"), ...errors },
-  });
-  app.openAPIRegistry.registerPath({
-    method: "post",
-    path: "/models/{name}/infer",
-    summary: "Logits and log-probabilities of tokens, or outputs for vectors",
-    request: {
-      params,
-      body: {
-        required: true,
-        content: { "application/json": { schema: z.union([InferRequest, VectorRequest]) } },
+  const find = (c: Context<AppEnv>): Promise<CatalogEntry> => {
+    const { name = "", version } = c.req.param() as { name?: string; version?: string };
+    return catalog.find(c.env, version === undefined ? name : `${name}@${version}`);
+  };
+  // A version that is named is the one that answers; without one, the first package of the name does.
+  for (const part of ["", "/versions/{version}"] as const) {
+    const path = `/models/:name${part.replace("{version}", ":version")}`;
+    const params = part === "" ? z.object({ name: z.string() }) : z.object({ name: z.string(), version: z.string() });
+    app.openAPIRegistry.registerPath({
+      method: "get",
+      path: `/models/{name}${part}`,
+      summary: "A model's tensors",
+      request: { params },
+      responses: { 200: json(InferModel, "The model"), ...errors },
+    });
+    app.openAPIRegistry.registerPath({
+      method: "get",
+      path: `/models/{name}${part}/ready`,
+      summary: "Whether a model can be asked; the first request loads it",
+      request: { params },
+      responses: { 200: json(z.object({ name: z.string(), ready: z.literal(true) }), "It can"), ...errors },
+    });
+    app.openAPIRegistry.registerPath({
+      method: "post",
+      path: `/models/{name}${part}/infer`,
+      summary: "Logits and log-probabilities of tokens, or outputs for vectors",
+      request: {
+        params,
+        body: {
+          required: true,
+          content: { "application/json": { schema: z.union([InferRequest, VectorRequest]) } },
+        },
       },
-    },
-    responses: {
-      200: json(InferReply, "The outputs"),
-      ...errors,
-      400: json(InferError, "The request is wrong; the error names the field"),
-      503: json(InferError, "The model cannot be served at this moment"),
-    },
-  });
+      responses: {
+        200: json(InferReply, "The outputs"),
+        ...errors,
+        400: json(InferError, "The request is wrong; the error names the field"),
+        503: json(InferError, "The model cannot be served at this moment"),
+      },
+    });
 
-  app.get("/models/:name", async (c) => {
-    const entry = await catalog.find(c.env, c.req.param("name"));
-    if (inputOf(entry.architecture) === "vectors") {
-      const tensor = (name: string) => [{ name, datatype: "FP32", shape: [1, -1, -1] }];
+    app.get(path, async (c) => {
+      const entry = await find(c);
+      if (inputOf(entry.architecture) === "vectors") {
+        const tensor = (name: string) => [{ name, datatype: "FP32", shape: [1, -1, -1] }];
+        return c.json({
+          ...nameOf(entry),
+          platform: "mamba-edge",
+          inputs: tensor("vectors"),
+          outputs: tensor("outputs"),
+        });
+      }
       return c.json({
         ...nameOf(entry),
         platform: "mamba-edge",
-        inputs: tensor("vectors"),
-        outputs: tensor("outputs"),
+        inputs: ["tokens", "targets"].map((name) => ({ name, datatype: "INT32", shape: [1, -1] })),
+        outputs: [
+          { name: "logits", datatype: "FP32", shape: [1, -1] },
+          { name: "log_probs", datatype: "FP32", shape: [1, -1] },
+        ],
       });
-    }
-    return c.json({
-      ...nameOf(entry),
-      platform: "mamba-edge",
-      inputs: ["tokens", "targets"].map((name) => ({ name, datatype: "INT32", shape: [1, -1] })),
-      outputs: [
-        { name: "logits", datatype: "FP32", shape: [1, -1] },
-        { name: "log_probs", datatype: "FP32", shape: [1, -1] },
-      ],
     });
-  });
-  app.get("/models/:name/ready", async (c) => {
-    const entry = await catalog.find(c.env, c.req.param("name"));
-    return c.json({ name: entry.name, ready: true });
-  });
+    app.get(`${path}/ready`, async (c) => {
+      const entry = await find(c);
+      return c.json({ name: entry.name, ready: true });
+    });
 
-  app.post("/models/:name/infer", async (c) => {
-    const entry = await catalog.find(c.env, c.req.param("name"));
-    const limits = limitsOf(c.env);
-    const request =
-      inputOf(entry.architecture) === "vectors"
-        ? vectorInference(await readJson(c.req.raw, VectorRequest), limits)
-        : tokenInference(await readJson(c.req.raw, InferRequest), limits);
-    const { signal } = c.req.raw;
-    const record = c.get("record");
-    const lease = await record.time("load", () =>
-      pool.lease(entry.id, packageSource(c.env, entry), { limits, signal }),
-    );
-    const end = record.begin(entry.id);
-    try {
-      const { positions, outputs } = await record.time("prefill", () =>
-        request.run(lease.model, { signal, more: lease.more }),
+    app.post(`${path}/infer`, async (c) => {
+      const entry = await find(c);
+      const limits = limitsOf(c.env);
+      const request =
+        inputOf(entry.architecture) === "vectors"
+          ? vectorInference(await readJson(c.req.raw, VectorRequest), limits)
+          : tokenInference(await readJson(c.req.raw, InferRequest), limits);
+      const { signal } = c.req.raw;
+      const record = c.get("record");
+      const lease = await record.time("load", () =>
+        pool.lease(entry.id, packageSource(c.env, entry), { limits, signal }),
       );
-      record.count({ prompt: positions, computed: positions });
-      const { name, versions } = nameOf(entry);
-      return c.json({
-        model_name: name,
-        model_version: versions[0],
-        ...(request.id !== undefined && { id: request.id }),
-        outputs,
-      });
-    } finally {
-      lease.release();
-      end();
-    }
-  });
-  app.all("/models/:name", methodNotAllowed("GET"));
-  app.all("/models/:name/ready", methodNotAllowed("GET"));
-  app.all("/models/:name/infer", methodNotAllowed("POST"));
+      const end = record.begin(entry.id);
+      try {
+        const { positions, outputs } = await record.time("prefill", () =>
+          request.run(lease.model, { signal, more: lease.more }),
+        );
+        record.count({ prompt: positions, computed: positions });
+        const { name, versions } = nameOf(entry);
+        return c.json({
+          model_name: name,
+          model_version: versions[0],
+          ...(request.id !== undefined && { id: request.id }),
+          outputs,
+        });
+      } finally {
+        lease.release();
+        end();
+      }
+    });
+    app.all(path, methodNotAllowed("GET"));
+    app.all(`${path}/ready`, methodNotAllowed("GET"));
+    app.all(`${path}/infer`, methodNotAllowed("POST"));
+  }
   return app;
 }
 
