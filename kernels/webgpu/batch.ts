@@ -129,7 +129,7 @@ export class Batch {
       conv: pipelines.bind("rrwu", [a.xz, V, a.x, convolution]),
       xProj: this.#product(index, block.xProj, a.x, quads.inner, a.bc, quads.bc, at.none, bcSlices),
       gather: pipelines.bind("rwu", [a.bc, a.dbc, gather]),
-      dtProj: this.#product(index, block.dtProj.weight, a.dbc, quads.dbc, a.dt, quads.inner, at.dtBias, 1, true),
+      dtProj: this.#product(index, block.dtProj.weight, a.dbc, quads.dbc, a.dt, quads.inner, at.dtBias),
       scan: pipelines.bind("rrrrrwu", [a.dt, a.x, a.dbc, a.xz, V, a.y, scan]),
       outProj: this.#product(
         index,
@@ -154,14 +154,13 @@ export class Batch {
     toStride: number,
     bias: number,
     slices = 1,
-    softplus = false,
   ): Product {
     const { plan, kernels, weights, pipelines, params } = this.#model;
     const { tileCols, rows, spec } = plan.matrices.get(name)!;
     const tileRows = Math.ceil(rows / 8);
     const slice = Math.ceil(tileCols / slices);
     const record = params.record(
-      ...[tileCols, slice, tileRows, fromStride, toStride, plan.tokenRows * toStride, 0, bias, softplus ? 1 : 0, 0],
+      ...[tileCols, slice, tileRows, fromStride, toStride, plan.tokenRows * toStride, 0, bias, 0],
     );
     const group = pipelines.bind("rrrwu", [from, weights.matrix(name)[0]!, weights.vectors[index]!, to, record]);
     return { kernel: kernels.gemm.get(spec.encoding)!, group, tileRows, slices };

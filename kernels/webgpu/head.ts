@@ -121,7 +121,7 @@ export class Head {
       const group = this.#group(`block ${first} ${i}`, () => {
         const { tileCols } = matrix;
         const record = params.record(
-          ...[tileCols, tileCols, tileRows, plan.dimQuads, stride, 0, firstRow / 4, firstRow, 0, first * plan.dimQuads],
+          ...[tileCols, tileCols, tileRows, plan.dimQuads, stride, 0, firstRow / 4, firstRow, first * plan.dimQuads],
         );
         return pipelines.bind("rrrwu", [a.xn, weights.matrix(matrix.name)[i]!, weights.headBias, a.logits, record]);
       });

@@ -6,16 +6,14 @@ import { Gpu } from "./gpu.ts";
 import { makeKernels } from "./kernels.ts";
 import { Params } from "./params.ts";
 import { Pipelines } from "./pipelines.ts";
-import { makePlan } from "./plan.ts";
+import { makePlan, type PlanOptions } from "./plan.ts";
 import { Weights } from "./weights.ts";
 import type { GemmShape } from "./wgsl/gemm.ts";
 
 export { WebGpuError, type WebGpuFailure } from "./errors.ts";
 export type { WebGpuExecutable } from "./executable.ts";
 
-export interface WebGpuOptions {
-  /** bytes that a binding may have. Default the device's limit. Larger matrices are cut. */
-  readonly bindingLimit?: number;
+export interface WebGpuOptions extends PlanOptions {
   /** of the products of many tokens. */
   readonly gemm?: GemmShape;
 }
@@ -45,7 +43,7 @@ export function createWebGpuBackend(device: GPUDevice, options: WebGpuOptions = 
   const gpu = new Gpu(device);
   const pipelines = new Pipelines(gpu);
   const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
-  const limit = options.bindingLimit ?? Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize);
   const gemm = options.gemm ?? { tokens: 8, quads: 1 };
   return {
     name: "webgpu",
@@ -55,9 +53,9 @@ export function createWebGpuBackend(device: GPUDevice, options: WebGpuOptions = 
     get pipelines() {
       return pipelines.count;
     },
-    plan: (blocks, tensors, compile = {}) => makePlan(blocks, tensors, compile, limit).memory,
+    plan: (blocks, tensors, compile = {}) => makePlan(blocks, tensors, compile, limit, options).memory,
     async compile(blocks, tensors, compile = {}) {
-      const plan = makePlan(blocks, tensors, compile, limit);
+      const plan = makePlan(blocks, tensors, compile, limit, options);
       const kernels = await gpu.guarded("compiling the model", () => makeKernels(pipelines, plan, gemm));
       const params = new Params(gpu);
       return gpu.guarded("allocating the model's memory", () => {

@@ -54,12 +54,20 @@ export interface Plan {
 
 export type ActivationName = "u" | "xn" | "partial" | "xz" | "x" | "dt" | "y" | "bc" | "dbc" | "logits";
 
+export interface PlanOptions {
+  /** bytes of a matrix in one buffer; larger ones are cut. Default the device's limit of a binding. */
+  readonly matrixLimit?: number;
+  /** channels that a workgroup of the fused decode's second half takes. Default 64. */
+  readonly decodeChannels?: 32 | 64 | 128;
+}
+
 /** Everything that can be known before a device is touched. @throws KernelError */
 export function makePlan(
   blocks: readonly Block[],
   tensors: ReadonlyMap<string, TensorSpec>,
   options: CompileOptions,
   bindingLimit: number,
+  { matrixLimit = bindingLimit, decodeChannels = 64 }: PlanOptions = {},
 ): Plan {
   const names = checkTensors(blocks, tensors);
   const [embedding, norm, head] = [blocks[0], blocks.at(-2), blocks.at(-1)];
@@ -87,9 +95,9 @@ export function makePlan(
   const matrices = new Map<string, MatrixPlan>();
   for (const block of blocks) {
     for (const name of matrixNames(block)) {
-      const plan = planMatrix(name, tensors.get(name)!, bindingLimit);
+      const plan = planMatrix(name, tensors.get(name)!, matrixLimit);
       if (block.kind === "mamba" && plan.parts.length > 1) {
-        throw new KernelError(`"${name}" has ${plan.spec.bytes} bytes, this device binds ${bindingLimit}: quantize it`);
+        throw new KernelError(`"${name}" has ${plan.spec.bytes} bytes, this device binds ${matrixLimit}: quantize it`);
       }
       matrices.set(name, plan);
     }
@@ -97,7 +105,6 @@ export function makePlan(
   const maxTokens = checkCount("maxTokens", options.maxTokens, 512);
   const tokenRows = pad(maxTokens, GEMM_TILE);
   const dimQuads = pad(embedding.dim, 32) / 4;
-  const decodeChannels = 64;
   const most = (size: (m: MambaSizes) => number): number => Math.max(...mambas.map(size));
   const outParts = most((m) =>
     Math.max(Math.ceil(m.block.inner / decodeChannels), outSlices(m, tokenRows) * tokenRows),

@@ -72,6 +72,14 @@ if (flags.has("--smoke")) {
   await section("mamba-130m shape, f32, beside the reference", checkLogits);
   if (manifestFile !== undefined) await section(manifestFile, () => packageRates(manifestFile));
   if (flags.has("--sweep")) {
+    for (const decodeChannels of [32, 128] as const) {
+      await section(`decode of ${decodeChannels} channels a workgroup`, async () => {
+        const { executable } = await build("q8", { decodeChannels });
+        const { tokensPerSecond } = await decodeRate(executable, tokens, 4);
+        say(`decode: ${tokensPerSecond.toFixed(0)} tok/s`);
+        executable.dispose();
+      });
+    }
     for (const gemm of [
       { tokens: 4, quads: 1 },
       { tokens: 4, quads: 2 },

@@ -46,14 +46,14 @@ fn philox(position: vec2u, seed: vec2u) -> u32 {
 
 /**
  * Chooses the next token as the engine's sampler does: temperature, top_k, top_p, min_p, then the token where the cumulative probability
- * exceeds the draw. The best top_k come out one by one: each thread knows the best of its tokens (those ≡ its number mod 256), and the
- * tokens of whoever had the best of all are looked through again for the next.
+ * exceeds the draw. The best top_k come out one by one: each thread knows the best of its tokens (every 256th four), and the tokens of
+ * whoever had the best of all are looked through again for the next.
  */
 export const CHOOSE: KernelSource = {
   label: "choose",
   groups: ["rwu"],
   wgsl: /* wgsl */ `
-@group(0) @binding(0) var<storage, read> logits: array<f32>; // (vocab)
+@group(0) @binding(0) var<storage, read> logits: array<vec4f>; // (vocab), whole fours
 @group(0) @binding(1) var<storage, read_write> control: array<u32>;
 @group(0) @binding(2) var<uniform> P: vec4u; // vocab
 ${PHILOX}
@@ -67,15 +67,30 @@ var<workgroup> broken: atomic<u32>;
 
 fn better(a: Candidate, b: Candidate) -> bool { return a.value > b.value || (a.value == b.value && a.id < b.id); }
 
+fn best_of(l: vec4f, first: u32, vocab: u32, before: Candidate) -> Candidate {
+  var b = before;
+  for (var j = 0u; j < 4u; j++) {
+    let c = Candidate(l[j], first + j);
+    if (c.id >= vocab) { break; }
+    if ((bitcast<u32>(c.value) & 0x7f800000u) == 0x7f800000u) { atomicOr(&broken, 1u); }
+    if (better(c, b)) { b = c; }
+  }
+  return b;
+}
+
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) lid: u32) {
   let none = Candidate(-3.4028234e38, 0xffffffffu);
   let vocab = P.x;
   var mine = none;
-  for (var i = lid; i < vocab; i += 256u) {
-    let c = Candidate(logits[i], i);
-    if ((bitcast<u32>(c.value) & 0x7f800000u) == 0x7f800000u) { atomicOr(&broken, 1u); }
-    if (better(c, mine)) { mine = c; }
+  let fours = (vocab + 3u) / 4u;
+  for (var i = lid; i < fours; i += 1024u) {
+    // Four loads on their way at once: one workgroup alone waits for memory most of the time.
+    let at = vec4u(i, i + 256u, i + 512u, i + 768u);
+    let l = array<vec4f, 4>(logits[at.x], logits[min(at.y, fours - 1u)], logits[min(at.z, fours - 1u)], logits[min(at.w, fours - 1u)]);
+    for (var j = 0u; j < 4u; j++) {
+      if (at[j] < fours) { mine = best_of(l[j], at[j] * 4u, vocab, mine); }
+    }
   }
   best[lid] = mine;
   if (lid == 0u) { count = select(clamp(control[${CONTROL.topK}], 1u, min(vocab, ${MOST_TOP_K}u)), 1u, control[${CONTROL.scale}] == 0u); }
@@ -95,11 +110,14 @@ fn main(@builtin(local_invocation_index) lid: u32) {
     workgroupBarrier();
     if (pick + 1u == k) { break; }
     let last = list[pick];
-    let owner = last.id & 255u;
+    let owner = (last.id >> 2u) & 255u;
     var next = none;
-    for (var i = owner + lid * 256u; i < vocab; i += 65536u) {
-      let c = Candidate(logits[i], i);
-      if (better(last, c) && better(c, next)) { next = c; }
+    for (var i = owner + lid * 256u; i < fours; i += 65536u) {
+      let l = logits[i];
+      for (var j = 0u; j < 4u; j++) {
+        let c = Candidate(l[j], i * 4u + j);
+        if (c.id < vocab && better(last, c) && better(c, next)) { next = c; }
+      }
     }
     again[lid] = next;
     workgroupBarrier();

@@ -1,6 +1,5 @@
 import type { Encoding } from "../../../weights/layout.ts";
 import type { KernelSource } from "../pipelines.ts";
-import { MATH } from "./math.ts";
 import { blockValues, declareMatrix, unpackers } from "./matrix.ts";
 
 /** Tokens, and rows of the matrix, that a workgroup takes. */
@@ -32,15 +31,14 @@ export function gemmSource(encoding: Encoding, shape: GemmShape): KernelSource {
     groups: ["rrrwu"],
     wgsl: /* wgsl */ `
 struct Sizes {
-  tiles: u32, slice: u32, tile_rows: u32, a_stride: u32, o_stride: u32, o_slice: u32, o_first: u32, bias: u32, softplus: u32,
-  a_first: u32,
+  tiles: u32, slice: u32, tile_rows: u32, a_stride: u32, o_stride: u32, o_slice: u32, o_first: u32, bias: u32, a_first: u32,
 }
 @group(0) @binding(0) var<storage, read> A: array<vec4f>; // (tokens, columns)
 ${declareMatrix("W", encoding, 1)}
 @group(0) @binding(2) var<storage, read> V: array<f32>;
 @group(0) @binding(3) var<storage, read_write> O: array<vec4f>; // (slices, tokens, rows)
 @group(0) @binding(4) var<uniform> P: Sizes;
-${MATH}${unpackers([encoding])}${blockValues("W", encoding)}
+${unpackers([encoding])}${blockValues("W", encoding)}
 var<workgroup> a_tile: array<vec4f, 512>; // (32 columns, 64 tokens)
 var<workgroup> w_tile: array<vec4f, 512>; // (32 columns, 64 rows)
 
@@ -66,36 +64,36 @@ ${range(rows)
   .flatMap((r) => range(shape.quads).map((q) => `  var c${r}_${q} = vec4f();`))
   .join("\n")}
 ${loads.map((i) => `  var m${i} = mat4x4f();`).join("\n")}
-  if (begin < end) {
-${loads.map((i) => `    if (${ofA(i)}) { m${i} = a_block(first_token, begin, ${tile(i)}); } else { m${i} = w_block(first_row, begin, ${tile(i)}); }`).join("\n")}
-  }
-  for (var t = begin; t < end; t++) {
-${loads
-  .map(
-    (i) => `    {
-      let at = (${tile(i)} >> 4u) * 64u + (${tile(i)} & 15u);
-      if (${ofA(i)}) { ${range(4)
-        .map((j) => `a_tile[at + ${16 * j}u] = m${i}[${j}];`)
-        .join(" ")} } else { ${range(4)
-        .map((j) => `w_tile[at + ${16 * j}u] = m${i}[${j}];`)
-        .join(" ")} }
-    }`,
-  )
-  .join("\n")}
-    workgroupBarrier();
-    if (t + 1u < end) {
-${loads.map((i) => `      if (${ofA(i)}) { m${i} = a_block(first_token, t + 1u, ${tile(i)}); } else { m${i} = w_block(first_row, t + 1u, ${tile(i)}); }`).join("\n")}
+  // A turn's tile is fetched, then the one before it, in workgroup memory by now, is multiplied while the fetch is on its way.
+  for (var t = begin; t <= end; t++) {
+    if (t < end) {
+${loads.map((i) => `      if (${ofA(i)}) { m${i} = a_block(first_token, t, ${tile(i)}); } else { m${i} = w_block(first_row, t, ${tile(i)}); }`).join("\n")}
     }
-    for (var k = 0u; k < 32u; k++) {
+    if (t > begin) {
+      for (var k = 0u; k < 32u; k++) {
 ${range(rows / 4)
-  .map((a) => `      let a${a} = a_tile[k * 16u + ty + ${(a * 64) / rows}u];`)
+  .map((a) => `        let a${a} = a_tile[k * 16u + ty + ${(a * 64) / rows}u];`)
   .join("\n")}
 ${range(shape.quads)
-  .map((q) => `      let w${q} = w_tile[k * 16u + tx + ${q * quadsWide}u];`)
+  .map((q) => `        let w${q} = w_tile[k * 16u + tx + ${q * quadsWide}u];`)
   .join("\n")}
 ${range(rows)
-  .flatMap((r) =>
-    range(shape.quads).map((q) => `      c${r}_${q} = fma(vec4f(a${r >> 2}.${"xyzw"[r & 3]}), w${q}, c${r}_${q});`),
+  .flatMap((r) => range(shape.quads).map((q) => `        c${r}_${q} += a${r >> 2}.${"xyzw"[r & 3]} * w${q};`))
+  .join("\n")}
+      }
+    }
+    workgroupBarrier();
+    if (t < end) {
+${loads
+  .map(
+    (i) => `      {
+        let at = (${tile(i)} >> 4u) * 64u + (${tile(i)} & 15u);
+        if (${ofA(i)}) { ${range(4)
+          .map((j) => `a_tile[at + ${16 * j}u] = m${i}[${j}];`)
+          .join(" ")} } else { ${range(4)
+          .map((j) => `w_tile[at + ${16 * j}u] = m${i}[${j}];`)
+          .join(" ")} }
+      }`,
   )
   .join("\n")}
     }
@@ -114,21 +112,13 @@ ${range(shape.quads)
 ${range(rows)
   .map((r) => {
     const token = `first_token + (ty + ${((r >> 2) * 64) / rows}u) * 4u + ${r & 3}u`;
-    return `      store(wid.z * P.o_slice + P.o_first + (${token}) * P.o_stride + quad, c${r}_${q} + bias);`;
+    return `      O[wid.z * P.o_slice + P.o_first + (${token}) * P.o_stride + quad] = c${r}_${q} + bias;`;
   })
   .join("\n")}
     }
   }`,
   )
   .join("\n")}
-}
-
-fn store(at: u32, value: vec4f) {
-  if (P.softplus == 1u) {
-    O[at] = vec4f(softplus(value.x), softplus(value.y), softplus(value.z), softplus(value.w));
-  } else {
-    O[at] = value;
-  }
 }
 `,
   };

@@ -35,7 +35,7 @@ export function scanSource(N: number): KernelSource {
 struct Sizes {
   inner: u32, x_stride: u32, xz_stride: u32, dbc_quads: u32, b: u32, c: u32, A: u32, D: u32, ssm: u32, window: u32, z: u32,
 }
-@group(0) @binding(0) var<storage, read> dts: array<f32>; // (tokens, inner)
+@group(0) @binding(0) var<storage, read> dts: array<f32>; // (tokens, inner), before the softplus
 @group(0) @binding(1) var<storage, read> xs: array<f32>; // (tokens, inner)
 @group(0) @binding(2) var<storage, read> dbc: array<vec4f>; // (tokens, Δ, B, C)
 @group(0) @binding(3) var<storage, read> xz: array<f32>; // (tokens, 2 inner)
@@ -63,7 +63,7 @@ ${each((q) => `let A${q} = ${elements(q, (n) => `V[a + ${n}u]`)};`)}
 ${each((q) => `var h${q} = vec4f();`)}
   var sum = 0.0;
   for (var t = begin; t < end; t++) {
-    let dt = dts[t * P.x_stride + channel];
+    let dt = softplus(dts[t * P.x_stride + channel]);
     let dx = dt * xs[t * P.x_stride + channel];
     let row = t * P.dbc_quads;
     sum += dt;
@@ -81,7 +81,7 @@ ${each((q) => `h${q} = exp(s * A${q}) * h${q} + ${elements(q, (n) => `ends[e + $
   workgroupBarrier();
   let skip = V[P.D + channel];
   for (var t = begin; t < end; t++) {
-    let dt = dts[t * P.x_stride + channel];
+    let dt = softplus(dts[t * P.x_stride + channel]);
     let x = xs[t * P.x_stride + channel];
     let dx = dt * x;
     let row = t * P.dbc_quads;

@@ -1,6 +1,9 @@
-import { type Encoding, type Executable, SAMPLED, type Span } from "../../../kernels/backend.ts";
+import { type Encoding, type Executable, SAMPLED, type Sampling, type Span } from "../../../kernels/backend.ts";
 import { createReferenceBackend } from "../../../kernels/reference/index.ts";
 import type { WebGpuBackend, WebGpuExecutable } from "../../../kernels/webgpu/index.ts";
+import { PenaltyWindow } from "../../../worker/engine/penalty-window.ts";
+import { draw } from "../../../worker/engine/random.ts";
+import { sample, validateSampling } from "../../../worker/engine/sampling.ts";
 import { compileModel, distance, type RandomModel, randomModel, randomTokens, type Sizes } from "./models.ts";
 
 /** Checks of the WebGPU kernels against the reference on models of odd shapes, for any device: a test's and a benchmark's. */
@@ -29,12 +32,12 @@ const SMALL: Sizes = {
 
 /** Every kernel meets: sizes that are no multiple of anything, states smaller and larger than a vector, biases, mixed encodings. */
 export const SHAPES: readonly (readonly [string, Partial<Sizes>, Encoding | ((name: string) => Encoding)])[] = [
-  ["f32", {}, "f32"],
+  ["f32", { vocab: 403 }, "f32"],
   ["q8, nothing a multiple", { dim: 99, inner: 217, state: 5, conv: 3, dtRank: 7, vocab: 131 }, "q8"],
   ["q4, biases, untied", { dim: 33, inner: 66, state: 3, dtRank: 33, biases: true, tied: false }, "q4"],
   [
     "mixed",
-    { dim: 70, inner: 130, state: 18, conv: 2, dtRank: 5, vocab: 70 },
+    { dim: 70, inner: 130, state: 5, conv: 2, dtRank: 5, vocab: 70 },
     (name) => (name.endsWith(".in") ? "q4" : name.endsWith(".dt") ? "f32" : "q8"),
   ],
 ];
@@ -45,6 +48,8 @@ interface Run {
   readonly state: Float32Array;
 }
 
+/** A position whose low word overflows on the way. */
+const FIRST = 2 ** 32 - 3;
 /** f32 arithmetic in another order. */
 const EXACT = 2e-5;
 
@@ -59,7 +64,7 @@ export async function checkShape(backend: WebGpuBackend, index: number, report: 
   const model = randomModel(sizes, encoding, 5 + index);
   const say = reporter(({ name: what, ...rest }) => report({ name: `${name}: ${what}`, ...rest }));
   const ours = await compileModel(backend, model, { maxTokens: 70, maxSequences: 3 });
-  const theirs = await compileModel(createReferenceBackend(), model);
+  const theirs = await compileModel(createReferenceBackend(), model, { maxTokens: length });
   const tokens = randomTokens(length, sizes.vocab, index);
   const expected = await feed(theirs, tokens, [length]);
   for (const [way, lengths] of [
@@ -141,25 +146,36 @@ async function checkCompany(
   }
 }
 
-/** Tokens chosen ahead of the host are those that its own choice from the logits makes. */
+/** Tokens chosen ahead of the host are those that the engine's sampler chooses from the logits. */
 async function checkChoice(
   ours: WebGpuExecutable,
   tokens: number[],
   say: (name: string, error: number, limit: number) => void,
 ): Promise<void> {
   const [ahead, behind] = [ours.createState(), ours.createState()];
-  const sampling = { temperature: 0, topK: 1, topP: 1, minP: 0, seed: 1, position: 0 };
-  const passes = [ours.run([{ state: ahead, tokens, sample: sampling }])];
-  for (let i = 1; i < 6; i++) passes.push(ours.run([{ state: ahead, tokens: SAMPLED, sample: sampling }]));
-  const chosen = (await Promise.all(passes.map((p) => p.read()))).map(([o]) => o!.token!);
-  let wrong = 0;
-  let next = tokens;
-  for (const token of chosen) {
-    const [output] = await ours.run([{ state: behind, tokens: next, logits: "last" }]).read();
-    if (token !== output!.logits.indexOf(Math.max(...output!.logits))) wrong++;
-    next = [token];
+  for (const [name, options] of [
+    ["greedy", { temperature: 0 }],
+    ["top_k, top_p and min_p", { temperature: 1.3, topK: 12, topP: 0.9, minP: 0.02 }],
+    ["top_k over the vocabulary", { temperature: 0.7, topK: 64 }],
+  ] as const) {
+    ahead.reset();
+    behind.reset();
+    const vocab = ours.blocks.find((b) => b.kind === "embedding")!.vocab;
+    const parameters = validateSampling({ seed: 2 ** 40 + 5, ...options }, vocab);
+    const sampling = (position: number): Sampling => ({ ...parameters, position });
+    const passes = [ours.run([{ state: ahead, tokens, sample: sampling(FIRST) }])];
+    for (let i = 1; i < 8; i++) passes.push(ours.run([{ state: ahead, tokens: SAMPLED, sample: sampling(FIRST + i) }]));
+    const chosen = (await Promise.all(passes.map((p) => p.read()))).map(([o]) => o!.token!);
+    let wrong = 0;
+    let next = tokens;
+    for (const [i, token] of chosen.entries()) {
+      const [output] = await ours.run([{ state: behind, tokens: next, logits: "last" }]).read();
+      const expected = sample(output!.logits, parameters, new PenaltyWindow(), draw(parameters.seed, FIRST + i)).token;
+      if (token !== expected) wrong++;
+      next = [token];
+    }
+    say(`eight tokens chosen ahead, ${name}, wrong ones`, wrong, 0);
   }
-  say("six tokens chosen ahead, wrong ones", wrong, 0);
   ahead.dispose();
   behind.dispose();
 }

@@ -1,0 +1,93 @@
+import { readFile } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SAMPLED } from "../../kernels/backend.ts";
+import type { CheckResult } from "../../scripts/bench/webgpu/checks.ts";
+import { distance } from "../../scripts/bench/webgpu/models.ts";
+import { openModel } from "../../scripts/lib/open-model.ts";
+import { openPageBackend, type PageBackend, type PageExecutable } from "../../scripts/lib/webgpu-page/index.ts";
+import type { Model } from "../../worker/engine/model.ts";
+
+/** Chromium compiles for the CPU, seconds a pipeline: one page, one device, and as few shapes as meet every kernel's edges. */
+const SLOW = 600_000;
+
+interface Outcome {
+  readonly results: readonly CheckResult[];
+  readonly pipelines: number;
+  readonly liveBytes: number;
+  readonly failures: readonly string[];
+}
+
+const golden = new URL("../golden/mamba-tiny", import.meta.url).pathname;
+
+let backend: PageBackend;
+let outcome: Outcome;
+let model: Model;
+
+beforeAll(async () => {
+  backend = await openPageBackend();
+  outcome = await backend.evaluate<Outcome>(new URL("webgpu-page.ts", import.meta.url));
+  model = await openModel(golden, { backend });
+}, SLOW);
+
+afterAll(() => backend?.close());
+
+describe("every kernel against the reference, on odd shapes", () => {
+  test("all agree", () => {
+    expect(outcome.results.length).toBeGreaterThan(60);
+    expect(outcome.results.filter((r) => !r.ok)).toEqual([]);
+  });
+
+  test("memory is given back", () => {
+    expect(outcome.liveBytes).toBe(0);
+  });
+
+  test("pipelines are shared by what they have in common", () => {
+    expect(outcome.pipelines).toBeLessThanOrEqual(31);
+  });
+});
+
+test("a lost device, a refused pipeline and a want of memory are told apart", () => {
+  expect(outcome.failures).toEqual(["device lost", "pipeline", "out of memory"]);
+});
+
+describe("mamba-tiny", () => {
+  const feed = async (tokens: readonly number[], lengths: readonly number[]): Promise<Float32Array> => {
+    const state = model.executable.createState();
+    let at = 0;
+    let logits = new Float32Array(0);
+    for (const length of lengths) {
+      const span = { state, tokens: tokens.slice(at, at + length), logits: "last" } as const;
+      const [output] = await model.executable.run([span]).read();
+      logits = output!.logits as Float32Array<ArrayBuffer>;
+      at += length;
+    }
+    state.dispose();
+    return logits;
+  };
+
+  test(
+    "whole and step by step within 2e-4 of the golden logits",
+    async () => {
+      const { prompts } = JSON.parse(await readFile(`${golden}/golden.json`, "utf8")) as {
+        prompts: { tokens: number[]; last_logits: number[] }[];
+      };
+      for (const { tokens, last_logits } of prompts) {
+        const expected = Float32Array.from(last_logits);
+        expect(distance(await feed(tokens, [tokens.length]), expected)).toBeLessThan(2e-4);
+        expect(distance(await feed(tokens, Array(tokens.length).fill(1)), expected)).toBeLessThan(2e-4);
+      }
+    },
+    SLOW,
+  );
+
+  test("a token takes two dispatches a block and four more", async () => {
+    const { executable } = model;
+    const state = executable.createState();
+    const sample = { temperature: 0, topK: 1, topP: 1, minP: 0, seed: 1, position: 0 };
+    await executable.run([{ state, tokens: [1], sample }]).read();
+    const pass = (executable as PageExecutable).run([{ state, tokens: SAMPLED, sample }]);
+    await pass.read();
+    expect(pass.dispatches).toBe(2 * (model.blocks.length - 3) + 4);
+    state.dispose();
+  });
+});
