@@ -26,7 +26,7 @@ export default async function checks(): Promise<{
   const device = await requestDevice();
   const backend = createWebGpuBackend(device, { matrixLimit: MATRIX_LIMIT });
   const results: CheckResult[] = [];
-  for (let i = 0; i < SHAPES.length; i++) await checkShape(backend, i, (r) => results.push(r), i === 0 ? 69 : 21);
+  for (let i = 0; i < SHAPES.length; i++) await checkShape(backend, i, (r) => results.push(r), i === 0 ? 67 : 11);
   await checkDraws(device, results);
   const counts = { pipelines: backend.pipelines, liveBytes: backend.liveBytes };
   return {

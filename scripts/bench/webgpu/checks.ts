@@ -34,11 +34,10 @@ const SMALL: Sizes = {
 export const SHAPES: readonly (readonly [string, Partial<Sizes>, Encoding | ((name: string) => Encoding)])[] = [
   ["f32", { vocab: 403 }, "f32"],
   ["q8, nothing a multiple", { dim: 99, inner: 217, state: 5, conv: 3, dtRank: 7, vocab: 131 }, "q8"],
-  ["q4, biases, untied", { dim: 33, inner: 66, state: 3, dtRank: 33, biases: true, tied: false }, "q4"],
   [
-    "mixed",
-    { dim: 70, inner: 130, state: 5, conv: 2, dtRank: 5, vocab: 70 },
-    (name) => (name.endsWith(".in") ? "q4" : name.endsWith(".dt") ? "f32" : "q8"),
+    "q4 among others, biases, untied",
+    { dim: 33, inner: 66, state: 3, conv: 2, dtRank: 33, biases: true, tied: false },
+    (name) => (name.endsWith(".x") ? "q8" : name.endsWith(".dt") ? "f32" : "q4"),
   ],
 ];
 
