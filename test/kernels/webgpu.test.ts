@@ -33,7 +33,7 @@ afterAll(() => backend?.close());
 
 describe("every kernel against the reference, on odd shapes", () => {
   test("all agree", () => {
-    expect(outcome.results.length).toBeGreaterThan(55);
+    expect(outcome.results.length).toBeGreaterThanOrEqual(55);
     expect(outcome.results.filter((r) => !r.ok)).toEqual([]);
   });
 
@@ -42,7 +42,7 @@ describe("every kernel against the reference, on odd shapes", () => {
   });
 
   test("pipelines are shared by what they have in common", () => {
-    expect(outcome.pipelines).toBeLessThanOrEqual(28);
+    expect(outcome.pipelines).toBeLessThanOrEqual(23);
   });
 });
 
