@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { blockedIndex } from "../../kernels/wasm/tensors.ts";
-import { bf16ToF32, f32ToBf16, GROUP, packQ8, type Q8Matrix, unpackQ8 } from "../../weights/layout.ts";
+import { bf16ToF32, f32ToBf16, GROUP, packQ4, packQ8, type Q8Matrix, unpackQ8 } from "../../weights/layout.ts";
 import { differences, distance, everyDots, KernelBox, quantize, randomF32, randomNumbers } from "./wasm-fixtures.ts";
 
 const f = Math.fround;
 
-/** What projection_q8.c means, in the same order of f32 operations: int8 activations, exact integer dots, groups in order. */
+/** What projection_q8.c and projection_q4.c mean, in the same order of f32 operations: int8 activations, exact integer dots, groups in order. */
 function projectQ8(m: Q8Matrix, x: Float32Array, tokens: number): Float32Array {
   const groups = Math.ceil(m.cols / GROUP);
   const y = new Float32Array(tokens * m.rows);
@@ -96,6 +96,41 @@ describe.each(everyDots)("with %s dots", async (dots) => {
       const same = { ...m, values: values.map(() => least) };
       const ones = x.map(() => 127);
       expect(differences(runQ8(same, ones, tokens), projectQ8(same, ones, tokens))).toBe(0);
+    }
+  });
+
+  function runQ4(m: Q8Matrix, x: Float32Array, tokens: number): Float32Array {
+    box.reset();
+    const yStride = Math.ceil(m.rows / 8) * 8;
+    const weight = box.putBytes(packQ4(m));
+    const records = box.space(18 * tokens * Math.ceil(m.cols / GROUP));
+    const y = box.space(tokens * yStride);
+    kernels.quantize_q4(box.putRows(x, m.cols, m.cols + 3), m.cols + 3, tokens, m.cols, records);
+    kernels.project_q4(weight, m.rows, m.cols, records, tokens, 0, y, yStride, 0);
+    return box.getRows(y, tokens, m.rows, yStride);
+  }
+
+  test.each(shapes)("projections of (%i, %i) are exact on extreme weights, scales and activations", (rows, cols) => {
+    const groups = Math.ceil(cols / GROUP);
+    const random = randomNumbers(rows + cols);
+    const oneOf = (values: readonly number[]): number => values[Math.floor(((random() + 1) / 2) * values.length)]!;
+    const matrix = (integers: readonly number[], scales: readonly number[]): Q8Matrix => ({
+      rows,
+      cols,
+      values: Int8Array.from({ length: rows * cols }, () => oneOf(integers)),
+      scales: Uint16Array.from({ length: rows * groups }, () => f32ToBf16(oneOf(scales))),
+    });
+    const scales = [0, 1.2e-38, 1e-30, 1, 1e30];
+    const q8 = matrix([-128, -127, -1, 0, 127], scales);
+    const q4 = matrix([-8, -7, 0, 7], [...scales, -1e-30, -1e30]);
+    for (const tokens of tokenCounts) {
+      // Groups of zeros, of values that count as zero, and of sizes far apart.
+      const sizes = Array.from({ length: tokens * groups }, () => oneOf([0, 1e-30, 1e-19, 1, 1e4]));
+      const x = Float32Array.from({ length: tokens * cols }, (_, i) => {
+        return oneOf([-1, 1, 0.5]) * sizes[Math.floor(i / cols) * groups + Math.floor((i % cols) / GROUP)]!;
+      });
+      expect(differences(runQ8(q8, x, tokens), projectQ8(q8, x, tokens))).toBe(0);
+      expect(differences(runQ4(q4, x, tokens), projectQ8(q4, x, tokens))).toBe(0);
     }
   });
 

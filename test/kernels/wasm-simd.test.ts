@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { createWasmBackend, hasRelaxedSimd } from "../../kernels/wasm/index.ts";
 import { instantiate, type Kernels } from "../../kernels/wasm/kernels.ts";
 import { computesExactly } from "../../kernels/wasm/simd.ts";
@@ -61,6 +61,28 @@ describe.each(everyDots)("the self-test of %s dots", async (dots) => {
     const project = spoil(kernels, memory, (y, i, tokens) => (tokens === count && i === 7 ? -y : y));
     expect(computesExactly({ ...kernels, project_q8: project }, memory)).toBe(false);
   });
+});
+
+test("a host whose relaxed dots are wrong gets the baseline", async () => {
+  const instantiateReal = WebAssembly.instantiate;
+  const spy = vi.spyOn(WebAssembly, "instantiate") as unknown as {
+    mockImplementation(f: unknown): void;
+    mockRestore(): void;
+  };
+  spy.mockImplementation(async (module: WebAssembly.Module, imports: WebAssembly.Imports) => {
+    const instance = await instantiateReal(module, imports);
+    if (module !== modules.relaxed) return instance;
+    const wrong = Object.fromEntries(
+      Object.entries(instance.exports).map(([name, value]) => [name, /^project_q8_/.test(name) ? () => {} : value]),
+    );
+    return { exports: wrong };
+  });
+  try {
+    expect(await createWasmBackend(modules)).toMatchObject({ simd: "baseline", dots: "widened" });
+    await expect(createWasmBackend(modules, { simd: "relaxed" })).rejects.toThrow("relaxed SIMD is missing");
+  } finally {
+    spy.mockRestore();
+  }
 });
 
 /** project_q8 with its results changed. */

@@ -14,7 +14,6 @@
 // (simd.ts). Where it is SIGNED (ARM, AVX-VNNI-INT8) the bytes go in as they are. Where it is UNSIGNED (AVX-VNNI) the weight goes in as
 // w + 128 = w xor 128, made once for all tokens, and the sum starts from −128·Σx. Both take the records of q4, without signs.
 enum { FUSED, PAIRED, SIGNED, UNSIGNED };
-#define SUM_UNIT 1.f
 INLINE int is_plain(int kind) { return kind == SIGNED || kind == UNSIGNED; }
 INLINE int record_bytes(int kind) { return is_plain(kind) ? Q4_RECORD_BYTES : RECORD_BYTES; }
 INLINE v128_t dot_constant(int kind) { return held(kind == UNSIGNED ? wasm_i8x16_splat(-128) : wasm_i16x8_splat(1)); }
@@ -22,6 +21,7 @@ INLINE v128_t dot_start(int kind, v128_t start) {
   if (kind == SIGNED) return wasm_i32x4_splat(0);
   return kind == UNSIGNED ? wasm_i32x4_shl(start, 4) : start; // −8·Σx in the record
 }
+INLINE v128_t dot_end(v128_t sum) { return sum; }
 INLINE v128_t dot_weights(int kind, v128_t flip, v128_t w) { return kind == UNSIGNED ? wasm_v128_xor(w, flip) : w; }
 // q: 4 columns of a token of a chunk's `tokens`.
 INLINE v128_t dot(int kind, v128_t ones, v128_t w, const uint8_t *q, int tokens, v128_t sum) {
@@ -33,12 +33,12 @@ INLINE v128_t dot(int kind, v128_t ones, v128_t w, const uint8_t *q, int tokens,
 }
 #else
 // A row's 4 bytes are two i16 lanes: shifting them left by 8 leaves 256·(w0, w2), masking leaves 256·(w1, w3). The sums are 256 times
-// what they mean, which floats carry exactly: 256 · 32 · 128 · 127 is below 2^28, a multiple of 2^8.
+// what they mean until a group ends: as floats they would be so too, but for what becomes denormal or infinite.
 enum { WIDENED };
-#define SUM_UNIT (1.f / 256.f)
 INLINE int record_bytes(int kind) { return (void)kind, RECORD_BYTES; }
 INLINE v128_t dot_constant(int kind) { return (void)kind, held(wasm_i16x8_splat((int16_t)0xff00)); }
 INLINE v128_t dot_start(int kind, v128_t start) { return (void)kind, start; }
+INLINE v128_t dot_end(v128_t sum) { return wasm_i32x4_shr(sum, 8); }
 INLINE v128_t dot_weights(int kind, v128_t constant, v128_t w) { return (void)kind, (void)constant, w; }
 INLINE v128_t dot(int kind, v128_t mask, v128_t w, const uint8_t *q, int tokens, v128_t sum) {
   (void)kind;

@@ -50,15 +50,14 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
       UNROLL for (int t = 0; t < tokens; t++) {
         const v128_t scale = load_splat(x + 4 * (tokens + t));
         float *total = partial + (s * tokens + t) * BLOCK;
-        store(total, add(load(total), mul(wasm_f32x4_convert_i32x4(sum[s][t][0]), mul(w0, scale))));
-        store(total + 4, add(load(total + 4), mul(wasm_f32x4_convert_i32x4(sum[s][t][1]), mul(w1, scale))));
+        store(total, add(load(total), mul(wasm_f32x4_convert_i32x4(dot_end(sum[s][t][0])), mul(w0, scale))));
+        store(total + 4, add(load(total + 4), mul(wasm_f32x4_convert_i32x4(dot_end(sum[s][t][1])), mul(w1, scale))));
       }
     }
   }
   if (to < job->groups) return;
   UNROLL for (int s = 0; s < streams; s++) UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int h = 0; h < 2; h++) {
-    const v128_t total = load(partial + (s * tokens + t) * BLOCK + 4 * h);
-    put(out, (block + s * step) * BLOCK + 4 * h, token + t, mul(total, splat(SUM_UNIT)));
+    put(out, (block + s * step) * BLOCK + 4 * h, token + t, load(partial + (s * tokens + t) * BLOCK + 4 * h));
   }
 }
 
