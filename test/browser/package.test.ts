@@ -1,5 +1,7 @@
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -50,14 +52,26 @@ document.title = String(text.length > 0);
   await build({ root: folder, configFile: false, logLevel: "error", build: { outDir: "out", target: "es2024" } });
 
   const page = await (await browser.current.newContext()).newPage();
-  await page.route("http://localhost:9/**", async (route) => {
-    const path = new URL(route.request().url()).pathname;
-    await route.fulfill({ path: join(folder, "out", path === "/" ? "index.html" : path) });
-  });
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(error.message));
   // Another origin than the package's.
-  await page.goto(`http://localhost:9/#${packageUrl(site.story)}`);
-  await expect.poll(() => page.title(), { timeout: 60_000 }).toBe("true");
+  await page.goto(`${await serve(join(folder, "out"))}/#${packageUrl(site.story)}`);
+  await expect.poll(async () => [...errors, await page.title()], { timeout: 60_000 }).toEqual(["true"]);
 });
+
+/** @returns the origin of a server of a folder's files */
+async function serve(folder: string): Promise<string> {
+  const types: Record<string, string> = { html: "text/html", js: "text/javascript" };
+  const server = createServer(async ({ url = "/" }, response) => {
+    const path = url === "/" ? "/index.html" : url;
+    const bytes = await readFile(join(folder, path)).catch(() => undefined);
+    response.writeHead(bytes === undefined ? 404 : 200, { "content-type": types[path.split(".").at(-1)!] ?? "" });
+    response.end(bytes);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
 
 /** Files of a tar as npm writes it, without their first folder. */
 function untar(tar: Uint8Array): Map<string, Uint8Array> {
