@@ -3,6 +3,7 @@ import { chat } from "./bench/chat.ts";
 import { coldStart } from "./bench/cold-start.ts";
 import { contextLength } from "./bench/context-length.ts";
 import { costs } from "./bench/costs.ts";
+import { formats } from "./bench/formats.ts";
 import { peers } from "./bench/peers.ts";
 import { snapshots } from "./bench/snapshots.ts";
 import { throughput } from "./bench/throughput.ts";
@@ -20,6 +21,7 @@ context     decode speed after 0, 1,000, 10,000 and 100,000 tokens
 chat        milliseconds to the first token in turns 2 and 20 of a chat that is sent again in full, with states kept and without, in the
             local edge runtime
 costs       CPU time of a token, and what Cloudflare asks for a million of them and for a session kept for a month
+formats     milliseconds a token to find which tokens a format allows, beside the model's pass
 
 --only   one of the parts
 --peers  instead: the same random weights in llama.cpp and wllama, one thread each, in turns with ours; the first time, it installs them
@@ -37,6 +39,7 @@ const parts: Readonly<Record<string, () => Promise<Row[]>>> = {
   context: contextLength,
   chat,
   costs,
+  formats,
 };
 
 await runCommand({
