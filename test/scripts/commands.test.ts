@@ -98,7 +98,12 @@ describe("predict", () => {
       [],
       /prompt 0 holds token 260, the vocabulary ends at 259/,
     ],
-    ["an unknown backend", prompts, ["--backend", "cuda"], /--backend must be one of reference, wasm, webgpu, is "cuda"/],
+    [
+      "an unknown backend",
+      prompts,
+      ["--backend", "cuda"],
+      /--backend must be one of reference, wasm, webgpu, is "cuda"/,
+    ],
     ["an unknown option", prompts, ["--fast"], /--fast/],
   ];
   test.each(bad)("%s ends with a message", async (_, stdin, args, message) => {
