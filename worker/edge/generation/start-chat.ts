@@ -19,6 +19,7 @@ import { type ChatPrompt, chatPrompt } from "./chat-prompt.ts";
 import { bareSnapshot, prefill, sequenceAt } from "./prefill.ts";
 import type { RequestedFormat } from "./requested-format.ts";
 import { samplingOptions } from "./start-generation.ts";
+import { timingsOf } from "./timings.ts";
 
 export interface ChatStart {
   readonly entry: CatalogEntry;
@@ -201,17 +202,7 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
         prompt_tokens_details: { cached_tokens: cached },
         computed_tokens: computed,
       }),
-      timings: () => {
-        const now = performance.now();
-        const seconds = (at: number): number => Math.round(at - begin) / 1000;
-        return {
-          wall_seconds_across_io: {
-            model: seconds(ready),
-            first_token: seconds(firstToken ?? now),
-            total: seconds(now),
-          },
-        };
-      },
+      timings: () => timingsOf(begin, ready, firstToken),
       close,
     };
   } catch (error) {

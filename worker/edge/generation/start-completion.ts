@@ -17,6 +17,7 @@ import { promptTokens } from "./prompt-tokens.ts";
 import { requestedFormat } from "./requested-format.ts";
 import { seedOf } from "./start-chat.ts";
 import { samplingOptions } from "./start-generation.ts";
+import { timingsOf } from "./timings.ts";
 
 export interface CompletionStart {
   readonly entry: CatalogEntry;
@@ -198,17 +199,7 @@ export async function startCompletion(
         prompt_tokens_details: { cached_tokens: usage.reused },
         computed_tokens: usage.computed,
       }),
-      timings: () => {
-        const now = performance.now();
-        const seconds = (at: number): number => Math.round(at - begun) / 1000;
-        return {
-          wall_seconds_across_io: {
-            model: seconds(ready),
-            first_token: seconds(firstToken ?? now),
-            total: seconds(now),
-          },
-        };
-      },
+      timings: () => timingsOf(begun, ready, firstToken),
       close,
     };
   } catch (error) {

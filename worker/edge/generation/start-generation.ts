@@ -19,6 +19,7 @@ import type { GenerationFields } from "../schemas/generation.ts";
 import { createLogprobsReport, type LogprobsReport } from "./logprobs-report.ts";
 import { beginMarkedAppend, type Marks } from "./marked-append.ts";
 import { promptTokens } from "./prompt-tokens.ts";
+import { timingsOf } from "./timings.ts";
 
 export interface GenerationRequest {
   readonly entry: CatalogEntry;
@@ -101,13 +102,7 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
       },
     };
     pieces = noted(marked?.generate(options) ?? generate(sequence, options));
-    const timings = (): Timings => {
-      const now = performance.now();
-      const seconds = (at: number): number => Math.round(at - begin) / 1000;
-      return {
-        wall_seconds_across_io: { model: seconds(ready), first_token: seconds(first ?? now), total: seconds(now) },
-      };
-    };
+    const timings = (): Timings => timingsOf(begin, ready, first);
     return { model, sequence, pieces, logprobs: report, timings, close };
 
     /** A generation that is cut off counts with its time and none of its tokens. */
