@@ -20,8 +20,12 @@ there is removed; other assets are left alone.
   --help
 `;
 
-/** Package files are named by their content's hash. The index is not. */
-const HEADERS = `/client.*
+/** Package files are named by their content's hash. The index is not. What the Worker answers itself has such headers from it. */
+const HEADERS = `/*
+  x-content-type-options: nosniff
+  referrer-policy: no-referrer
+  strict-transport-security: max-age=31536000
+/client.*
   access-control-allow-origin: *
   cross-origin-resource-policy: cross-origin
   cache-control: public, max-age=300

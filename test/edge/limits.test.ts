@@ -1,3 +1,4 @@
+import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { ApiError } from "../../worker/edge/http/api-error.ts";
 import { maxTokensWithin } from "../../worker/edge/models/request-budget.ts";
@@ -125,7 +126,23 @@ describe("browsers", () => {
       expect(response.headers.get("x-content-type-options")).toBe("nosniff");
       expect(response.headers.get("referrer-policy")).toBe("no-referrer");
       expect(response.headers.get("content-security-policy")).toBe("default-src 'none'; frame-ancestors 'none'");
+      expect(response.headers.get("strict-transport-security")).toBe(null);
       await response.text();
+    }
+  });
+
+  test("are told to come by https only, once they have: by the Worker and by what the CDN answers", async () => {
+    const { send } = separate({ API_KEYS: "key" });
+    const replies = [
+      await send("https://mamba.example.com/healthz"),
+      await send("https://mamba.example.com/v1/models"),
+      await send("https://mamba.example.com/docs"),
+      await env.ASSETS.fetch("https://mamba.example.com/weights/index.json"),
+    ];
+    for (const { headers, url } of replies) {
+      expect(headers.get("strict-transport-security"), url).toBe("max-age=31536000");
+      expect(headers.get("x-content-type-options"), url).toBe("nosniff");
+      expect(headers.get("referrer-policy"), url).toBe("no-referrer");
     }
   });
 });

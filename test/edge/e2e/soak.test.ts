@@ -97,7 +97,10 @@ test("many streaming clients: each text is that of its solo run, and memory does
       await sleep(SAMPLE_MS);
     }
   };
-  await Promise.all([...Array.from({ length: effort.soakClients }, (_, i) => client(i)), watch()]);
+  await Promise.all([...Array.from({ length: effort.soakClients }, (_, i) => client(i)), watch()]).catch((cause) => {
+    const last = JSON.stringify(memory.at(-1));
+    throw new Error(`after ${served} streams, ${last}: ${cause}\n${server.output()}`, { cause });
+  });
 
   const kinds = ["heap", "wasm", "resident"] as const;
   const third = (n: number, of: (typeof kinds)[number]): number => {

@@ -14,6 +14,7 @@ import { Sequence } from "../../../worker/engine/sequence.ts";
 import { effort } from "../../effort.ts";
 import { wasm } from "../../support/backends.ts";
 import { tinyModel } from "../../support/models.ts";
+import { FORMAT_CHECKS } from "./formats.ts";
 import { randomSchema, randomSource } from "./random-schema.ts";
 
 const random = await tinyModel(wasm, { vocab: 257, tied: false });
@@ -51,8 +52,7 @@ function constraintOf(model: Model, format: OutputFormat) {
 
 describe.each(models)("$title", ({ model }) => {
   test(`writes what ${effort.schemas} random schemas allow, whole, within max_tokens`, async () => {
-    // Formats are checked in string-pattern.test.ts.
-    const ajv = new Ajv2020({ strict: false, validateFormats: false });
+    const ajv = new Ajv2020({ strict: false, formats: FORMAT_CHECKS });
     for (let seed = 0; seed < effort.schemas; seed++) {
       const schema = randomSchema(seed);
       const constraint = constraintOf(model, { type: "json_schema", schema });

@@ -96,11 +96,13 @@ describe("what is not supported is refused, by its path", () => {
       ".multipleOf",
       "not supported, but for 1 of an integer: leave it out, and check the reply yourself",
     ],
-    [
-      { type: "string", format: "iri" },
-      ".format",
-      '"iri": supported are date, time, date-time, email, hostname, ipv4, uuid',
-    ],
+    ...["iri", "uri-reference", "regex", "json-pointer", "idn-email", "DATE", 1].map(
+      (format): [unknown, string, string] => [
+        { type: "string", format },
+        ".format",
+        `${JSON.stringify(format)}: supported are date, time, date-time, duration, email, hostname, ipv4, ipv6, uri, uuid`,
+      ],
+    ),
     [
       { type: "string", pattern: "a", maxLength: 3 },
       ".pattern",

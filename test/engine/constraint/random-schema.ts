@@ -1,3 +1,4 @@
+import { FORMATS } from "../../../worker/engine/constraint/string-pattern.ts";
 import { draw } from "../../../worker/engine/random.ts";
 
 /** Draws one after another, the same ones for a seed. */
@@ -23,7 +24,6 @@ const VALUES: unknown[] = [
   { k: [] },
 ];
 const PATTERNS = ["^[A-Z]{2}-\\d{3}$", "^(ab|cd)+x?$", "b.d", "^[^a-y]{0,3}$", "é$", "^a\\.b\\\\c\\t$"];
-const FORMATS = ["date", "date-time", "uuid", "email", "ipv4"];
 
 /** A random schema of what is supported, nested at most so many levels; `defs` are rules that it may refer to. */
 export function randomSchema(seed: number, depth = 4): Record<string, unknown> {
@@ -55,7 +55,9 @@ export function randomSchema(seed: number, depth = 4): Record<string, unknown> {
         };
       }
       case "text":
-        return chance(0.5) ? { type: "string", pattern: pick(PATTERNS) } : { type: "string", format: pick(FORMATS) };
+        return chance(0.5)
+          ? { type: "string", pattern: pick(PATTERNS) }
+          : { type: "string", format: pick([...FORMATS.keys()]) };
       case "integer":
         return { type: "integer", ...bounds(0) };
       case "number":

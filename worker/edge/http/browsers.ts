@@ -11,6 +11,9 @@ const EXPOSED = [
   "x-ratelimit-remaining-requests",
 ];
 
+/** A year, of this host alone: who deploys decides about others of the domain. Browsers ignore it over http. */
+const HTTPS_ONLY = "max-age=31536000";
+
 /**
  * Lets pages of env.CORS_ORIGINS read replies, and asks browsers to take them for nothing but what they are.
  *
@@ -32,6 +35,7 @@ export function browsers(): MiddlewareHandler<AppEnv> {
     const { headers } = answered ?? c.res;
     headers.set("x-content-type-options", "nosniff");
     headers.set("referrer-policy", "no-referrer");
+    if (new URL(c.req.url).protocol === "https:") headers.set("strict-transport-security", HTTPS_ONLY);
     // A page of this Worker says itself what it needs.
     if (!headers.has("content-security-policy")) {
       headers.set("content-security-policy", "default-src 'none'; frame-ancestors 'none'");

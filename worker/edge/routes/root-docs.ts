@@ -28,7 +28,11 @@ export function docsRoutes(): OpenAPIHono<AppEnv> {
       "form-action 'none'",
       "frame-ancestors 'none'",
     ];
-    return c.html(docsPage(nonce), 200, { "content-security-policy": policy.join("; "), "cache-control": "no-store" });
+    return c.html(docsPage(nonce), 200, {
+      "content-security-policy": policy.join("; "),
+      "cross-origin-opener-policy": "same-origin",
+      "cache-control": "no-store",
+    });
   });
   app.all("/docs", methodNotAllowed("GET"));
   return app;

@@ -63,6 +63,7 @@ async function playground(c: Context<AppEnv>): Promise<Response | undefined> {
   const headers = {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": PAGE_POLICY,
+    "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-cache",
   };
   return new Response(asset.body, { headers });

@@ -11,13 +11,18 @@ function formats(): Map<string, string> {
   const time = "([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,6})?(Z|[+-]([01]\\d|2[0-3]):[0-5]\\d)";
   const label = "[a-z0-9]{1,15}(-[a-z0-9]{1,15}){0,3}";
   const byte = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
+  const minutes = "\\d{1,3}M(\\d{1,3}S)?";
+  const span = `(\\d{1,3}H(${minutes})?|${minutes}|\\d{1,3}S)`;
   return new Map([
     ["date", `^${date}$`],
     ["time", `^${time}$`],
     ["date-time", `^${date}T${time}$`],
+    ["duration", `^P(\\d{1,3}W|\\d{1,3}D(T${span})?|T${span})$`],
     ["email", `^[a-z0-9]{1,15}([._-][a-z0-9]{1,15}){0,2}@${label}\\.[a-z]{2,12}$`],
     ["hostname", `^${label}(\\.${label}){0,2}$`],
     ["ipv4", `^${byte}(\\.${byte}){3}$`],
+    ["ipv6", "^[0-9a-f]{1,4}(:[0-9a-f]{1,4}){7}$"],
+    ["uri", `^https?://(${label}\\.){1,2}[a-z]{2,12}(/[A-Za-z0-9._~-]{0,30}){0,5}$`],
     ["uuid", "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"],
   ]);
 }
