@@ -3,9 +3,11 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildAssets } from "../../../scripts/build-assets.ts";
 import { type DevServer, startDevServer } from "../../../scripts/lib/dev-server.ts";
+import { readPythonExample } from "./python-example.ts";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../..", import.meta.url));
@@ -61,14 +63,28 @@ describe("what the READMEs show works as it stands there", () => {
     expect(new Set(blocks.map((b) => b.language))).toEqual(new Set(["ts", "sh", "python"]));
   });
 
-  test("the client in Python makes a request that is served, with the model that its neighbour names", async () => {
-    const { code } = blocks.find(({ language }) => language === "python")!;
-    const text = (name: string): string | undefined => new RegExp(`"?${name}"?[=:] ?"([^"]*)"`).exec(code)?.[1];
-    const body = { model: text("model"), messages: [{ role: text("role"), content: text("content") }], max_tokens: 4 };
-    const path = `${text("base_url")!.replace(ADDRESS, new URL(server.url).host)}/chat/completions`;
-    const response = await fetch(path, { method: "POST", body: JSON.stringify(body) });
-    expect(response.status).toBe(200);
-    await response.text();
+  test("the example in Python says what its neighbour says, and the same client in TypeScript does it", async () => {
+    const { client, method, call, printed } = readPythonExample(
+      blocks.find(({ language }) => language === "python")!.code,
+    );
+    const neighbour = blocks.find(({ language, code }) => language === "ts" && code.includes(method.join(".")))!;
+    expect(neighbour.code).toContain(`baseURL: "${client.base_url}", apiKey: "${client.api_key}"`);
+    const { stream, messages, ...fields } = call;
+    for (const [name, value] of Object.entries(fields)) {
+      expect(neighbour.code).toMatch(new RegExp(`\\b${name}: ${JSON.stringify(value)}`));
+    }
+    expect(stream).toBe(true);
+    const [{ role, content }] = messages as [{ role: string; content: string }];
+    expect(neighbour.code).toContain(`{ role: "${role}" as const, content: "${content}" }`);
+
+    const baseURL = String(client.base_url).replace(ADDRESS, new URL(server.url).host);
+    const openai = new OpenAI({ baseURL, apiKey: String(client.api_key) });
+    // biome-ignore lint/suspicious/noExplicitAny: names that the README gives
+    const at = (value: any, path: readonly (string | number)[]): any => path.reduce((part, name) => part[name], value);
+    const create = at(openai, method).bind(at(openai, method.slice(0, -1)));
+    let text = "";
+    for await (const chunk of await create(call)) text += at(chunk, printed) ?? "";
+    expect(text.length).toBeGreaterThan(10);
   });
 
   test.each(
