@@ -13,4 +13,6 @@ export const effort = {
   /** clients that stream at the same time, and for how long. */
   soakClients: 32,
   soakSeconds: full ? 60 : 6,
+  /** models loaded on WebGPU and disposed of, one after the other. */
+  gpuRounds: full ? 20 : 2,
 };

@@ -19,6 +19,8 @@ export interface Site {
   readonly chat: string;
   /** of several shards. */
   readonly large: string;
+  /** of one layer: few kernels. */
+  readonly small: string;
 }
 
 declare module "vitest" {
@@ -44,12 +46,16 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const chat = await add("b-chat", "f32", { ...chatting, tokenizer: chatTokenizer(), chatTemplate });
   const wide = tinyCheckpoint({ ...sizes, dim: 256, layers: 9, dtRank: 16 });
   const large = await add("c-large", "f32", { ...wide, tokenizer });
+  const small = await add("d-small", "q8", {
+    ...tinyCheckpoint({ ...sizes, dim: 32, layers: 1, dtRank: 2 }),
+    tokenizer,
+  });
   await buildAssets(models, assets);
   await buildBrowser(assets);
   const config = join(root, "dist/browser-test.toml");
   await writeFile(config, testConfig(await readFile(join(root, "wrangler.toml"), "utf8")));
   const server = await startDevServer({ config, vars: { LOG_LEVEL: "error" } });
-  project.provide("site", { url: server.url, story, chat, large });
+  project.provide("site", { url: server.url, story, chat, large, small });
   return async () => server[Symbol.asyncDispose]();
 }
 

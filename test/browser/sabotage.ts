@@ -65,3 +65,10 @@ GPUAdapter.prototype.requestDevice = async function (descriptor) {
 export const leastLimits = `
 const openLeast = GPUAdapter.prototype.requestDevice;
 GPUAdapter.prototype.requestDevice = function () { return openLeast.call(this, {}); };`;
+
+/** Kernels that compute nothing, and compile at once. */
+export const emptyKernels = `
+const makeModule = GPUDevice.prototype.createShaderModule;
+GPUDevice.prototype.createShaderModule = function () {
+  return makeModule.call(this, { code: "@compute @workgroup_size(1) fn main() {}" });
+};`;
