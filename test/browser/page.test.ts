@@ -74,6 +74,38 @@ test("by click: load, stream, stop, fork, hand over and back, reload and go on",
   expect(errors).toEqual([]);
 });
 
+test("a saved state is opened on another page and goes on with the same text; what is none is refused", async () => {
+  const { page } = await visit();
+  await page.selectOption("#backend", "wasm");
+  await page.click(".settings summary");
+  await page.fill("#tokens", "12");
+  await page.fill("#seed", "5");
+  await page.click("#go");
+  await status(page, /^Wrote/);
+  const before = (await page.textContent("#paper"))!;
+  const saving = page.waitForEvent("download");
+  await page.click("#save");
+  const file = await (await saving).path();
+  await page.click("#go");
+  await status(page, /^Wrote .* came from the state/);
+  const onward = (await page.textContent("#paper"))!.slice(before.length);
+
+  const { page: other, errors } = await visit();
+  await other.selectOption("#backend", "wasm");
+  await other.setInputFiles("#file", { name: "none.state", mimeType: "", buffer: Buffer.from("no state") });
+  await status(other, /snapshot/);
+  await other.setInputFiles("#file", file);
+  await status(other, /^Opened a state of \d+ tokens/);
+  expect(await other.textContent("#texts [aria-pressed=true]")).toMatch(/Opened state$/);
+  await other.click(".settings summary");
+  await other.fill("#tokens", "12");
+  await other.fill("#words", "");
+  await other.click("#go");
+  await status(other, /^Wrote 12 tokens .* came from the state/);
+  expect(await other.textContent("#paper")).toBe(onward);
+  expect(errors).toEqual([]);
+});
+
 test("by keyboard: the tabs, a chat, and places for the demos", async () => {
   const { page, errors } = await visit();
   await page.focus("#tab-write");

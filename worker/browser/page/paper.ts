@@ -13,13 +13,14 @@ export function drawShelf(texts: readonly StoredText[], current: StoredText, onO
   );
 }
 
-function titleOf({ turns, mode }: StoredText): string {
+function titleOf({ turns, mode, state }: StoredText): string {
   const beginning = turns[0]?.text.trim().slice(0, 60) ?? "";
-  return beginning === "" ? (mode === "chat" ? "New chat" : "New text") : beginning;
+  if (beginning !== "") return beginning;
+  return state !== undefined ? "Opened state" : mode === "chat" ? "New chat" : "New text";
 }
 
 /** The whole text: what the visitor gave, what the model wrote. */
-export function drawPaper({ turns, mode }: StoredText): void {
+export function drawPaper({ turns, mode, state }: StoredText): void {
   const paper = byId("paper");
   paper.classList.toggle("chat", mode === "chat");
   const turn = (given: boolean, text: string): HTMLElement =>
@@ -28,7 +29,12 @@ export function drawPaper({ turns, mode }: StoredText): void {
       { className: given ? "turn given" : "turn" },
       document.createTextNode(text),
     );
-  const empty = mode === "chat" ? "Say something to begin." : "Begin a story below; the model goes on with it.";
+  const empty =
+    state !== undefined
+      ? "The model remembers a text here. The text itself is not in its state: go on with it below."
+      : mode === "chat"
+        ? "Say something to begin."
+        : "Begin a story below; the model goes on with it.";
   paper.replaceChildren(
     ...(turns.length === 0
       ? [element("p", { className: "empty" }, empty)]

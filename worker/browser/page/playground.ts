@@ -35,6 +35,13 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
   button("new").addEventListener("click", () => open(fresh()));
   button("fork").addEventListener("click", () => act("Forking…", fork));
   button("save").addEventListener("click", () => act("Saving…", save));
+  const file = byId<HTMLInputElement>("file");
+  button("open").addEventListener("click", () => file.click());
+  file.addEventListener("change", () => {
+    const [chosen] = file.files ?? [];
+    if (chosen !== undefined) void act("Opening…", () => openState(chosen));
+    file.value = "";
+  });
   button("hand").addEventListener("click", () => act("Handing over…", handOver));
   byId("composer").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -114,7 +121,9 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     if (text.session !== undefined) return text.session;
     const session = await loaded.session();
     if (text.state !== undefined && text.model === loaded.info.id) await session.restore(text.state);
-    else if (text.turns.length > 0) {
+    else if (text.turns.length === 0 && text.state !== undefined) {
+      throw new Error(`This state is one of ${text.model}: load that package to go on with it.`);
+    } else if (text.turns.length > 0) {
       // Another model's state says nothing to this one: it reads the text anew.
       await session.append(text.turns.map((turn) => turn.text).join(""), { maxTokens: 0 }).result;
     }
@@ -125,7 +134,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
   async function write(): Promise<string> {
     const text = current;
     const typed = mode === "chat" ? words.value.trim() : words.value;
-    if (typed === "" && (mode === "chat" || text.turns.length === 0)) return "Write a few words first.";
+    if (typed === "" && (mode === "chat" || !hasPast(text))) return "Write a few words first.";
     if (model === undefined) await load();
     const loaded = model!;
     running = new AbortController();
@@ -204,10 +213,28 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     return `Saved ${bytes(content.byteLength)}. The text itself stays in this browser too.`;
   }
 
+  /** A state that was saved here or elsewhere: what the model remembers of a text, without the text. */
+  async function openState(file: File): Promise<string> {
+    if (model === undefined) await load();
+    const loaded = model!;
+    const state = new Uint8Array(await file.arrayBuffer());
+    const session = await loaded.session();
+    try {
+      await session.restore(state);
+    } catch (error) {
+      await session.dispose();
+      throw error;
+    }
+    const text = Object.assign(fresh(), { session, state, model: loaded.info.id, length: session.tokens });
+    await keep(text);
+    open(text);
+    return `Opened a state of ${session.tokens} tokens. It goes on from there.`;
+  }
+
   async function handOver(): Promise<string> {
     if (model === undefined) return "Load a model first.";
     const text = current;
-    const session = mode === "write" && text.turns.length > 0 ? await sessionOf(text, model) : undefined;
+    const session = mode === "write" && hasPast(text) ? await sessionOf(text, model) : undefined;
     const id = await session?.push();
     await load(OTHER_SIDE[model.backend]);
     const where = model.backend === "rest" ? "at the edge" : "in this browser";
@@ -223,7 +250,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
 
   function draw(): void {
     const generating = busy && running !== undefined;
-    const has = current.turns.length > 0;
+    const has = hasPast(current);
     drawShelf(
       texts.filter((text) => text.mode === mode),
       current,
@@ -235,6 +262,8 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     button("go").textContent = model === undefined ? `Load and ${go.toLowerCase()}` : go;
     button("stop").disabled = !generating;
     button("new").disabled = busy;
+    button("open").disabled = busy || panel.chosen === undefined;
+    button("open").hidden = mode === "chat";
     for (const id of ["fork", "save"]) button(id).disabled = busy || !has;
     button("hand").disabled = busy || model === undefined;
     button("hand").textContent = model?.backend === "rest" ? "Bring to this browser" : "Hand to the edge";
@@ -258,6 +287,10 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
       draw();
     },
   };
+}
+
+function hasPast({ turns, state }: StoredText): boolean {
+  return turns.length > 0 || state !== undefined;
 }
 
 function rate(tokensPerMs: number): string {

@@ -8,7 +8,7 @@ export function docsPage(nonce: string): string {
 <title>mamba-edge: endpoints</title>
 <style nonce="${nonce}">
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
-body { max-width: 52rem; margin: 0 auto; padding: 1rem; }
+body { background: Canvas; color: CanvasText; max-width: 52rem; margin: 0 auto; padding: 1rem; }
 code, pre, textarea { font: 0.9rem/1.4 ui-monospace, monospace; }
 details { border-top: 1px solid GrayText; }
 summary { padding: 0.5rem 0; cursor: pointer; }
