@@ -1,6 +1,7 @@
+import type { Encoding } from "../backend.ts";
 import type { GpuModel } from "./model.ts";
 import { f32Word } from "./params.ts";
-import type { Kernel, Slice } from "./pipelines.ts";
+import type { Slice } from "./pipelines.ts";
 import { outSlices, xSlices } from "./plan.ts";
 import type { Recorder } from "./recorder.ts";
 import type { WebGpuState } from "./states.ts";
@@ -17,7 +18,7 @@ export interface Flight {
 
 /** A product of many tokens with a matrix. */
 interface Product {
-  readonly kernel: Kernel;
+  readonly encoding: Encoding;
   readonly group: GPUBindGroup;
   readonly tileRows: number;
   readonly slices: number;
@@ -80,8 +81,14 @@ export class Batch {
     const { kernels, plan } = this.#model;
     const m = plan.mambas[index]!;
     const groups = this.#blocks[index]!;
-    const product = ({ kernel, group, tileRows, slices }: Product): void =>
-      recorder.dispatch(kernel, [group], Math.ceil((8 * tileRows) / GEMM_TILE), Math.ceil(tokens / GEMM_TILE), slices);
+    const product = ({ encoding, group, tileRows, slices }: Product): void =>
+      recorder.dispatch(
+        kernels.gemm.get(encoding)!,
+        [group],
+        Math.ceil((8 * tileRows) / GEMM_TILE),
+        Math.ceil(tokens / GEMM_TILE),
+        slices,
+      );
     const spans = (run: (groups: readonly GPUBindGroup[], count: number) => void): void =>
       flights.forEach((flight, i) => {
         run([flight.state.groups[index]!, this.#spans[i]!.group], flight.count);
@@ -155,7 +162,7 @@ export class Batch {
     bias: number,
     slices = 1,
   ): Product {
-    const { plan, kernels, weights, pipelines, params } = this.#model;
+    const { plan, weights, pipelines, params } = this.#model;
     const { tileCols, rows, spec } = plan.matrices.get(name)!;
     const tileRows = Math.ceil(rows / 8);
     const slice = Math.ceil(tileCols / slices);
@@ -163,6 +170,6 @@ export class Batch {
       ...[tileCols, slice, tileRows, fromStride, toStride, plan.tokenRows * toStride, 0, bias, 0],
     );
     const group = pipelines.bind("rrrwu", [from, weights.matrix(name)[0]!, weights.vectors[index]!, to, record]);
-    return { kernel: kernels.gemm.get(spec.encoding)!, group, tileRows, slices };
+    return { encoding: spec.encoding, group, tileRows, slices };
   }
 }

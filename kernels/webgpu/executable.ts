@@ -5,11 +5,13 @@ import type { StatePart } from "../state.ts";
 import { Batch } from "./batch.ts";
 import { Decode } from "./decode.ts";
 import { Head } from "./head.ts";
+import type { ModelKernels } from "./kernels.ts";
 import type { GpuModel } from "./model.ts";
 import { type PassHost, WebGpuPass } from "./pass.ts";
 import { Readbacks } from "./readbacks.ts";
 import type { Profiler } from "./recorder.ts";
 import { StatePool, WebGpuState } from "./states.ts";
+import type { Variants } from "./variants.ts";
 import { MOST_TOP_K } from "./wgsl/choose.ts";
 
 /** A block list on a device. */
@@ -22,13 +24,15 @@ export class WebGpuExecutable implements Executable, PassHost {
   /** For a profile: every dispatch in a compute pass of its own. */
   profiler: Profiler | undefined;
   readonly #model: GpuModel;
+  readonly #compileKernels: (variants: Variants) => Promise<ModelKernels>;
   readonly #pool: StatePool;
   #disposed = false;
   #blocksLoaded = 0;
   #pass: Pass | undefined;
 
-  constructor(model: GpuModel) {
+  constructor(model: GpuModel, compileKernels: (variants: Variants) => Promise<ModelKernels>) {
     this.#model = model;
+    this.#compileKernels = compileKernels;
     this.#pool = new StatePool(model.gpu, model.pipelines, model.plan);
     this.decode = new Decode(model);
     this.batch = new Batch(model);
@@ -100,6 +104,11 @@ export class WebGpuExecutable implements Executable, PassHost {
     const pass = this.begin(spans);
     pass.advance();
     return pass;
+  }
+
+  /** Computes with these kernels from the next pass on; weights and states stay as they are. @throws WebGpuError, changing nothing */
+  async use(variants: Variants): Promise<void> {
+    this.model.kernels = await this.#compileKernels(variants);
   }
 
   isOpen(pass: Pass): boolean {

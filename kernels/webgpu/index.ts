@@ -3,19 +3,24 @@ import type { Block } from "../blocks.ts";
 import { createActivations } from "./activations.ts";
 import { WebGpuExecutable } from "./executable.ts";
 import { Gpu } from "./gpu.ts";
-import { makeKernels } from "./kernels.ts";
+import { type ModelKernels, makeKernels } from "./kernels.ts";
 import { Params } from "./params.ts";
 import { Pipelines } from "./pipelines.ts";
 import { makePlan, type PlanOptions } from "./plan.ts";
+import { BASELINE, type Variants } from "./variants.ts";
 import { Weights } from "./weights.ts";
 import type { GemmShape } from "./wgsl/gemm.ts";
 
 export { WebGpuError, type WebGpuFailure } from "./errors.ts";
 export type { WebGpuExecutable } from "./executable.ts";
+export { describeVariants, tune } from "./tune.ts";
+export { BASELINE, offeredVariants, type Variants } from "./variants.ts";
 
 export interface WebGpuOptions extends PlanOptions {
   /** of the products of many tokens. */
   readonly gemm?: GemmShape;
+  /** what kernels begin with, unchecked. Default core WGSL alone; tune.ts tries what a device offers. */
+  readonly variants?: Variants;
 }
 
 export interface WebGpuBackend extends Backend {
@@ -44,7 +49,7 @@ export function createWebGpuBackend(device: GPUDevice, options: WebGpuOptions = 
   const pipelines = new Pipelines(gpu);
   const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
   const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize);
-  const gemm = options.gemm ?? { tokens: 8, quads: 1 };
+  const { gemm = { tokens: 8, quads: 1 }, variants = BASELINE } = options;
   return {
     name: "webgpu",
     get liveBytes() {
@@ -56,12 +61,14 @@ export function createWebGpuBackend(device: GPUDevice, options: WebGpuOptions = 
     plan: (blocks, tensors, compile = {}) => makePlan(blocks, tensors, compile, limit, options).memory,
     async compile(blocks, tensors, compile = {}) {
       const plan = makePlan(blocks, tensors, compile, limit, options);
-      const kernels = await gpu.guarded("compiling the model", () => makeKernels(pipelines, plan, gemm));
+      const compileKernels = (which: Variants): Promise<ModelKernels> =>
+        gpu.guarded("compiling the model", () => makeKernels(pipelines, plan, gemm, which));
+      const kernels = await compileKernels(variants);
       const params = new Params(gpu);
       return gpu.guarded("allocating the model's memory", () => {
         const weights = new Weights(gpu, plan);
         const activations = createActivations(gpu, plan);
-        return new WebGpuExecutable({ gpu, pipelines, plan, kernels, weights, activations, params });
+        return new WebGpuExecutable({ gpu, pipelines, plan, kernels, weights, activations, params }, compileKernels);
       });
     },
   };

@@ -2,6 +2,7 @@ import type { Encoding } from "../backend.ts";
 import type { Kernel, KernelSource, Pipelines } from "./pipelines.ts";
 import type { Plan } from "./plan.ts";
 import type { MambaSizes } from "./sizes.ts";
+import type { Variants } from "./variants.ts";
 import { CHOOSE } from "./wgsl/choose.ts";
 import { CONV } from "./wgsl/conv.ts";
 import { embedSource } from "./wgsl/embed.ts";
@@ -35,8 +36,13 @@ export function decodeParts(plan: Plan, m: MambaSizes): number {
   return Math.ceil(m.block.inner / plan.decodeChannels);
 }
 
-/** Compiles all of them side by side. @throws WebGpuError */
-export async function makeKernels(pipelines: Pipelines, plan: Plan, shape: GemmShape): Promise<ModelKernels> {
+/** Compiles those that are not there yet, side by side. @throws WebGpuError */
+export async function makeKernels(
+  pipelines: Pipelines,
+  plan: Plan,
+  shape: GemmShape,
+  variants: Variants,
+): Promise<ModelKernels> {
   const encoding = (name: string): Encoding => plan.tensors.get(name)!.encoding;
   const sources: Record<string, KernelSource> = {
     embed: embedSource(encoding(plan.embedding.weight)),
@@ -45,18 +51,18 @@ export async function makeKernels(pipelines: Pipelines, plan: Plan, shape: GemmS
     gather: GATHER,
     score: SCORE,
     choose: CHOOSE,
-    logits: logitsSource(encoding(plan.head.proj.weight), plan.dimQuads),
+    logits: logitsSource(encoding(plan.head.proj.weight), plan.dimQuads, variants),
   };
   const used = new Set<Encoding>([encoding(plan.head.proj.weight)]);
   plan.mambas.forEach((m, i) => {
     const { inProj, xProj, dtProj, outProj, state } = m.block;
     const before = decodeParts(plan, plan.mambas[Math.max(0, i - 1)]!);
-    sources[`enter${i}`] = enterSource(m, before, encoding(inProj.weight), encoding(xProj));
+    sources[`enter${i}`] = enterSource(m, before, encoding(inProj.weight), encoding(xProj), variants);
     sources[`leave${i}`] = leaveSource(m, plan.decodeChannels, encoding(dtProj.weight), encoding(outProj.weight));
     sources[`scan${i}`] = scanSource(state);
     for (const name of [inProj.weight, xProj, dtProj.weight, outProj.weight]) used.add(encoding(name));
   });
-  for (const e of used) sources[`gemm ${e}`] = gemmSource(e, shape);
+  for (const e of used) sources[`gemm ${e}`] = gemmSource(e, shape, variants.half);
   const made = await pipelines.make(sources);
   const blocks = (name: string): Kernel[] => plan.mambas.map((_, i) => made[`${name}${i}`]!);
   return {

@@ -11,7 +11,8 @@ export interface GpuModel {
   readonly gpu: Gpu;
   readonly pipelines: Pipelines;
   readonly plan: Plan;
-  readonly kernels: ModelKernels;
+  /** Others take their place when a variant is tried: they read and write the same buffers. */
+  kernels: ModelKernels;
   readonly weights: Weights;
   readonly activations: Activations;
   readonly params: Params;

@@ -2,11 +2,17 @@ import { dirname } from "node:path";
 import { create, globals } from "webgpu";
 import type { Encoding, TensorSpec } from "../../kernels/backend.ts";
 import { createReferenceBackend } from "../../kernels/reference/index.ts";
-import { createWebGpuBackend, type WebGpuExecutable, type WebGpuOptions } from "../../kernels/webgpu/index.ts";
+import {
+  createWebGpuBackend,
+  offeredVariants,
+  tune,
+  type WebGpuExecutable,
+  type WebGpuOptions,
+} from "../../kernels/webgpu/index.ts";
 import { readManifest } from "../../weights/loader.ts";
 import { folderSource } from "../../weights/node/folder.ts";
 import { blocksOf } from "../../worker/engine/architectures/index.ts";
-import { checkShape, type Report, reporter, SHAPES } from "./webgpu/checks.ts";
+import { checkShape, PACKED, type Report, reporter, SHAPES } from "./webgpu/checks.ts";
 import {
   compileModel,
   distance,
@@ -65,6 +71,13 @@ if (flags.has("--smoke")) {
 } else {
   for (let i = 1; i < SHAPES.length; i++) {
     await section(SHAPES[i]![0], () => checkShape(createWebGpuBackend(device), i, report));
+  }
+  const variants = offeredVariants(device, gpu.wgslLanguageFeatures);
+  say(`variants offered: ${JSON.stringify(variants)}`);
+  for (const [i, [name]] of SHAPES.entries()) {
+    await section(`${name}, variants`, () =>
+      checkShape(createWebGpuBackend(device, { variants }), i, report, 37, PACKED),
+    );
   }
   for (const encoding of ["q8", "q4", "f32"] as const) {
     await section(`mamba-130m shape, ${encoding}`, async () => rates(encoding, await build(encoding, {})));
@@ -134,6 +147,10 @@ async function rates(
   const sampled = await decodeRate(executable, tokens, 4, sampling);
   say(`${name} decode, top 40: ${sampled.tokensPerSecond.toFixed(0)} tok/s`);
   say(`${name} decode, logits to the host: ${(await logitsRate(executable, tokens / 4)).toFixed(0)} tok/s`);
+  const { variants, notes } = await tune(executable, offeredVariants(device, gpu.wgslLanguageFeatures));
+  say(`${name} variants: ${notes.join("; ") || "none offered"}; kept ${JSON.stringify(variants)}`);
+  say(`${name} decode, tuned: ${(await decodeRate(executable, tokens, 4)).tokensPerSecond.toFixed(0)} tok/s`);
+  say(`${name} prefill of ${prompt}, tuned: ${(await prefillRate(executable, vocab, prompt)).toFixed(0)} tok/s`);
   if (device.features.has("timestamp-query")) {
     table(`${name} decode`, await profileDecode(device, executable));
     const span = { state: executable.createState(), tokens: randomTokens(prompt, vocab), logits: "last" } as const;

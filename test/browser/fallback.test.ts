@@ -62,7 +62,7 @@ test("asked for where there is none, WebGPU is an error", async () => {
 });
 
 test("an adapter that says it is real is checked against WASM, both are measured, the faster is kept", async () => {
-  const { first } = await story(realAdapter, "auto");
+  const { first } = await story(realAdapter, "auto", site.small);
   expect(first[1]).toMatch(
     /^(WebGPU agrees with WASM and is faster here: \d+ tok\/s against \d+|WASM is faster here: \d+ tok\/s against \d+)/,
   );

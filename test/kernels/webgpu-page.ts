@@ -1,6 +1,13 @@
-import { createWebGpuBackend, WebGpuError, type WebGpuFailure } from "../../kernels/webgpu/index.ts";
+import {
+  createWebGpuBackend,
+  offeredVariants,
+  tune,
+  type Variants,
+  WebGpuError,
+  type WebGpuFailure,
+} from "../../kernels/webgpu/index.ts";
 import { PHILOX } from "../../kernels/webgpu/wgsl/choose.ts";
-import { type CheckResult, checkShape, SHAPES } from "../../scripts/bench/webgpu/checks.ts";
+import { type CheckResult, checkShape, PACKED, SHAPES } from "../../scripts/bench/webgpu/checks.ts";
 import { compileModel, randomModel } from "../../scripts/bench/webgpu/models.ts";
 import vectors from "../engine/random-vectors.json";
 
@@ -22,18 +29,43 @@ export default async function checks(): Promise<{
   pipelines: number;
   liveBytes: number;
   failures: (WebGpuFailure | "none")[];
+  variants: { offered: Variants; notes: readonly string[]; refused: readonly string[]; kept: Variants };
 }> {
   const device = await requestDevice();
   const backend = createWebGpuBackend(device, { matrixLimit: MATRIX_LIMIT });
   const results: CheckResult[] = [];
   for (let i = 0; i < SHAPES.length; i++) await checkShape(backend, i, (r) => results.push(r), i === 0 ? 67 : 11);
   await checkDraws(device, results);
+  const variants = await checkVariants(results);
   const counts = { pipelines: backend.pipelines, liveBytes: backend.liveBytes };
   return {
     results,
+    variants,
     ...counts,
     failures: [await lost(device, backend), await refusedPipeline(), await refusedMemory()],
   };
+}
+
+/**
+ * What this browser offers beyond core WGSL: all at once on the quantized shapes, and one after the other on one in f32, against the
+ * baseline. f16 it has not: f32 stands in its place.
+ */
+async function checkVariants(results: CheckResult[]) {
+  const adapter = await navigator.gpu.requestAdapter();
+  const device = await adapter!.requestDevice({ requiredFeatures: ["subgroups"] });
+  const offered: Variants = { ...offeredVariants(device, navigator.gpu.wgslLanguageFeatures), half: "f32" };
+  const backend = createWebGpuBackend(device, { variants: offered });
+  for (let i = 1; i < SHAPES.length; i++) {
+    const report = (r: CheckResult): void => void results.push({ ...r, name: `variants, ${r.name}` });
+    await checkShape(backend, i, report, 11, PACKED);
+  }
+  const executable = await compileModel(backend, model, { maxTokens: 70, maxSequences: 3 });
+  const { notes } = await tune(executable, offered);
+  // Lanes that are not in one subgroup: wrong sums, which must not be kept.
+  const { notes: refused, variants: kept } = await tune(executable, { ...offered, subgroup: 64, half: undefined });
+  executable.dispose();
+  device.destroy();
+  return { offered, notes, refused, kept };
 }
 
 /** The draws of WGSL are those of the test vectors. */

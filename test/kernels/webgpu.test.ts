@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SAMPLED } from "../../kernels/backend.ts";
+import { BASELINE, type Variants } from "../../kernels/webgpu/variants.ts";
 import type { CheckResult } from "../../scripts/bench/webgpu/checks.ts";
 import { distance } from "../../scripts/bench/webgpu/models.ts";
 import { openModel } from "../../scripts/lib/open-model.ts";
@@ -15,6 +16,12 @@ interface Outcome {
   readonly pipelines: number;
   readonly liveBytes: number;
   readonly failures: readonly string[];
+  readonly variants: {
+    readonly offered: Variants;
+    readonly notes: readonly string[];
+    readonly refused: readonly string[];
+    readonly kept: Variants;
+  };
 }
 
 const golden = new URL("../golden/mamba-tiny", import.meta.url).pathname;
@@ -33,7 +40,7 @@ afterAll(() => backend?.close());
 
 describe("every kernel against the reference, on odd shapes", () => {
   test("all agree", () => {
-    expect(outcome.results.length).toBeGreaterThanOrEqual(55);
+    expect(outcome.results.length).toBeGreaterThanOrEqual(91);
     expect(outcome.results.filter((r) => !r.ok)).toEqual([]);
   });
 
@@ -44,6 +51,18 @@ describe("every kernel against the reference, on odd shapes", () => {
   test("pipelines are shared by what they have in common", () => {
     expect(outcome.pipelines).toBeLessThanOrEqual(23);
   });
+});
+
+test("what a device has beyond core WGSL is found, tried against the baseline, and refused where it differs", () => {
+  const { offered, notes, refused, kept } = outcome.variants;
+  expect(offered).toEqual({ subgroup: 4, packed: true, half: "f32" });
+  // Of a model in f32, which has no int8 dots.
+  expect(notes).toEqual([
+    expect.stringMatching(/^subgroups: [\d.]+ times the speed$/),
+    expect.stringMatching(/^f16: [\d.]+ times the speed$/),
+  ]);
+  expect(refused).toEqual([expect.stringMatching(/^subgroups: \S+ of the largest logit apart, 0.0001 is allowed$/)]);
+  expect(kept).toEqual(BASELINE);
 });
 
 test("a lost device, a refused pipeline and a want of memory are told apart", () => {

@@ -1,8 +1,10 @@
 import type { Encoding } from "../../../weights/layout.ts";
 import type { KernelSource } from "../pipelines.ts";
 import type { MambaSizes } from "../sizes.ts";
+import { directives, type Variants } from "../variants.ts";
 import { MATH } from "./math.ts";
 import { CHUNKS, declareMatrix, UNITS, unitProduct, unpackers } from "./matrix.ts";
+import { isPacked, rowsProduct, subgroupReduce } from "./rows.ts";
 
 /** Rows of in_proj, and columns of x_proj, that a workgroup takes: a tile's width. */
 export const ENTER_ROWS = 32;
@@ -15,22 +17,26 @@ export const ENTER_ROWS = 32;
  *   bc[workgroup] = x_proj[:, its 32 channels] · x      a part of Δ, B and C: the next kernel sums the parts
  * The norm's factor is one number, so it multiplies the product instead of its input, and nothing waits for it.
  */
-export function enterSource(sizes: MambaSizes, parts: number, inProj: Encoding, xProj: Encoding): KernelSource {
+export function enterSource(
+  sizes: MambaSizes,
+  parts: number,
+  inProj: Encoding,
+  xProj: Encoding,
+  variants: Variants,
+): KernelSource {
   const { block, dimQuads, innerPad, vectors, xTileRows } = sizes;
   const { dim, inner, conv } = block;
-  const dimTiles = dimQuads / 8;
-  const units = dimTiles * UNITS[inProj];
   const xUnits = UNITS[xProj];
   const xTiles = Math.ceil(inner / 32);
   const inTileRows = Math.ceil((2 * inner) / 8);
   const roundRows = 256 / (2 * xUnits);
-  const x = (array: string, tile: string, unit: string, chunks: number, c: number): string =>
-    `${array}[${tile} * 8u + ${unit} * ${chunks}u + ${Math.min(c, chunks - 1)}u]`;
+  const { subgroup } = variants;
+  const squares = subgroup > 0 ? 256 / subgroup : 16;
   const taps = Array.from({ length: conv - 1 }, (_, k) => k);
   return {
     label: "enter",
     groups: ["wrrrwrwu", "w"],
-    wgsl: /* wgsl */ `
+    wgsl: /* wgsl */ `${directives({ ...variants, half: undefined, packed: isPacked(inProj, dimQuads, variants) })}
 @group(0) @binding(0) var<storage, read_write> u: array<vec4f>; // (2, dim): read one, write the other
 @group(0) @binding(1) var<storage, read> partial: array<vec4f>; // (parts, dim)
 ${declareMatrix("W", inProj, 2)}
@@ -40,11 +46,8 @@ ${declareMatrix("X", xProj, 5)}
 @group(0) @binding(6) var<storage, read_write> bc: array<vec4f>; // (inner / 32, dtRank + 2 state)
 @group(0) @binding(7) var<uniform> P: vec4u; // which of u is read
 @group(1) @binding(0) var<storage, read_write> state: array<f32>; // conv (conv − 1, inner), ssm
-${MATH}${unpackers([inProj, xProj])}${unitProduct("W", inProj)}${unitProduct("X", xProj)}
-var<workgroup> xs: array<vec4f, ${dimQuads}>;
-var<workgroup> red: array<vec4f, 256>;
-var<workgroup> tree: array<vec4f, 64>;
-var<workgroup> squares: array<f32, 16>;
+${MATH}${unpackers([inProj, xProj])}${rowsProduct(inProj, dimQuads, variants)}${unitProduct("X", xProj)}
+var<workgroup> squares: array<f32, ${squares}>;
 var<workgroup> xv: array<f32, 32>;
 
 fn channels(chunk: u32) -> vec4f { return vec4f(xv[chunk * 4u], xv[chunk * 4u + 1u], xv[chunk * 4u + 2u], xv[chunk * 4u + 3u]); }
@@ -62,34 +65,31 @@ fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: v
     xs[v] = t * vec4f(V[w], V[w + 1u], V[w + 2u], V[w + 3u]);
     ss += dot(t, t);
   }
-  red[lid] = vec4f(ss, 0.0, 0.0, 0.0);
+${
+  subgroup > 0
+    ? `  ${subgroupReduce("ss", 1, subgroup)}
+  if (lid % ${subgroup}u == 0u) { squares[lid / ${subgroup}u] = ss; }`
+    : "  red[lid] = vec4f(ss, 0.0, 0.0, 0.0);"
+}
   workgroupBarrier();
 
+  prepare(lid);
   let hf = lid & 1u;
-  let slot = (lid >> 1u) & 31u;
-  let row = min(wid.x * 4u + (lid >> 6u), ${inTileRows - 1}u);
-  var acc = vec4f();
-  for (var j = slot; j < ${units}u; j += 32u) {
-    let tile = j / ${UNITS[inProj]}u;
-    let unit = j % ${UNITS[inProj]}u;
-    acc += W_unit(row * ${dimTiles}u + tile, unit, hf, ${x("xs", "tile", "unit", CHUNKS[inProj], 0)}, ${x("xs", "tile", "unit", CHUNKS[inProj], 1)});
-  }
-  if (lid < 16u) {
+  let acc = accumulate(lid, min(wid.x * 4u + (lid >> 6u), ${inTileRows - 1}u));
+${
+  subgroup > 0
+    ? ""
+    : `  if (lid < 16u) {
     var s = 0.0;
     for (var i = 0u; i < 16u; i++) { s += red[lid * 16u + i].x; }
     squares[lid] = s;
   }
-  workgroupBarrier();
-  red[((lid >> 6u) * 2u + hf) * 32u + slot] = acc;
-  workgroupBarrier();
-  if (lid < 64u) { tree[lid] = (red[lid * 4u] + red[lid * 4u + 1u]) + (red[lid * 4u + 2u] + red[lid * 4u + 3u]); }
-  workgroupBarrier();
+  workgroupBarrier();`
+}
+  let sum = sum_rows(lid, acc);
   if (lid < 32u) {
     var s = 0.0;
-    for (var i = 0u; i < 16u; i++) { s += squares[i]; }
-    let at = (lid >> 2u) * 8u;
-    var sum = 0.0;
-    for (var i = 0u; i < 8u; i++) { sum += tree[at + i][lid & 3u]; }
+    for (var i = 0u; i < ${squares}u; i++) { s += squares[i]; }
     let r = wid.x * 32u + lid;
     let value = sum * inverseSqrt(s / ${dim}.0 + ${block.norm.eps}) + V[${vectors.inBias}u + min(r, ${2 * inner - 1}u)];
     var x = 0.0;

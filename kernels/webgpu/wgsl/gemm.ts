@@ -1,5 +1,6 @@
 import type { Encoding } from "../../../weights/layout.ts";
 import type { KernelSource } from "../pipelines.ts";
+import { BASELINE, directives, type Variants } from "../variants.ts";
 import { blockValues, declareMatrix, unpackers } from "./matrix.ts";
 
 /** Tokens, and rows of the matrix, that a workgroup takes. */
@@ -15,8 +16,10 @@ export interface GemmShape {
  * O = A Wᵀ + bias for many tokens. A workgroup keeps 64 × 64 outputs in registers and takes 32 columns at a time, transposed into
  * workgroup memory (all 16 KiB of it), while the next ones are on their way. `wid.z` cuts the columns into slices, each with an outcome of
  * its own, where rows and tokens alone are too few workgroups; whoever reads the outcome sums the slices.
+ *
+ * With `half` the tiles lie in workgroup memory in that type, and so are the products of 32 columns summed, before they go to f32.
  */
-export function gemmSource(encoding: Encoding, shape: GemmShape): KernelSource {
+export function gemmSource(encoding: Encoding, shape: GemmShape, half: Variants["half"]): KernelSource {
   const rows = shape.tokens;
   const threads = 1024 / (rows * shape.quads);
   const quadsWide = 16 / shape.quads;
@@ -26,10 +29,15 @@ export function gemmSource(encoding: Encoding, shape: GemmShape): KernelSource {
   const block = (i: number): string => `(lid + ${i * threads}u)`;
   const ofA = (i: number): string => (threads === 256 ? "lid < 128u" : String(i * threads < 128));
   const tile = (i: number): string => `(${block(i)} & 127u)`;
+  // Sums of a turn's columns: in registers of their own where they are of another type.
+  const sum = half === undefined ? "c" : "h";
+  const stored = (value: string): string =>
+    half === undefined ? value : `vec4<half>(clamp(${value}, vec4f(-65504.0), vec4f(65504.0)))`;
+  const outputs = range(rows).flatMap((r) => range(shape.quads).map((q) => `${r}_${q}`));
   return {
     label: `gemm ${encoding}`,
     groups: ["rrrwu"],
-    wgsl: /* wgsl */ `
+    wgsl: /* wgsl */ `${directives({ ...BASELINE, half })}alias half = ${half ?? "f32"};
 struct Sizes {
   tiles: u32, slice: u32, tile_rows: u32, a_stride: u32, o_stride: u32, o_slice: u32, o_first: u32, bias: u32, a_first: u32,
 }
@@ -39,8 +47,8 @@ ${declareMatrix("W", encoding, 1)}
 @group(0) @binding(3) var<storage, read_write> O: array<vec4f>; // (slices, tokens, rows)
 @group(0) @binding(4) var<uniform> P: Sizes;
 ${unpackers([encoding])}${blockValues("W", encoding)}
-var<workgroup> a_tile: array<vec4f, 512>; // (32 columns, 64 tokens)
-var<workgroup> w_tile: array<vec4f, 512>; // (32 columns, 64 rows)
+var<workgroup> a_tile: array<vec4<half>, 512>; // (32 columns, 64 tokens)
+var<workgroup> w_tile: array<vec4<half>, 512>; // (32 columns, 64 rows)
 
 fn a_block(first: u32, t: u32, i: u32) -> mat4x4f {
   let at = P.a_first + (first + (i & 15u) * 4u) * P.a_stride + t * 8u + (i >> 4u);
@@ -60,9 +68,7 @@ fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: v
   let end = min(begin + P.slice, P.tiles);
   let tx = lid % ${quadsWide}u;
   let ty = lid / ${quadsWide}u;
-${range(rows)
-  .flatMap((r) => range(shape.quads).map((q) => `  var c${r}_${q} = vec4f();`))
-  .join("\n")}
+${outputs.map((o) => `  var c${o} = vec4f();`).join("\n")}
 ${loads.map((i) => `  var m${i} = mat4x4f();`).join("\n")}
   // A turn's tile is fetched, then the one before it, in workgroup memory by now, is multiplied while the fetch is on its way.
   for (var t = begin; t <= end; t++) {
@@ -70,6 +76,7 @@ ${loads.map((i) => `  var m${i} = mat4x4f();`).join("\n")}
 ${loads.map((i) => `      if (${ofA(i)}) { m${i} = a_block(first_token, t, ${tile(i)}); } else { m${i} = w_block(first_row, t, ${tile(i)}); }`).join("\n")}
     }
     if (t > begin) {
+${half === undefined ? "" : outputs.map((o) => `      var h${o} = vec4<half>();`).join("\n")}
       for (var k = 0u; k < 32u; k++) {
 ${range(rows / 4)
   .map((a) => `        let a${a} = a_tile[k * 16u + ty + ${(a * 64) / rows}u];`)
@@ -78,9 +85,10 @@ ${range(shape.quads)
   .map((q) => `        let w${q} = w_tile[k * 16u + tx + ${q * quadsWide}u];`)
   .join("\n")}
 ${range(rows)
-  .flatMap((r) => range(shape.quads).map((q) => `        c${r}_${q} += a${r >> 2}.${"xyzw"[r & 3]} * w${q};`))
+  .flatMap((r) => range(shape.quads).map((q) => `        ${sum}${r}_${q} += a${r >> 2}.${"xyzw"[r & 3]} * w${q};`))
   .join("\n")}
       }
+${half === undefined ? "" : outputs.map((o) => `      c${o} += vec4f(h${o});`).join("\n")}
     }
     workgroupBarrier();
     if (t < end) {
@@ -89,9 +97,9 @@ ${loads
     (i) => `      {
         let at = (${tile(i)} >> 4u) * 64u + (${tile(i)} & 15u);
         if (${ofA(i)}) { ${range(4)
-          .map((j) => `a_tile[at + ${16 * j}u] = m${i}[${j}];`)
+          .map((j) => `a_tile[at + ${16 * j}u] = ${stored(`m${i}[${j}]`)};`)
           .join(" ")} } else { ${range(4)
-          .map((j) => `w_tile[at + ${16 * j}u] = m${i}[${j}];`)
+          .map((j) => `w_tile[at + ${16 * j}u] = ${stored(`m${i}[${j}]`)};`)
           .join(" ")} }
       }`,
   )

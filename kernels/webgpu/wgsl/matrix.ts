@@ -63,6 +63,26 @@ ${signature} {
   }
 }
 
+/** fn name_packed(tile, unit, hf, x0, x1): the same with columns of x in int8, four in a word, exact but for their rounding. */
+export function packedProduct(name: string, encoding: Encoding): string {
+  const rows = (row: (r: string) => string): string => `vec4f(vec4i(${["x", "y", "z", "w"].map(row).join(", ")}))`;
+  const [vectors, load, dots] =
+    encoding === "q8"
+      ? [17, "", rows((r) => `dot4I8Packed(w.${r}, x0)`)]
+      : [
+          9,
+          `let zero = ${Q4_ZERO} * (dot4I8Packed(0x01010101u, x0) + dot4I8Packed(0x01010101u, x1));`,
+          rows((r) => `dot4I8Packed(w.${r} & 0x0f0f0f0fu, x0) + dot4I8Packed((w.${r} >> 4u) & 0x0f0f0f0fu, x1) - zero`),
+        ];
+  return /* wgsl */ `${scales(name, vectors)}
+fn ${name}_packed(tile: u32, unit: u32, hf: u32, x0: u32, x1: u32) -> vec4f {
+  let w = ${name}[tile * ${vectors}u + 1u + unit * 2u + hf];
+  ${load}
+  return ${name}_scales(tile, hf) * ${dots};
+}
+`;
+}
+
 /** fn name_block(tile, chunk, hf): the 4 × 4 values of a quad and a chunk; element [j] holds column j of the 4 rows. */
 export function blockValues(name: string, encoding: Encoding): string {
   const signature = `fn ${name}_block(tile: u32, chunk: u32, hf: u32) -> mat4x4f`;

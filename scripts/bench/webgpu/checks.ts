@@ -51,13 +51,24 @@ interface Run {
 const FIRST = 2 ** 32 - 3;
 /** f32 arithmetic in another order. */
 const EXACT = 2e-5;
+/** int8 activations, in models so narrow that their rounding weighs more than in real ones. */
+export const PACKED = 8e-2;
 
 export function reporter(report: Report): (name: string, error: number, limit: number) => void {
   return (name, error, limit) => report({ name, error, limit, ok: error <= limit });
 }
 
-/** A shape's model step by step, whole, in pieces and beside others, all against the reference; and the states handed over both ways. */
-export async function checkShape(backend: WebGpuBackend, index: number, report: Report, length = 37): Promise<void> {
+/**
+ * A shape's model step by step, whole, in pieces and beside others, all against the reference; and the states handed over both ways.
+ * @param limit of what may differ
+ */
+export async function checkShape(
+  backend: WebGpuBackend,
+  index: number,
+  report: Report,
+  length = 37,
+  limit = EXACT,
+): Promise<void> {
   const [name, changes, encoding] = SHAPES[index]!;
   const sizes = { ...SMALL, ...changes };
   const model = randomModel(sizes, encoding, 5 + index);
@@ -72,11 +83,11 @@ export async function checkShape(backend: WebGpuBackend, index: number, report: 
     ["pieces", [1, 2, 3, 1, length - 7]],
   ] as const) {
     const got = await feed(ours, tokens, lengths);
-    say(`${way}, logits`, distance(got.logits, expected.logits), EXACT);
-    say(`${way}, log-probabilities`, distance(got.logProbs, expected.logProbs), EXACT);
-    say(`${way}, state`, distance(got.state, expected.state), EXACT);
+    say(`${way}, logits`, distance(got.logits, expected.logits), limit);
+    say(`${way}, log-probabilities`, distance(got.logProbs, expected.logProbs), limit);
+    say(`${way}, state`, distance(got.state, expected.state), limit);
   }
-  await checkCompany(ours, model, sizes.vocab, say);
+  await checkCompany(ours, model, sizes.vocab, say, limit);
   await checkChoice(ours, tokens, say);
   ours.dispose();
 }
@@ -114,6 +125,7 @@ async function checkCompany(
   model: RandomModel,
   vocab: number,
   say: (name: string, error: number, limit: number) => void,
+  limit: number,
 ): Promise<void> {
   const theirs = await compileModel(createReferenceBackend(), model);
   const pasts = [4, 9, 0].map((length, i) => randomTokens(length, vocab, 20 + i));
@@ -131,7 +143,7 @@ async function checkCompany(
   const got = await ours.run(spans("mine")).read();
   const expected = await theirs.run(spans("other")).read();
   for (const i of [0, 2]) {
-    say(`three together, logits of ${i}`, distance(got[i]!.logits, expected[i]!.logits), EXACT);
+    say(`three together, logits of ${i}`, distance(got[i]!.logits, expected[i]!.logits), limit);
   }
   say("three together, logits of none", got[1]!.logits.length, 0);
   for (const [i, { mine, other }] of pairs.entries()) {
@@ -140,7 +152,7 @@ async function checkCompany(
     const [tokens] = [randomTokens(3, vocab, 40)];
     const [a] = await theirs.run([{ state: moved, tokens, logits: "last" }]).read();
     const [b] = await theirs.run([{ state: other, tokens, logits: "last" }]).read();
-    say(`handed back ${i}`, distance(a!.logits, b!.logits), EXACT);
+    say(`handed back ${i}`, distance(a!.logits, b!.logits), limit);
     mine.dispose();
   }
 }

@@ -1,10 +1,22 @@
-import { createWebGpuBackend, type WebGpuBackend } from "../../../kernels/webgpu/index.ts";
+import {
+  BASELINE,
+  createWebGpuBackend,
+  offeredVariants,
+  type Variants,
+  type WebGpuBackend,
+} from "../../../kernels/webgpu/index.ts";
+
+export interface FoundGpu {
+  readonly backend: WebGpuBackend;
+  /** what its kernels could use beyond core WGSL. */
+  readonly offered: Variants;
+}
 
 /**
  * The WebGPU backend of this browser's GPU, or why there is none, in words.
  * @param software whether an adapter that computes on the CPU will do: WASM is faster, so only who asks for WebGPU gets it
  */
-export async function findGpu(software: boolean): Promise<WebGpuBackend | string> {
+export async function findGpu(software: boolean): Promise<FoundGpu | string> {
   const { gpu } = navigator as { gpu?: GPU };
   if (gpu === undefined) return "this browser has no WebGPU";
   try {
@@ -12,7 +24,10 @@ export async function findGpu(software: boolean): Promise<WebGpuBackend | string
     if (adapter === null) return "WebGPU finds no GPU here";
     if (adapter.info.isFallbackAdapter && !software)
       return "WebGPU would compute on the CPU here, which WASM does faster";
-    return createWebGpuBackend(await openDevice(adapter));
+    const device = await openDevice(adapter);
+    // On the CPU nothing of it is faster, and each kernel compiles for seconds.
+    const offered = adapter.info.isFallbackAdapter ? BASELINE : offeredVariants(device, gpu.wgslLanguageFeatures);
+    return { backend: createWebGpuBackend(device), offered };
   } catch (error) {
     return `WebGPU could not be started: ${(error as Error).message}`;
   }

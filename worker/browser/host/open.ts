@@ -1,4 +1,5 @@
 import type { Backend, Executable } from "../../../kernels/backend.ts";
+import { describeVariants, tune, type Variants, type WebGpuExecutable } from "../../../kernels/webgpu/index.ts";
 import { httpSource } from "../../../weights/http.ts";
 import { PackageLoad, readManifest } from "../../../weights/loader.ts";
 import type { PackageSource } from "../../../weights/source.ts";
@@ -10,7 +11,7 @@ import { compareBackends } from "./compare.ts";
 import { Edge } from "./edge.ts";
 import { BackendError } from "./errors.ts";
 import { failoverBackend } from "./failover.ts";
-import { findGpu } from "./gpu.ts";
+import { type FoundGpu, findGpu } from "./gpu.ts";
 import type { HostModel } from "./host-model.ts";
 import { type Chosen, localModel } from "./local-model.ts";
 import { modelInfo } from "./model-info.ts";
@@ -56,7 +57,7 @@ async function openLocal(
   options: OpenOptions,
   events: OpenEvents,
   edge: Edge,
-  gpu: Backend | string,
+  gpu: FoundGpu | string,
 ): Promise<HostModel> {
   const { signal, onProgress } = events;
   const memoryBudget = options.memoryBudget ?? defaultBudget();
@@ -82,7 +83,13 @@ async function openLocal(
   }
 
   const chosen: Chosen = { backend: "webgpu", reason: "asked for" };
-  const guarded = failoverBackend(gpu, {
+  let compiled: WebGpuExecutable | undefined;
+  const remembering: Backend = {
+    name: "webgpu",
+    plan: (...args) => gpu.backend.plan(...args),
+    compile: async (...args) => (compiled = await gpu.backend.compile(...args)),
+  };
+  const guarded = failoverBackend(remembering, {
     fallback: wasmBackend,
     reload: (executable) => reload(source, executable),
     onFailover: (cause) => {
@@ -91,16 +98,29 @@ async function openLocal(
       events.onBackend(chosen);
     },
   });
-  if (options.backend === "webgpu") return localModel(await load(guarded), chosen, edge);
+  const loadOnGpu = async (): Promise<{ model: Model; because: (reason: string) => void }> => {
+    const model = await load(guarded);
+    const beyond = await tuned(compiled!, gpu.offered);
+    const because = (reason: string): void => {
+      if (chosen.backend === "webgpu") chosen.reason = beyond === "" ? reason : `${reason}, with ${beyond}`;
+    };
+    return { model, because };
+  };
+  if (options.backend === "webgpu") {
+    const { model, because } = await loadOnGpu();
+    because("asked for");
+    return localModel(model, chosen, edge);
+  }
 
   const onWasm = await load(wasm);
   let onGpu: Model | undefined;
   try {
-    onGpu = await load(guarded);
+    const { model, because } = await loadOnGpu();
+    onGpu = model;
     onProgress({ stage: "check", loaded: 0, total: 1 });
     const comparison = await compareBackends(onGpu, onWasm);
     onProgress({ stage: "check", loaded: 1, total: 1 });
-    chosen.reason = comparison.reason;
+    because(comparison.reason);
     if (comparison.faster && chosen.backend === "webgpu") {
       onWasm.dispose();
       return localModel(onGpu, chosen, edge);
@@ -111,6 +131,15 @@ async function openLocal(
   }
   onGpu?.dispose();
   return localModel(onWasm, { backend: "wasm", reason: chosen.reason }, edge);
+}
+
+/** What of the GPU's offers the model computes with from now on, in words. A device that fails meanwhile is noticed by the next pass. */
+async function tuned(executable: WebGpuExecutable, offered: Variants): Promise<string> {
+  try {
+    return describeVariants((await tune(executable, offered)).variants);
+  } catch {
+    return "";
+  }
 }
 
 /** Before anything is downloaded. @throws MemoryBudgetError with the numbers */
