@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import type { Backend, Executable, Pass, SequenceState } from "../../kernels/backend.ts";
 import { createWasmBackend } from "../../kernels/wasm/index.ts";
 import { loadWasmModules } from "../../kernels/wasm/node.ts";
 import { PackageLoad, readManifest } from "../../weights/loader.ts";
@@ -8,77 +7,14 @@ import { generate } from "../../worker/engine/generate.ts";
 import { Model } from "../../worker/engine/model.ts";
 import { Sequence } from "../../worker/engine/sequence.ts";
 import { tinyPackage } from "../support/models.ts";
+import { type Loss, mortal } from "./mortal.ts";
 
 const wasm = await createWasmBackend(await loadWasmModules());
 const memory = await tinyPackage({ tied: false });
 
-/** Where a device is lost: as a pass is begun, as its results are read, or as a state is. */
-type Loss = "begin" | "read" | "state";
-
-/** WASM that is lost like a GPU's device after some passes: from then on everything throws. */
-function mortal(passes: number, loss: Loss): Backend {
-  let left = passes;
-  const gone = (): never => {
-    throw new Error("device lost");
-  };
-  const alive = (kind: Loss): void => {
-    if (left < 0 || (left === 0 && kind === loss)) {
-      left = -1;
-      gone();
-    }
-  };
-  return {
-    ...wasm,
-    async compile(...args) {
-      const inner = await wasm.compile(...args);
-      const dying: Partial<Executable> = {
-        createState() {
-          alive("begin");
-          const state = inner.createState();
-          return {
-            inner: state,
-            read: async () => {
-              alive("state");
-              return state.read();
-            },
-            write: (values: Float32Array) => state.write(values),
-            copyFrom: (other: SequenceState) => state.copyFrom((other as never as { inner: typeof state }).inner),
-            reset: () => state.reset(),
-            dispose: () => state.dispose(),
-          } as SequenceState;
-        },
-        begin(spans) {
-          alive("begin");
-          const pass = inner.begin(
-            spans.map((span) => ({ ...span, state: (span.state as never as { inner: never }).inner })),
-          );
-          return {
-            get block() {
-              return pass.block;
-            },
-            advance: (end) => pass.advance(end),
-            async read() {
-              alive("read");
-              left--;
-              return pass.read();
-            },
-          } satisfies Pass;
-        },
-      };
-      return new Proxy(inner, {
-        get: (target, key) => {
-          const own = Reflect.get(dying, key) as unknown;
-          const value = own ?? (Reflect.get(target, key) as unknown);
-          return typeof value === "function" ? value.bind(own === undefined ? target : dying) : value;
-        },
-      });
-    },
-  };
-}
-
 async function open(passes: number, loss: Loss): Promise<{ model: Model; causes: unknown[] }> {
   const causes: unknown[] = [];
-  const backend = failoverBackend(mortal(passes, loss), {
+  const backend = failoverBackend(mortal(wasm, passes, loss), {
     fallback: async () => wasm,
     reload: async (executable) => {
       for await (const _ of new PackageLoad(await readManifest(memory), executable).lead(memory));
@@ -127,7 +63,7 @@ test("forks and sequences at rest come along", async () => {
 });
 
 test("when the fallback fails too, its error is the caller's", async () => {
-  const backend = failoverBackend(mortal(1, "read"), {
+  const backend = failoverBackend(mortal(wasm, 1, "read"), {
     fallback: async () => {
       throw new RangeError("no memory");
     },

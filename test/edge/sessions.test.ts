@@ -217,6 +217,17 @@ describe("append", () => {
     expectSameBytes(await state(b.id), await state(a.id));
   });
 
+  test("stop_token_ids end the text and are no part of it; what they are not is a 400", async () => {
+    const { id } = await newSession();
+    const one = await append(id, { text, max_tokens: 9, stop_token_ids: [5, 99], logit_bias: { 99: 100 } }); // "b"
+    expect(one.choices[0]).toMatchObject({ text: "", finish_reason: "stop" });
+    expect(one.usage?.completion_tokens).toBe(1);
+    for (const wrong of [[-1], ["99"], 99, Array(17).fill(1)]) {
+      const error = await errorOf(await call("POST", `/v1/sessions/${id}/append`, { text, stop_token_ids: wrong }));
+      expect(error).toMatchObject({ status: 400, param: expect.stringMatching(/^stop_token_ids/) });
+    }
+  });
+
   test("text that may be the beginning of a stop string waits for the next request", async () => {
     const { id } = await newSession();
     const bias = { 98: 100 }; // "a"

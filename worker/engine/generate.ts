@@ -102,8 +102,12 @@ export async function* generate(
   // The last token is fed only when something is to be generated from it: an appended text then continues like an unbroken one.
   const last = input.length - 1;
   if (options.maxTokens === 0) {
-    await sequence.feed(input.slice(0, last), options);
-    sequence.pending = input.slice(last);
+    const from = sequence.consumed;
+    try {
+      await sequence.feed(input.slice(0, last), options);
+    } finally {
+      sequence.pending = input.slice(sequence.consumed - from);
+    }
     return result("length", 0, { text: "", tokens: [] });
   }
 
@@ -116,7 +120,14 @@ export async function* generate(
   const leave = model.batcher.join();
   try {
     for (let generated = 1; ; generated++) {
-      const { logits } = await sequence.feed(next, { ...options, logits: true });
+      const from = sequence.consumed;
+      const { logits } = await sequence.feed(next, { ...options, logits: true }).catch((error: unknown) => {
+        // The sequence says where it stopped, so that its past can be gone on from elsewhere.
+        sequence.pending = next.slice(sequence.consumed - from);
+        sequence.utf8 = utf8.pending;
+        sequence.held = stops.held;
+        throw error;
+      });
       const sampled = sample(logits, sampling, sequence.window, draw(seed, sequence.consumed), {
         logprobs: options.logprobs,
         allowed: format?.allowed(logits.length),
@@ -156,6 +167,11 @@ export async function* generate(
     const computedTokens = sequence.consumed - cachedTokens;
     return { finishReason, promptTokens, cachedTokens, computedTokens, completionTokens, seed, tail };
   }
+}
+
+/** The text that a sequence holds back, given out because nothing comes after it. */
+export function heldText({ utf8, held }: { utf8: Uint8Array; held: string }, stop: readonly string[]): string {
+  return flush(new Utf8Stream(utf8), new StopMatcher(stop, held));
 }
 
 /** A fresh sequence is fed the end-of-text token first, as in training, unless the prompt brings its own. */

@@ -1,6 +1,7 @@
 import type { Model } from "../../engine/model.ts";
 import { PenaltyWindow } from "../../engine/penalty-window.ts";
 import { Sequence } from "../../engine/sequence.ts";
+import { isOutOfMemory } from "./refuge.ts";
 
 /** States kept: two a conversation, at the end of its last message and of the reply. */
 const KEPT = 4;
@@ -47,7 +48,14 @@ export class Conversations {
 
   /** @param tokens of which the sequence has consumed the first */
   keep(sequence: Sequence, tokens: readonly number[]): void {
-    const copy = sequence.fork();
+    let copy: Sequence;
+    try {
+      copy = sequence.fork();
+    } catch (error) {
+      // What is not kept is computed again.
+      if (isOutOfMemory(error)) return;
+      throw error;
+    }
     copy.pending = [];
     this.#kept.push({ tokens: tokens.slice(0, copy.consumed), sequence: copy });
     for (const { sequence: old } of this.#kept.splice(0, this.#kept.length - KEPT)) old.dispose();

@@ -84,6 +84,12 @@ export class Edge {
     await (await this.request("PUT", `${session(id)}/state?allow_other_quantization=true`, { bytes })).body?.cancel();
   }
 
+  /** Feeds tokens and generates nothing. */
+  async appendTokens(id: string, tokens: readonly number[]): Promise<void> {
+    const json = { tokens, max_tokens: 0 };
+    await (await this.request("POST", `${session(id)}/append`, { json })).body?.cancel();
+  }
+
   async removeSession(id: string): Promise<void> {
     await this.request("DELETE", session(id));
   }

@@ -51,6 +51,7 @@ export class FailoverExecutable implements Executable {
   readonly #states = new Set<JournaledState>();
   #failure: { cause: unknown } | undefined;
   #recovery: Promise<void> | undefined;
+  #recovered = false;
 
   constructor(primary: Executable, compileFallback: () => Promise<Executable>, options: FailoverOptions) {
     this.#active = primary;
@@ -85,6 +86,11 @@ export class FailoverExecutable implements Executable {
   /** Whether the fallback has taken over: states then need no journal any more. */
   get failedOver(): boolean {
     return this.#recovery !== undefined;
+  }
+
+  /** Whether it did so with every state. */
+  get recovered(): boolean {
+    return this.#recovered;
   }
 
   load(tensor: string, offset: number, bytes: Uint8Array): void {
@@ -175,6 +181,7 @@ export class FailoverExecutable implements Executable {
       throw error;
     }
     this.#active = executable;
+    this.#recovered = true;
     try {
       lost.dispose();
     } catch {

@@ -4,6 +4,12 @@ import type { FailoverExecutable } from "./failover.ts";
 /** Tokens between two checkpoints: what a failure costs to compute again, against a read of the state. */
 const CHECKPOINT_TOKENS = 256;
 
+/** base in canonical order; undefined is a fresh sequence. */
+export interface Past {
+  readonly base: Float32Array | undefined;
+  readonly tokens: readonly number[];
+}
+
 /** A state on a backend that may be lost, and what is needed to make it anew elsewhere. */
 export class JournaledState implements SequenceState {
   readonly #owner: FailoverExecutable;
@@ -36,7 +42,19 @@ export class JournaledState implements SequenceState {
   async fed({ tokens, vectors }: Span): Promise<void> {
     if (this.#owner.failedOver) return;
     for (let i = 0; i < tokens.length; i++) this.tokens.push(tokens[i]!);
-    if (vectors !== undefined || this.tokens.length >= CHECKPOINT_TOKENS) this.#checkpoint(await this.read());
+    if (vectors === undefined && this.tokens.length < CHECKPOINT_TOKENS) return;
+    try {
+      this.#checkpoint(await this.read());
+    } catch (error) {
+      // Without it the journal only grows: what failed is told by the next pass. Vectors are in no journal.
+      if (vectors !== undefined) throw error;
+    }
+  }
+
+  /** What it has seen, also when no backend holds it any more: a state, and the tokens fed since. */
+  async past(): Promise<Past> {
+    if (this.#owner.recovered) return { base: await this.inner.read(), tokens: [] };
+    return { base: this.base, tokens: this.tokens };
   }
 
   read(): Promise<Float32Array> {

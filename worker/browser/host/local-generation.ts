@@ -1,8 +1,9 @@
-import { type GenerationOptions, generate } from "../../engine/generate.ts";
+import { type GenerationOptions, generate, opening } from "../../engine/generate.ts";
 import type { Sequence } from "../../engine/sequence.ts";
 import type { BackendName, GenerationResult } from "../client/api.ts";
 import type { WireOptions } from "../protocol.ts";
 import type { HostGeneration } from "./host-model.ts";
+import { isOutOfMemory, type Rest } from "./refuge.ts";
 
 interface Run {
   readonly prompt: readonly number[];
@@ -11,6 +12,8 @@ interface Run {
   readonly backend: () => BackendName;
   readonly keepHeld: boolean;
   readonly endTokens?: ReadonlySet<number>;
+  /** where the rest of it is computed when there is no more memory here. */
+  readonly rescue?: ((sequence: Sequence, rest: Rest, cause: unknown) => HostGeneration) | undefined;
   /** when the caller's work began, on the clock of performance.now(). Default now. */
   readonly begin?: number;
 }
@@ -24,7 +27,7 @@ const DEFAULT_TOKENS = 128;
  */
 export async function* runGeneration(
   sequence: Sequence,
-  { prompt, options, signal, backend, keepHeld, endTokens, begin = performance.now() }: Run,
+  { prompt, options, signal, backend, keepHeld, endTokens, rescue, begin = performance.now() }: Run,
   onEnd: (sampled: readonly number[]) => void = () => {},
 ): HostGeneration {
   const reading = new AbortController();
@@ -54,12 +57,14 @@ export async function* runGeneration(
       if (done === total) first ??= performance.now() - begin;
     },
   };
+  const before = { length: sequence.length, consumed: sequence.consumed };
+  const promptTokens = before.length + opening(sequence, prompt).length + prompt.length;
+  let text = "";
+  const at = (): number => performance.now() - begin;
   try {
-    let text = "";
     const sampled: number[] = [];
     const pieces = generate(sequence, engineOptions);
     let next = await pieces.next();
-    const at = (): number => performance.now() - begin;
     for (; !next.done; next = await pieces.next()) {
       text += next.value.text;
       sampled.push(...next.value.tokens.map(({ id }) => id));
@@ -81,6 +86,28 @@ export async function* runGeneration(
       backend: backend(),
     };
     return result;
+  } catch (error) {
+    if (rescue === undefined || !isOutOfMemory(error)) throw error;
+    const done = sequence.length - promptTokens;
+    const maxTokens = (options.maxTokens ?? DEFAULT_TOKENS) - done;
+    const seed = sequence.seed ?? 0;
+    const rest = { options: { ...options, maxTokens, seed }, endTokens, keepHeld, signal };
+    const chunks = rescue(sequence, rest, error);
+    let next = await chunks.next();
+    for (let count = 1; !next.done; next = await chunks.next(), count++) {
+      first ??= at();
+      yield { ...next.value, length: sequence.length + count, at: at() };
+    }
+    const { finishReason, completionTokens } = next.value;
+    return {
+      text: text + next.value.text,
+      ...{ finishReason, promptTokens, seed },
+      cachedTokens: before.consumed,
+      completionTokens: done + completionTokens,
+      ...(first !== undefined && { firstTokenMs: first }),
+      totalMs: at(),
+      backend: "rest",
+    };
   } finally {
     signal.removeEventListener("abort", abort);
   }

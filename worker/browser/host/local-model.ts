@@ -9,21 +9,41 @@ import type { Edge } from "./edge.ts";
 import type { HostGeneration, HostModel, HostSession } from "./host-model.ts";
 import { runGeneration } from "./local-generation.ts";
 import { modelInfo } from "./model-info.ts";
+import { isOutOfMemory, type Refuge, type Rest } from "./refuge.ts";
 
 /** How a local model is named; it changes when its backend fails. */
 export interface Chosen {
-  backend: Exclude<BackendName, "rest">;
+  backend: BackendName;
   reason: string;
 }
 
-/** A model that computes in this Web Worker. */
-export function localModel(model: Model, chosen: Chosen, edge: Edge): HostModel {
+/**
+ * A model that computes in this Web Worker.
+ * @param refuge where it goes on when memory runs out here; without, that is the caller's error
+ */
+export function localModel(model: Model, chosen: Chosen, edge: Edge, refuge?: Refuge): HostModel {
   const conversations = new Conversations(model);
   const backend = (): BackendName => chosen.backend;
+  const rescue =
+    refuge &&
+    ((sequence: Sequence, rest: Rest, cause: unknown): HostGeneration => {
+      refuge.move(cause);
+      return refuge.goOn(sequence, rest);
+    });
+
+  /** A sequence, or the model at the edge when there is no memory for another one. */
+  function sequenceOr<T>(make: () => T): T | HostModel {
+    try {
+      return refuge?.model ?? make();
+    } catch (error) {
+      if (refuge === undefined || !isOutOfMemory(error)) throw error;
+      return refuge.move(error);
+    }
+  }
 
   async function* alone(sequence: Sequence, tokens: readonly number[], options: WireOptions, signal: AbortSignal) {
     try {
-      return yield* runGeneration(sequence, { prompt: tokens, options, signal, backend, keepHeld: false });
+      return yield* runGeneration(sequence, { prompt: tokens, options, signal, backend, keepHeld: false, rescue });
     } finally {
       sequence.dispose();
     }
@@ -38,13 +58,16 @@ export function localModel(model: Model, chosen: Chosen, edge: Edge): HostModel 
       return chosen.reason;
     },
     generate(prompt, options, signal): HostGeneration {
-      return alone(new Sequence(model), model.requireTokenizer().encode(prompt), options, signal);
+      const sequence = sequenceOr(() => new Sequence(model));
+      if (!(sequence instanceof Sequence)) return sequence.generate(prompt, options, signal);
+      return alone(sequence, model.requireTokenizer().encode(prompt), options, signal);
     },
     async *chat(messages: readonly ChatMessage[], options, signal) {
       const begin = performance.now();
       const format = chatFormat(model);
       const { tokens, boundaries } = format.conversation(messages, true);
-      const sequence = conversations.resume(tokens);
+      const sequence = sequenceOr(() => conversations.resume(tokens));
+      if (!(sequence instanceof Sequence)) return yield* sequence.chat(messages, options, signal);
       const cachedTokens = sequence.consumed;
       try {
         // The last token is fed by the generation, which needs something to begin with.
@@ -59,6 +82,7 @@ export function localModel(model: Model, chosen: Chosen, edge: Edge): HostModel 
           endTokens,
           begin,
           keepHeld: false,
+          rescue,
         };
         const keep = (sampled: readonly number[]): void => conversations.keep(sequence, [...tokens, ...sampled]);
         return { ...(yield* runGeneration(sequence, run, keep)), cachedTokens };
@@ -66,33 +90,80 @@ export function localModel(model: Model, chosen: Chosen, edge: Edge): HostModel 
         sequence.dispose();
       }
     },
-    session: async () => localSession(model, edge, backend, new Sequence(model)),
+    async session() {
+      const sequence = sequenceOr(() => new Sequence(model));
+      return sequence instanceof Sequence
+        ? localSession({ model, edge, backend, refuge }, sequence)
+        : sequence.session();
+    },
     dispose() {
       model.dispose();
     },
   };
 }
 
-function localSession(model: Model, edge: Edge, backend: () => BackendName, first: Sequence): HostSession {
+interface Home {
+  readonly model: Model;
+  readonly edge: Edge;
+  readonly backend: () => BackendName;
+  readonly refuge: Refuge | undefined;
+}
+
+function localSession(home: Home, first: Sequence): HostSession {
+  const { model, edge, backend, refuge } = home;
   let sequence = first;
+  /** what it is at the edge, once it is there. */
+  let there: HostSession | undefined;
+  const elsewhere = async (): Promise<HostSession | undefined> => {
+    if (refuge?.model !== undefined) there ??= await refuge.take(sequence);
+    return there;
+  };
   const become = (next: Sequence): void => {
     sequence.dispose();
     sequence = next;
   };
+  /** Does what needs memory for another sequence here, else what is to be done at the edge. */
+  const here = async <T>(work: () => T | Promise<T>, instead: (session: HostSession) => Promise<T> | T): Promise<T> => {
+    const moved = await elsewhere();
+    if (moved !== undefined) return instead(moved);
+    try {
+      return await work();
+    } catch (error) {
+      if (refuge === undefined || !isOutOfMemory(error)) throw error;
+      refuge.move(error);
+      return instead((await elsewhere())!);
+    }
+  };
   const save = async (): Promise<Uint8Array<ArrayBuffer>> =>
-    (await encodeSnapshot(await takeSnapshot(sequence))) as Uint8Array<ArrayBuffer>;
+    (await elsewhere())?.save() ?? ((await encodeSnapshot(await takeSnapshot(sequence))) as Uint8Array<ArrayBuffer>);
   const restore = async (bytes: Uint8Array): Promise<void> => {
-    become(restoreSnapshot(model, await decodeSnapshot(bytes), { otherQuantization: true }));
+    const snapshot = await decodeSnapshot(bytes);
+    await here<void>(
+      () => become(restoreSnapshot(model, snapshot, { otherQuantization: true })),
+      (session) => session.restore(bytes),
+    );
   };
   return {
     get tokens() {
-      return sequence.length;
+      return there?.tokens ?? sequence.length;
     },
     async *append(text, options, signal) {
       const prompt = text === "" ? [] : model.requireTokenizer().encode(text);
-      const before = sequence.fork();
+      const before = await here<Sequence | HostSession>(
+        () => sequence.fork(),
+        (session) => session,
+      );
+      if (!(before instanceof Sequence)) return yield* before.append(text, options, signal);
+      const rescue =
+        refuge &&
+        ((stopped: Sequence, rest: Rest, cause: unknown): HostGeneration => {
+          refuge.move(cause);
+          return refuge.goOn(stopped, rest, (session) => {
+            there = session;
+          });
+        });
       try {
-        const result = yield* runGeneration(sequence, { prompt, options, signal, backend, keepHeld: true });
+        const result = yield* runGeneration(sequence, { prompt, options, signal, backend, keepHeld: true, rescue });
         before.dispose();
         return result;
       } catch (error) {
@@ -107,10 +178,16 @@ function localSession(model: Model, edge: Edge, backend: () => BackendName, firs
         };
       }
     },
-    fork: async () => localSession(model, edge, backend, sequence.fork()),
+    fork: () =>
+      here<HostSession>(
+        () => localSession(home, sequence.fork()),
+        (session) => session.fork(),
+      ),
     save,
     restore,
     async push(id) {
+      const moved = await elsewhere();
+      if (moved !== undefined) return moved.push(id);
       const target = id ?? (await edge.createSession(model.manifest.id)).id;
       try {
         await edge.writeState(target, await save());
@@ -121,6 +198,9 @@ function localSession(model: Model, edge: Edge, backend: () => BackendName, firs
       return target;
     },
     pull: async (id) => restore(await edge.readState(id)),
-    dispose: () => sequence.dispose(),
+    dispose() {
+      sequence.dispose();
+      there?.dispose();
+    },
   };
 }

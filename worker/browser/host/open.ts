@@ -15,6 +15,7 @@ import { type FoundGpu, findGpu } from "./gpu.ts";
 import type { HostModel } from "./host-model.ts";
 import { type Chosen, localModel } from "./local-model.ts";
 import { modelInfo } from "./model-info.ts";
+import { isOutOfMemory, Refuge } from "./refuge.ts";
 import { remoteModel } from "./remote-model.ts";
 import { storedPackage } from "./store.ts";
 import { wasmBackend } from "./wasm.ts";
@@ -47,7 +48,7 @@ export async function openModel(url: string, options: OpenOptions, events: OpenE
   try {
     return await openLocal(url, options, events, edge, gpu);
   } catch (error) {
-    if (wanted !== "auto" || !outOfMemory(error)) throw error;
+    if (wanted !== "auto" || !isOutOfMemory(error)) throw error;
     return remote(`the model does not fit in this browser: ${(error as Error).message}`);
   }
 }
@@ -77,9 +78,20 @@ async function openLocal(
       onProgress: (loaded, total) => onProgress({ stage: "prepare", loaded, total }),
     });
 
+  /** Only who leaves the choice to the client has states go to the edge. */
+  const local = (model: Model, chosen: Chosen): HostModel => {
+    if ((options.backend ?? "auto") !== "auto") return localModel(model, chosen, edge);
+    const onMove = (cause: unknown): void => {
+      chosen.backend = "rest";
+      chosen.reason = `this browser has no more memory (${messageOf(cause)}): the edge went on from the same state`;
+      events.onBackend(chosen);
+    };
+    return localModel(model, chosen, edge, new Refuge(edge, modelInfo(model.manifest, model.blocks), onMove));
+  };
+
   if (typeof gpu === "string") {
     const reason = options.backend === "wasm" ? "asked for" : gpu;
-    return localModel(await load(wasm), { backend: "wasm", reason }, edge);
+    return local(await load(wasm), { backend: "wasm", reason });
   }
 
   const chosen: Chosen = { backend: "webgpu", reason: "asked for" };
@@ -109,7 +121,7 @@ async function openLocal(
   if (options.backend === "webgpu") {
     const { model, because } = await loadOnGpu();
     because("asked for");
-    return localModel(model, chosen, edge);
+    return local(model, chosen);
   }
 
   const onWasm = await load(wasm);
@@ -123,14 +135,14 @@ async function openLocal(
     because(comparison.reason);
     if (comparison.faster && chosen.backend === "webgpu") {
       onWasm.dispose();
-      return localModel(onGpu, chosen, edge);
+      return local(onGpu, chosen);
     }
   } catch (error) {
     signal.throwIfAborted();
     chosen.reason = `WebGPU failed here: ${messageOf(error)}`;
   }
   onGpu?.dispose();
-  return localModel(onWasm, { backend: "wasm", reason: chosen.reason }, edge);
+  return local(onWasm, { backend: "wasm", reason: chosen.reason });
 }
 
 /** What of the GPU's offers the model computes with from now on, in words. A device that fails meanwhile is noticed by the next pass. */
@@ -169,11 +181,6 @@ async function reload(source: PackageSource, executable: Executable): Promise<vo
 function defaultBudget(): number {
   const { deviceMemory = 4 } = navigator as { deviceMemory?: number };
   return (deviceMemory * 2 ** 30) / 4;
-}
-
-/** WebAssembly.Memory says RangeError when the browser has no more. */
-function outOfMemory(error: unknown): boolean {
-  return error instanceof MemoryBudgetError || error instanceof RangeError;
 }
 
 function messageOf(error: unknown): string {

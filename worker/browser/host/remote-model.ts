@@ -20,7 +20,7 @@ export function remoteModel(edge: Edge, info: ModelInfo, reason: string): HostMo
 }
 
 /** @param id of the edge's session; made when it is first needed */
-function remoteSession(edge: Edge, info: ModelInfo, id: string | undefined, tokens: number): HostSession {
+export function remoteSession(edge: Edge, info: ModelInfo, id: string | undefined, tokens: number): HostSession {
   let [current, length] = [id, tokens];
   const ensure = async (): Promise<string> => {
     current ??= (await edge.createSession(info.id)).id;

@@ -30,6 +30,8 @@ export interface GenerationRequest {
   readonly fields: GenerationFields;
   /** where the sequence goes on. It was checked when it was stored. */
   readonly snapshot?: Snapshot | undefined;
+  /** that end the reply besides the end-of-text token. */
+  readonly endTokens?: ReadonlySet<number>;
   /** a session: text that may become a stop string is kept for the next request. */
   readonly keepHeld: boolean;
   readonly signal: AbortSignal;
@@ -94,6 +96,7 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
       sampling: samplingOptions(fields),
       stop,
       logprobs,
+      ...(request.endTokens && { endTokens: request.endTokens }),
       keepHeld: request.keepHeld,
       signal,
       more: lease.more,

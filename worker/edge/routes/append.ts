@@ -67,6 +67,7 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       param: body.tokens == null ? "text" : "tokens",
       fields: body,
       snapshot: snapshot && (await decodeSnapshot(snapshot.bytes)),
+      ...(body.stop_token_ids && { endTokens: new Set(body.stop_token_ids) }),
       keepHeld: true,
       marks: sessionMarks(c.env, session.owner, session.id, snapshot?.id, record),
       signal,

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { text, tokenList } from "./fields.ts";
+import { integer, text, tokenList } from "./fields.ts";
 import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
 import { pageOf } from "./page.ts";
 
@@ -20,6 +20,14 @@ export const AppendRequest = z
           "The retained snapshot to go on from. When it is not the latest one, the result is a session of its own. Default the latest.",
       }),
       ...generationFields,
+      stop_token_ids: z
+        .array(integer(0), { error: "a list of at most 16 token ids" })
+        .max(16, { error: "a list of at most 16 token ids" })
+        .nullish()
+        .openapi({
+          description:
+            "Tokens that end the reply as <|endoftext|> does, such as the one that a chat template writes after it.",
+        }),
       ...ignoredFields,
     },
     { error: objectMessage("a JSON object") },
