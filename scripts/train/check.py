@@ -6,11 +6,9 @@
 import torch
 import torch.nn.functional as F
 from add_norm import AddNorm
+from check_errors import TOLERANCE, compare
 from cross_entropy import LinearCrossEntropy
 from mixer import Mixer
-
-# Largest ‖got − want‖ / ‖want‖ of any output or gradient.
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
 
 
 def reference_mixer(h, in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj, batch, state):
@@ -30,18 +28,6 @@ def reference_mixer(h, in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias
         ys.append((state_h * C[:, t, None]).sum(2) + D * u[:, t])
     delta = (torch.stack(ys, 1) * F.silu(z)).flatten(0, 1) @ out_proj.t()
     return delta, padded[:, -3:], state_h
-
-
-def _error(got, want):
-    return ((got.double() - want.double()).norm() / want.double().norm()).item()
-
-
-def _compare(name, dtype, got, want, worst):
-    for i, (a, b) in enumerate(zip(got, want)):
-        error = _error(a, b)
-        if not error <= TOLERANCE[dtype]:
-            raise AssertionError(f"{name}, {dtype}, value {i}: relative error {error:.2e}")
-        worst[dtype] = max(worst[dtype], error)
 
 
 def check(device: str, batch=2, L=72, DM=64, DI=128, N=16, R=16, V=300) -> dict:
@@ -71,7 +57,7 @@ def check(device: str, batch=2, L=72, DM=64, DI=128, N=16, R=16, V=300) -> dict:
             want = reference_mixer(*plain, batch, state)
             got_grads = torch.autograd.grad((got[0].float() * weight.float()).sum(), ours)
             want_grads = torch.autograd.grad((want[0] * weight.double()).sum(), plain)
-            _compare("mixer", dtype, [*got, *got_grads], [*want, *want_grads], worst)
+            compare("mixer", dtype, [*got, *got_grads], [*want, *want_grads], worst)
 
         x, delta, norm = draw(batch * L, DM), draw(batch * L, DM).to(dtype), draw(DM)
         ours, plain = leaves([x, delta, norm]), leaves([t.double() for t in (x, delta, norm)])
@@ -81,14 +67,14 @@ def check(device: str, batch=2, L=72, DM=64, DI=128, N=16, R=16, V=300) -> dict:
         weights = draw(batch * L, DM), weight
         got_grads = torch.autograd.grad(sum((a.float() * w.float()).sum() for a, w in zip(got, weights)), ours)
         want_grads = torch.autograd.grad(sum((a * w).sum() for a, w in zip(want, weights)), plain)
-        _compare("add_norm", dtype, [*got, *got_grads], [*want, *want_grads], worst)
+        compare("add_norm", dtype, [*got, *got_grads], [*want, *want_grads], worst)
 
         embedding, targets = draw(V, DM, scale=0.3).to(dtype).float(), torch.randint(V, (batch * L,), device=device)
         ours, plain = leaves([h, embedding]), leaves([h.double(), embedding.double()])
         got = LinearCrossEntropy.apply(*ours, targets)
         want = F.cross_entropy(plain[0] @ plain[1].t(), targets)
         grads = torch.autograd.grad(got, ours), torch.autograd.grad(want, plain)
-        _compare("cross_entropy", dtype, [got, *grads[0]], [want, *grads[1]], worst)
+        compare("cross_entropy", dtype, [got, *grads[0]], [want, *grads[1]], worst)
     return {str(dtype).removeprefix("torch."): error for dtype, error in worst.items()}
 
 

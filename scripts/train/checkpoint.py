@@ -14,10 +14,8 @@ from pathlib import Path
 import torch
 from dialogues import CHAT_TEMPLATE
 from model import LanguageModel, Sizes
-from safetensors.torch import load_file, save_file
+from shards import read_shards, write_shards
 
-SHARD_BYTES = 16 * 2**20
-HEADER_BYTES = 64 * 2**10  # more than any shard's header needs
 MATRICES = ("embeddings.weight", "in_proj.weight", "x_proj.weight", "dt_proj.weight", "out_proj.weight")
 
 
@@ -47,31 +45,13 @@ def _config(sizes: Sizes) -> dict:
     }
 
 
-def _shards(tensors: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-    shards, room = [], 0
-    for name, tensor in tensors.items():
-        if tensor.nbytes > room:
-            shards.append({})
-            room = SHARD_BYTES - HEADER_BYTES
-        shards[-1][name] = tensor
-        room -= tensor.nbytes
-    return shards
-
-
 def write_model(model: LanguageModel, tokenizer: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: tensor.detach().cpu().to(torch.bfloat16 if name.endswith(MATRICES) else torch.float32).contiguous()
         for name, tensor in model.state_dict().items()
     }
-    shards, weight_map = _shards(tensors), {}
-    for i, shard in enumerate(shards):
-        file = f"model-{i + 1:05}-of-{len(shards):05}.safetensors"
-        save_file(shard, folder / file, metadata={"format": "pt"})
-        weight_map |= dict.fromkeys(shard, file)
-    total = sum(tensor.nbytes for tensor in tensors.values())
-    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1))
+    write_shards(tensors, folder)
     (folder / "config.json").write_text(json.dumps(_config(model.sizes), indent=1))
     marker = "<|endoftext|>"
     tokenizer_config = {
@@ -99,9 +79,5 @@ def read_model(folder: Path, device: str) -> LanguageModel:
             d_conv=config["conv_kernel"],
         )
     )
-    files = sorted(set(json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"].values()))
-    tensors = {}
-    for file in files:
-        tensors |= load_file(folder / file)
-    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    model.load_state_dict({name: tensor.float() for name, tensor in read_shards(folder).items()})
     return model.to(device).requires_grad_(False)

@@ -10,6 +10,15 @@ import triton.language as tl
 
 
 @triton.jit
+def softplus(x):
+    # log1p(e) as log(w)·e/(w−1) with w = 1 + e keeps small steps exact (Kahan).
+    e = tl.exp(-tl.abs(x))
+    w = 1 + e
+    log1p = tl.where(w == 1, e, tl.log(w) * (e / tl.where(w == 1, 1.0, w - 1)))
+    return tl.maximum(x, 0.0) + log1p
+
+
+@triton.jit
 def _step_size(low, weight, bias, dt, tokens, low_stride, DI: tl.constexpr, R: tl.constexpr, BT: tl.constexpr, BD: tl.constexpr):  # fmt: skip
     t = (tl.program_id(0).to(tl.int64) * BT + tl.arange(0, BT))[:, None]
     d = tl.program_id(1) * BD + tl.arange(0, BD)[None, :]
@@ -18,11 +27,7 @@ def _step_size(low, weight, bias, dt, tokens, low_stride, DI: tl.constexpr, R: t
     weight_tile = tl.load(weight + d * R + r[:, None])
     # "ieee": an f32 evaluation must not be rounded to tf32.
     x = tl.dot(low_tile, weight_tile, input_precision="ieee") + tl.load(bias + d)
-    # log1p(e) as log(w)·e/(w−1) with w = 1 + e keeps small steps exact (Kahan).
-    e = tl.exp(-tl.abs(x))
-    w = 1 + e
-    log1p = tl.where(w == 1, e, tl.log(w) * (e / tl.where(w == 1, 1.0, w - 1)))
-    tl.store(dt + t * DI + d, (tl.maximum(x, 0.0) + log1p).to(dt.dtype.element_ty), mask=t < tokens)
+    tl.store(dt + t * DI + d, softplus(x).to(dt.dtype.element_ty), mask=t < tokens)
 
 
 @triton.jit
