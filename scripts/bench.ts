@@ -4,6 +4,7 @@ import { coldStart } from "./bench/cold-start.ts";
 import { contextLength } from "./bench/context-length.ts";
 import { costs } from "./bench/costs.ts";
 import { formats } from "./bench/formats.ts";
+import { madd } from "./bench/madd.ts";
 import { peers } from "./bench/peers.ts";
 import { snapshots } from "./bench/snapshots.ts";
 import { throughput } from "./bench/throughput.ts";
@@ -15,6 +16,7 @@ Measures on this machine, one thread, with everything that is compared measured 
 
 throughput  decode and prefill in tokens/s, f32, q8 and q4, of the built-in model and of a mamba-130m shape with random weights; the bytes of
             weights that decoding reads over what a plain read of the same memory reads; relaxed against baseline SIMD
+madd        what it costs to do without relaxed_madd, whose bits differ between hosts
 cold-start  from nothing to the first token: in Node with its parts, and of the Worker in the local edge runtime
 snapshots   bytes, and milliseconds to take, encode, decode and restore
 context     decode speed after 0, 1,000, 10,000 and 100,000 tokens
@@ -34,6 +36,7 @@ export type Row = Readonly<Record<string, string | number>>;
 
 const parts: Readonly<Record<string, () => Promise<Row[]>>> = {
   throughput,
+  madd,
   "cold-start": coldStart,
   snapshots,
   context: contextLength,

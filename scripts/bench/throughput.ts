@@ -9,7 +9,8 @@ import { MAMBA_130M, randomMamba } from "../lib/random-model.ts";
 import { BUILT_IN_MASTER } from "./built-in.ts";
 
 const PROMPT = 512;
-const DECODE = 8;
+/** Tokens that `decoding` decodes. */
+export const DECODE = 8;
 const ROUNDS = 9;
 
 /** Tokens a second of every model and quantization, and weight bytes over plain reads of the same memory. */
@@ -61,7 +62,7 @@ async function measure(model: string, encoding: string, fast: Executable, plain:
 }
 
 /** Decodes tokens one by one, logits included, in so many sequences a pass. */
-function decoding(executable: Executable, sequences: number): () => Promise<void> {
+export function decoding(executable: Executable, sequences: number): () => Promise<void> {
   const states = Array.from({ length: sequences }, () => executable.createState());
   return async () => {
     for (let i = 0; i < DECODE; i++) {
@@ -71,7 +72,7 @@ function decoding(executable: Executable, sequences: number): () => Promise<void
 }
 
 /** Runs a prompt in the executable's largest chunks, with the last token's logits. */
-function prefilling(executable: Executable): () => Promise<void> {
+export function prefilling(executable: Executable): () => Promise<void> {
   const state: SequenceState = executable.createState();
   const tokens = Array.from({ length: PROMPT }, (_, i) => (i * 7) % 1000);
   return async () => {

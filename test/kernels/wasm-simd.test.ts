@@ -2,8 +2,9 @@ import { execFileSync } from "node:child_process";
 import { describe, expect, test, vi } from "vitest";
 import { createWasmBackend, hasRelaxedSimd } from "../../kernels/wasm/index.ts";
 import { instantiate, type Kernels } from "../../kernels/wasm/kernels.ts";
+import { loadMaddModule } from "../../kernels/wasm/node.ts";
 import { computesExactly } from "../../kernels/wasm/simd.ts";
-import { everyDots, modules } from "./wasm-fixtures.ts";
+import { compileModel, distance, everyDots, lastLogits, modules, randomModel, SMALL } from "./wasm-fixtures.ts";
 
 describe("choosing SIMD", () => {
   test("auto takes relaxed SIMD, and dots that suit the host", async () => {
@@ -102,4 +103,22 @@ function spoil(
 
 test("a fresh build does nothing, and stdout stays empty", () => {
   expect(execFileSync(process.execPath, ["kernels/wasm/build.ts"], { encoding: "utf8" })).toBe("");
+});
+
+test("a variant that does not exist is an error", () => {
+  expect(() => execFileSync(process.execPath, ["kernels/wasm/build.ts", "quick"], { stdio: "pipe" })).toThrow(
+    'no variant "quick": there are relaxed, baseline, madd',
+  );
+});
+
+test("the module that is only measured, with relaxed_madd, computes the same to rounding", async () => {
+  execFileSync(process.execPath, ["kernels/wasm/build.ts", "madd"], { stdio: "ignore" });
+  const model = randomModel(SMALL, "f32");
+  const [served, madd] = await Promise.all(
+    [modules, { ...modules, relaxed: await loadMaddModule() }].map(async (pair) => {
+      const executable = await compileModel(await createWasmBackend(pair, { simd: "relaxed" }), model);
+      return lastLogits(executable, executable.createState(), [1, 2, 3, 4]);
+    }),
+  );
+  expect(distance(madd!, served!)).toBeLessThan(1e-5);
 });

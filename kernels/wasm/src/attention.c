@@ -40,7 +40,7 @@ INLINE float score(const Head *head, const float *q, int last, float *scores) {
     Quad s = splat_quad(0.f);
     ROLLED for (int c = 0; c < head->width; c++, keys += CHANNELS) {
       const v128_t qc = load_splat(q + c);
-      EACH(i) s.v[i] = add(s.v[i], mul(qc, load(keys + 4 * i)));
+      EACH(i) s.v[i] = mul_add(qc, load(keys + 4 * i), s.v[i]);
     }
     if (last - first < CHANNELS - 1) {
       const Quad mask = up_to(last, first);
@@ -80,9 +80,9 @@ INLINE void mix(const Head *head, const float *p, float sum, int last, float *y)
     Quad total = splat_quad(0.f);
     int j = 0;
     ROLLED for (; j + VECTORS <= last + 1; j += VECTORS, v += VECTORS * head->lanes) {
-      EACH(i) total.v[i] = add(total.v[i], mul(load_splat(p + j + i), load(v + i * head->lanes)));
+      EACH(i) total.v[i] = mul_add(load_splat(p + j + i), load(v + i * head->lanes), total.v[i]);
     }
-    EACH(i) if (j + i <= last) total.v[i] = add(total.v[i], mul(load_splat(p + j + i), load(v + i * head->lanes)));
+    EACH(i) if (j + i <= last) total.v[i] = mul_add(load_splat(p + j + i), load(v + i * head->lanes), total.v[i]);
     const v128_t out = mul(add(add(total.v[0], total.v[2]), add(total.v[1], total.v[3])), scale);
     if (c + 4 <= head->width) {
       store(y + c, out);

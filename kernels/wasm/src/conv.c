@@ -21,7 +21,7 @@ INLINE void convolve(int width, const Exp2 *e, const Window *window, int tokens,
     Quad y = bias;
     for (int k = 0; k < width; k++) {
       const Quad x = load_quad(column(window, t + k - (width - 1), width)), wk = load_quad(w + k * CHANNELS);
-      EACH(i) y.v[i] = add(y.v[i], mul(x.v[i], wk.v[i]));
+      EACH(i) y.v[i] = mul_add(x.v[i], wk.v[i], y.v[i]);
     }
     store_quad(out, silu_quad(e, y));
   }

@@ -3,6 +3,11 @@
 
 // Exact integer dots of a q8 weight tile with a record of activations: lanes are rows, 4 columns a step.
 
+// 4 columns of a token in every lane: |q| and signs, or (q0, q2) and (q1, q3). Records of plain dots have the first only.
+typedef struct {
+  v128_t first, second;
+} Columns;
+
 #ifdef RELAXED
 // Relaxed dots are exact on every host where their second operand is in 0..127. With s = −1 where x < 0, else 0:
 //   w·x = (w xor s)·|x| + (|x| where x < 0), since ~w = −w − 1; the second term is the record's start.
@@ -23,13 +28,14 @@ INLINE v128_t dot_start(int kind, v128_t start) {
 }
 INLINE v128_t dot_end(v128_t sum) { return sum; }
 INLINE v128_t dot_weights(int kind, v128_t flip, v128_t w) { return kind == UNSIGNED ? wasm_v128_xor(w, flip) : w; }
-// q: 4 columns of a token of a chunk's `tokens`.
-INLINE v128_t dot(int kind, v128_t ones, v128_t w, const uint8_t *q, int tokens, v128_t sum) {
-  if (is_plain(kind)) return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(load_splat(q), w, sum);
-  const v128_t magnitude = load_splat(q);
-  w = wasm_v128_xor(w, load_splat(q + 4 * tokens));
-  if (kind == FUSED) return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w, magnitude, sum);
-  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_relaxed_dot_i8x16_i7x16(w, magnitude), ones));
+INLINE Columns load_columns(int kind, const uint8_t *first, const uint8_t *second) {
+  return (Columns){load_splat(first), is_plain(kind) ? load_splat(first) : load_splat(second)};
+}
+INLINE v128_t dot(int kind, v128_t ones, v128_t w, Columns q, v128_t sum) {
+  if (is_plain(kind)) return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(q.first, w, sum);
+  w = wasm_v128_xor(w, q.second);
+  if (kind == FUSED) return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w, q.first, sum);
+  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_relaxed_dot_i8x16_i7x16(w, q.first), ones));
 }
 #else
 // A row's 4 bytes are two i16 lanes: shifting them left by 8 leaves 256·(w0, w2), masking leaves 256·(w1, w3). The sums are 256 times
@@ -40,9 +46,12 @@ INLINE v128_t dot_constant(int kind) { return (void)kind, held(wasm_i16x8_splat(
 INLINE v128_t dot_start(int kind, v128_t start) { return (void)kind, start; }
 INLINE v128_t dot_end(v128_t sum) { return wasm_i32x4_shr(sum, 8); }
 INLINE v128_t dot_weights(int kind, v128_t constant, v128_t w) { return (void)kind, (void)constant, w; }
-INLINE v128_t dot(int kind, v128_t mask, v128_t w, const uint8_t *q, int tokens, v128_t sum) {
+INLINE Columns load_columns(int kind, const uint8_t *first, const uint8_t *second) {
+  return (void)kind, (Columns){load_splat(first), load_splat(second)};
+}
+INLINE v128_t dot(int kind, v128_t mask, v128_t w, Columns q, v128_t sum) {
   (void)kind;
-  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shl(w, 8), load_splat(q)));
-  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(w, mask), load_splat(q + 4 * tokens)));
+  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shl(w, 8), q.first));
+  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(w, mask), q.second));
 }
 #endif

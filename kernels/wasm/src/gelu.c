@@ -10,7 +10,7 @@ EXPORT(gelu_tanh) void gelu_tanh(float *x, int stride, int tokens, int width) {
   for (int t = 0; t < tokens; t++, x += stride) {
     for (int i = 0; i < width; i += CHANNELS) {
       Quad v = load_some(x + i, width - i), e;
-      EACH(j) e.v[j] = mul(mul(v.v[j], slope), add(mul(mul(v.v[j], v.v[j]), cubic), k.one));
+      EACH(j) e.v[j] = mul(mul(v.v[j], slope), mul_add(mul(v.v[j], v.v[j]), cubic, k.one));
       EACH(j) e.v[j] = smaller(e.v[j], splat(60.f));
       e = exp2_quad(&k, e);
       EACH(j) v.v[j] = wasm_f32x4_div(v.v[j], add(e.v[j], k.one));
@@ -27,11 +27,11 @@ INLINE Quad gelu_quad(const Exp2 *k, Quad x) {
   EACH(i) z.v[i] = wasm_f32x4_abs(x.v[i]);
   EACH(i) e.v[i] = mul(mul(z.v[i], z.v[i]), splat(-0.5f * LOG2_E));
   e = exp2_quad(k, e);
-  EACH(i) t.v[i] = wasm_f32x4_div(k->one, add(mul(z.v[i], splat(0.3275911f * 0.707106781f)), k->one));
+  EACH(i) t.v[i] = wasm_f32x4_div(k->one, mul_add(z.v[i], splat(0.3275911f * 0.707106781f), k->one));
   abreast(&t);
   p = splat_quad(1.061405429f);
   UNROLL for (int c = 0; c < 4; c++) {
-    EACH(i) p.v[i] = add(mul(p.v[i], t.v[i]), splat(coefficients[c]));
+    EACH(i) p.v[i] = mul_add(p.v[i], t.v[i], splat(coefficients[c]));
     abreast(&p);
   }
   EACH(i) p.v[i] = mul(mul(mul(p.v[i], t.v[i]), e.v[i]), mul(z.v[i], splat(0.5f)));

@@ -34,13 +34,13 @@ INLINE Quad exp2_quad(const Exp2 *k, Quad t) {
   abreast(&n);
   EACH(i) f.v[i] = sub(t.v[i], sub(n.v[i], k->shift));
   abreast(&f);
-  EACH(i) p.v[i] = add(mul(k->c5, f.v[i]), k->c4);
+  EACH(i) p.v[i] = mul_add(k->c5, f.v[i], k->c4);
   abreast(&p);
   EACH(i) f2.v[i] = mul(f.v[i], f.v[i]);
   abreast(&f2);
-  EACH(i) p.v[i] = add(mul(p.v[i], f2.v[i]), add(mul(k->c3, f.v[i]), k->c2));
+  EACH(i) p.v[i] = mul_add(p.v[i], f2.v[i], mul_add(k->c3, f.v[i], k->c2));
   abreast(&p);
-  EACH(i) p.v[i] = add(mul(p.v[i], f2.v[i]), add(mul(k->c1, f.v[i]), k->one));
+  EACH(i) p.v[i] = mul_add(p.v[i], f2.v[i], mul_add(k->c1, f.v[i], k->one));
   abreast(&p);
   EACH(i) p.v[i] = wasm_i32x4_add(p.v[i], wasm_i32x4_shl(n.v[i], 23));
   return p;
@@ -61,7 +61,7 @@ INLINE Quad log1p_quad(Quad e) {
                                        -2.48429821e-1f, 3.33190968e-1f, -4.99994931e-1f, 1.f};
   Quad p = splat_quad(5.23269411e-3f);
   UNROLL for (int c = 0; c < 8; c++) {
-    EACH(i) p.v[i] = add(mul(p.v[i], e.v[i]), splat(coefficients[c]));
+    EACH(i) p.v[i] = mul_add(p.v[i], e.v[i], splat(coefficients[c]));
     abreast(&p);
   }
   EACH(i) p.v[i] = mul(p.v[i], e.v[i]);

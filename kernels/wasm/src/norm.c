@@ -8,10 +8,10 @@ void rms_norm(const float *u, int stride, int tokens, int dim, const float *weig
     int i = 0;
     for (; i + 16 <= dim; i += 16) {
       v128_t a = load(u + i), b = load(u + i + 4), c = load(u + i + 8), d = load(u + i + 12);
-      s0 = add(s0, mul(a, a));
-      s1 = add(s1, mul(b, b));
-      s2 = add(s2, mul(c, c));
-      s3 = add(s3, mul(d, d));
+      s0 = mul_add(a, a, s0);
+      s1 = mul_add(b, b, s1);
+      s2 = mul_add(c, c, s2);
+      s3 = mul_add(d, d, s3);
     }
     float squares = sum_lanes(add(add(s0, s1), add(s2, s3)));
     for (; i < dim; i++) squares += u[i] * u[i];
@@ -45,7 +45,7 @@ void layer_norm(const float *u, int stride, int tokens, int dim, const float *we
     int i = 0;
     for (; i + 4 <= dim; i += 4) {
       const v128_t unit = mul(sub(load(u + i), splat(mean)), splat(scale));
-      store(y + i, add(mul(unit, load(weight + i)), load(bias + i)));
+      store(y + i, mul_add(unit, load(weight + i), load(bias + i)));
     }
     for (; i < dim; i++) y[i] = (u[i] - mean) * scale * weight[i] + bias[i];
   }

@@ -24,8 +24,8 @@ INLINE void multiply(int streams, int tokens, const float *w, int block, int ste
       v128_t w0 = load(w + s * stream), w1 = load(w + s * stream + 4);
       UNROLL for (int t = 0; t < tokens; t++) {
         v128_t v = load_splat(x + t);
-        total[s][t][0] = add(total[s][t][0], mul(w0, v));
-        total[s][t][1] = add(total[s][t][1], mul(w1, v));
+        total[s][t][0] = mul_add(w0, v, total[s][t][0]);
+        total[s][t][1] = mul_add(w1, v, total[s][t][1]);
       }
     }
   }

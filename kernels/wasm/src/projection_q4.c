@@ -14,26 +14,47 @@ typedef struct {
   const uint8_t *records;
 } Job;
 
-// The sums of a pair of chunks' 4 rows × 8 columns: `packed` is their 16 bytes, q the activations of both chunks.
-INLINE v128_t add_pair(int kind, v128_t nibble, v128_t packed, const uint8_t *q, int tokens, v128_t sum) {
+// A pair of chunks' 4 rows × 8 columns, 16 bytes, and a token's 8 columns in every lane: the `first` chunk's, then the `second`'s.
 #ifdef RELAXED
-  const v128_t low = wasm_v128_and(packed, nibble), high = wasm_v128_and(wasm_u16x8_shr(packed, 4), nibble);
-  return q4_dot(kind, high, load_splat(q + 4 * tokens), q4_dot(kind, low, load_splat(q), sum));
-#else
-  (void)kind;
-  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(packed, nibble), load_splat(q)));
-  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(wasm_u16x8_shr(packed, 8), nibble), load_splat(q + 4 * tokens)));
-  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(wasm_u16x8_shr(packed, 4), nibble), load_splat(q + 8 * tokens)));
-  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_u16x8_shr(packed, 12), load_splat(q + 12 * tokens)));
-#endif
-}
-
-#ifdef RELAXED
-enum { CHUNK_BYTES_A_TOKEN = 4 };
+enum { CHUNK_BYTES_A_TOKEN = 4, PAIRS_AT_ONCE = 4 };
+typedef struct {
+  v128_t low, high;
+} Pair;
+typedef struct {
+  v128_t first, second;
+} Columns;
 INLINE v128_t nibble_mask(void) { return held(wasm_i8x16_splat(15)); }
+INLINE Pair open_pair(v128_t nibble, v128_t packed) {
+  Pair w = {wasm_v128_and(packed, nibble), wasm_v128_and(wasm_u16x8_shr(packed, 4), nibble)};
+  in_order(&w.low, &w.high);
+  return w;
+}
+INLINE Columns load_columns(const uint8_t *first, const uint8_t *second, int tokens) {
+  Columns q = {load_splat(first), load_splat(second)};
+  in_order(&q.first, &q.second);
+  return (void)tokens, q;
+}
+INLINE v128_t add_pair(int kind, v128_t nibble, Pair w, Columns q, v128_t sum) {
+  return (void)nibble, q4_dot(kind, w.high, q.second, q4_dot(kind, w.low, q.first, sum));
+}
 #else
-enum { CHUNK_BYTES_A_TOKEN = 8 };
+enum { CHUNK_BYTES_A_TOKEN = 8, PAIRS_AT_ONCE = 1 };
+typedef v128_t Pair;
+typedef struct {
+  v128_t first[2], second[2];
+} Columns;
 INLINE v128_t nibble_mask(void) { return held(wasm_i16x8_splat(15)); }
+INLINE Pair open_pair(v128_t nibble, v128_t packed) { return (void)nibble, packed; }
+INLINE Columns load_columns(const uint8_t *first, const uint8_t *second, int tokens) {
+  return (Columns){{load_splat(first), load_splat(first + 4 * tokens)}, {load_splat(second), load_splat(second + 4 * tokens)}};
+}
+INLINE v128_t add_pair(int kind, v128_t nibble, Pair w, Columns q, v128_t sum) {
+  (void)kind;
+  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(w, nibble), q.first[0]));
+  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(wasm_u16x8_shr(w, 8), nibble), q.first[1]));
+  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_v128_and(wasm_u16x8_shr(w, 4), nibble), q.second[0]));
+  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_u16x8_shr(w, 12), q.second[1]));
+}
 INLINE v128_t q4_constant(void) { return wasm_i32x4_splat(0); }
 INLINE v128_t q4_begin(int kind, v128_t start) { return (void)kind, start; }
 INLINE v128_t q4_end(int kind, v128_t constant, v128_t start, v128_t sum) { return (void)kind, (void)constant, (void)start, sum; }
@@ -56,14 +77,24 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
       const v128_t start = q4_begin(job->kind, load_splat(x + 4 * t));
       UNROLL for (int s = 0; s < streams; s++) sum[s][t][0] = sum[s][t][1] = start;
     }
-    const uint8_t *pair = w + SCALE_BYTES, *q = x + 8 * tokens;
-    ROLLED for (int k = 0; k < CHUNKS / 2; k++, pair += PAIR_BYTES, q += 2 * CHUNK_BYTES_A_TOKEN * tokens) {
-      opaque(&pair, &q);
-      UNROLL for (int s = 0; s < streams; s++) {
-        const v128_t w0 = load(pair + s * stream_bytes), w1 = load(pair + s * stream_bytes + 16);
-        UNROLL for (int t = 0; t < tokens; t++) {
-          sum[s][t][0] = add_pair(job->kind, nibble, w0, q + 4 * t, tokens, sum[s][t][0]);
-          sum[s][t][1] = add_pair(job->kind, nibble, w1, q + 4 * t, tokens, sum[s][t][1]);
+    const int half = CHUNK_BYTES_A_TOKEN * tokens;
+    const uint8_t *pair = w + SCALE_BYTES, *first = x + 8 * tokens, *second = first + half;
+    const int at_once = streams == 1 ? PAIRS_AT_ONCE : 1;
+    ROLLED for (int k = 0; k < CHUNKS / 2; k += at_once) {
+      UNROLL for (int j = 0; j < at_once; j++, pair += PAIR_BYTES, first += 2 * half, second += 2 * half) {
+        opaque(&pair, &first, &second);
+        Columns q[4];
+        if (streams > 1) {
+          UNROLL for (int t = 0; t < tokens; t++) q[t] = load_columns(first + 4 * t, second + 4 * t, tokens);
+        }
+        UNROLL for (int s = 0; s < streams; s++) {
+          const Pair w0 = open_pair(nibble, load(pair + s * stream_bytes)), w1 = open_pair(nibble, load(pair + s * stream_bytes + 16));
+          UNROLL for (int t = 0; t < tokens; t++) {
+            if (streams == 1) q[t] = load_columns(first + 4 * t, second + 4 * t, tokens);
+            sum[s][t][0] = add_pair(job->kind, nibble, w0, q[t], sum[s][t][0]);
+            sum[s][t][1] = add_pair(job->kind, nibble, w1, q[t], sum[s][t][1]);
+            in_order(&sum[s][t][0], &sum[s][t][1]);
+          }
         }
       }
     }
@@ -74,8 +105,8 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
         const v128_t start = load_splat(x + 4 * t), scale = load_splat(x + 4 * (tokens + t));
         const v128_t s0 = q4_end(job->kind, constant, start, sum[s][t][0]), s1 = q4_end(job->kind, constant, start, sum[s][t][1]);
         float *total = partial + (s * tokens + t) * BLOCK;
-        store(total, add(load(total), mul(wasm_f32x4_convert_i32x4(s0), mul(w0, scale))));
-        store(total + 4, add(load(total + 4), mul(wasm_f32x4_convert_i32x4(s1), mul(w1, scale))));
+        store(total, mul_add(wasm_f32x4_convert_i32x4(s0), mul(w0, scale), load(total)));
+        store(total + 4, mul_add(wasm_f32x4_convert_i32x4(s1), mul(w1, scale), load(total + 4)));
       }
     }
   }

@@ -32,15 +32,22 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
       const v128_t start = dot_start(job->kind, load_splat(x + 4 * t));
       UNROLL for (int s = 0; s < streams; s++) sum[s][t][0] = sum[s][t][1] = start;
     }
-    const uint8_t *chunk = w + SCALE_BYTES, *q = x + 8 * tokens;
-    ROLLED for (int k = 0; k < CHUNKS; k++, chunk += CHUNK_BYTES, q += step_bytes) {
-      opaque(&chunk, &q);
+    const uint8_t *chunk = w + SCALE_BYTES, *first = x + 8 * tokens, *second = first + 4 * tokens;
+    ROLLED for (int k = 0; k < CHUNKS; k++, chunk += CHUNK_BYTES, first += step_bytes, second += step_bytes) {
+      opaque(&chunk, &first, &second);
+      Columns q[4];
+      if (streams > 1) {
+        UNROLL for (int t = 0; t < tokens; t++) q[t] = load_columns(job->kind, first + 4 * t, second + 4 * t);
+      }
       UNROLL for (int s = 0; s < streams; s++) {
         const v128_t w0 = dot_weights(job->kind, constant, load(chunk + s * stream_bytes));
         const v128_t w1 = dot_weights(job->kind, constant, load(chunk + s * stream_bytes + 16));
         UNROLL for (int t = 0; t < tokens; t++) {
-          sum[s][t][0] = dot(job->kind, constant, w0, q + 4 * t, tokens, sum[s][t][0]);
-          sum[s][t][1] = dot(job->kind, constant, w1, q + 4 * t, tokens, sum[s][t][1]);
+          if (streams == 1) q[t] = load_columns(job->kind, first + 4 * t, second + 4 * t);
+          in_order(&q[t].first, &q[t].second);
+          sum[s][t][0] = dot(job->kind, constant, w0, q[t], sum[s][t][0]);
+          sum[s][t][1] = dot(job->kind, constant, w1, q[t], sum[s][t][1]);
+          in_order(&sum[s][t][0], &sum[s][t][1]);
         }
       }
     }
@@ -50,8 +57,8 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
       UNROLL for (int t = 0; t < tokens; t++) {
         const v128_t scale = load_splat(x + 4 * (tokens + t));
         float *total = partial + (s * tokens + t) * BLOCK;
-        store(total, add(load(total), mul(wasm_f32x4_convert_i32x4(dot_end(sum[s][t][0])), mul(w0, scale))));
-        store(total + 4, add(load(total + 4), mul(wasm_f32x4_convert_i32x4(dot_end(sum[s][t][1])), mul(w1, scale))));
+        store(total, mul_add(wasm_f32x4_convert_i32x4(dot_end(sum[s][t][0])), mul(w0, scale), load(total)));
+        store(total + 4, mul_add(wasm_f32x4_convert_i32x4(dot_end(sum[s][t][1])), mul(w1, scale), load(total + 4)));
       }
     }
   }

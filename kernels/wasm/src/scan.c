@@ -22,29 +22,52 @@ typedef struct {
 // instead takes three instructions, a sixth of the loop.
 static const float LEAST_DECAY = -30.f, REST = 1e-24f;
 
+// One or two n of 8 channels, in a Quad: (n, channels 0–3), (n, 4–7), (n + 1, 0–3), (n + 1, 4–7). Of 16 channels and one n there would be
+// twelve vectors that live through the loop instead of six, and V8 would keep them in memory. With one n the other half is not used.
+typedef struct {
+  v128_t dt[2], u[2], y[2]; // u = dt · x
+} Channels;
+
+INLINE void step(int count, const Exp2 *k, v128_t rest, const float *A, float *h, const float *B, const float *C, Channels *c) {
+  const int other = count - 1;
+  Quad a, next;
+  EACH(i) a.v[i] = mul(c->dt[i % 2], load(A + i / 2 * other * CHANNELS + i % 2 * 4));
+  a = exp2_quad(k, a);
+  const v128_t b[2] = {load_splat(B), load_splat(B + other)}, cn[2] = {load_splat(C), load_splat(C + other)};
+  EACH(i) next.v[i] = mul_add(a.v[i], load(h + i / 2 * other * CHANNELS + i % 2 * 4), mul_add(b[i / 2], c->u[i % 2], rest));
+  UNROLL for (int i = 0; i < 2 * count; i++) store(h + i / 2 * CHANNELS + i % 2 * 4, next.v[i]);
+  UNROLL for (int i = 0; i < 2 * count; i++) c->y[i % 2] = mul_add(cn[i / 2], next.v[i], c->y[i % 2]);
+}
+
+// Σ_n of 8 channels onto D · x, for one token.
+INLINE void scan_half(int N, const Exp2 *k, v128_t rest, const float *A, float *h, const float *B, const float *C, Channels *c) {
+  ROLLED for (const float *end = B + N / 2 * 2; B < end; B += 2, C += 2, A += 2 * CHANNELS, h += 2 * CHANNELS) {
+    opaque_f32(&A, &B, &C, &h);
+    step(2, k, rest, A, h, B, C, c);
+  }
+  if (N % 2) step(1, k, rest, A, h, B, C, c);
+}
+
 INLINE void scan_channels(int N, const Exp2 *k, const Scan *s, int channel, int tokens) {
   const v128_t rest = held(splat(REST));
-  const float *A = s->A + channel * N;
-  float *h = s->h + channel * N;
   for (int t = 0; t < tokens; t++) {
-    const float *B = s->B + t * s->bc_stride, *C = s->C + t * s->bc_stride;
-    const Quad x = load_quad(s->x + t * s->stride + channel), dt = load_quad(s->dt + t * s->stride + channel);
-    Quad u, y; // dt · x, and the sum for y
-    EACH(i) u.v[i] = mul(dt.v[i], x.v[i]);
-    EACH(i) y.v[i] = mul(load(s->D + channel + 4 * i), x.v[i]);
-    ROLLED for (int n = 0; n < N; n++) {
-      const v128_t b = load_splat(B + n), c = load_splat(C + n);
-      const Quad An = load_quad(A + n * CHANNELS), hn = load_quad(h + n * CHANNELS);
-      Quad a, next;
-      EACH(i) a.v[i] = mul(dt.v[i], An.v[i]);
-      a = exp2_quad(k, a);
-      EACH(i) next.v[i] = add(mul(a.v[i], hn.v[i]), add(mul(b, u.v[i]), rest));
-      store_quad(h + n * CHANNELS, next);
-      EACH(i) y.v[i] = add(y.v[i], mul(c, next.v[i]));
+    const int at = t * s->stride + channel;
+    Quad y;
+    for (int half = 0; half < CHANNELS; half += 8) {
+      Channels c;
+      UNROLL for (int i = 0; i < 2; i++) {
+        const v128_t x = load(s->x + at + half + 4 * i);
+        c.dt[i] = load(s->dt + at + half + 4 * i);
+        c.u[i] = mul(c.dt[i], x);
+        c.y[i] = mul(load(s->D + channel + half + 4 * i), x);
+      }
+      scan_half(N, k, rest, s->A + channel * N + half, s->h + channel * N + half, s->B + t * s->bc_stride, s->C + t * s->bc_stride, &c);
+      UNROLL for (int i = 0; i < 2; i++) store(s->y + at + half + 4 * i, c.y[i]);
     }
+    y = load_quad(s->y + at);
     const Quad gate = silu_quad(k, load_quad(s->z + t * s->z_stride + channel));
     EACH(i) y.v[i] = mul(y.v[i], gate.v[i]);
-    store_quad(s->y + t * s->stride + channel, y);
+    store_quad(s->y + at, y);
   }
 }
 

@@ -22,6 +22,12 @@ INLINE v128_t splat(float v) { return wasm_f32x4_splat(v); }
 INLINE v128_t add(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
 INLINE v128_t sub(v128_t a, v128_t b) { return wasm_f32x4_sub(a, b); }
 INLINE v128_t mul(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
+#ifdef MADD
+// Rounded once or twice, as the host likes: in no module but the one that tells what doing without costs.
+INLINE v128_t mul_add(v128_t a, v128_t b, v128_t c) { return wasm_f32x4_relaxed_madd(a, b, c); }
+#else
+INLINE v128_t mul_add(v128_t a, v128_t b, v128_t c) { return add(mul(a, b), c); }
+#endif
 
 // The larger (smaller) of a and b; pmax and pmin are one instruction, max and min are eight.
 INLINE v128_t larger(v128_t a, v128_t b) { return wasm_f32x4_pmax(a, b); }
@@ -37,7 +43,13 @@ INLINE v128_t held(v128_t constant) {
 }
 
 // At the head of a loop: the addresses are taken as they are. clang would make them of a counter, with an addition for every load.
-INLINE void opaque(const uint8_t **p, const uint8_t **q) { asm volatile("" : "+r"(*p), "+r"(*q)); }
+INLINE void opaque(const uint8_t **p, const uint8_t **q, const uint8_t **r) { asm volatile("" : "+r"(*p), "+r"(*q), "+r"(*r) : : "memory"); }
+INLINE void opaque_f32(const float **a, const float **b, const float **c, float **d) {
+  asm volatile("" : "+r"(*a), "+r"(*b), "+r"(*c), "+r"(*d));
+}
+
+// What makes a and b goes before, what uses them after: otherwise clang begins all the sums of a tile first, and V8 runs out of registers.
+INLINE void in_order(v128_t *a, v128_t *b) { asm volatile("" : "+r"(*a), "+r"(*b)); }
 
 // Keeps what lies at a pointer in memory, where clang would keep it in locals.
 INLINE void in_memory(float **p) { asm volatile("" : "+r"(*p) : : "memory"); }
