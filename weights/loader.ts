@@ -32,10 +32,13 @@ interface Arrival {
   readonly verified: Promise<Uint8Array>;
 }
 
-/** Bytes that a load takes besides the sink's: it has two shards on their way at a time. */
+/** Shards that are read and hashed at a time. */
+const ON_THEIR_WAY = 2;
+
+/** Bytes that a load takes besides the sink's. */
 export function stagingBytes(manifest: Pick<Manifest, "shards">): number {
   const sizes = manifest.shards.map(({ bytes }) => bytes);
-  return Math.min(2, sizes.length) * Math.max(0, ...sizes);
+  return Math.min(ON_THEIR_WAY, sizes.length) * Math.max(0, ...sizes);
 }
 
 /** Reads and checks manifest.msgpack. @throws PackageError */
@@ -122,8 +125,8 @@ export class PackageLoad {
   }
 
   /**
-   * Loads from the first shard that is not done yet, yielding after each. While one shard is hashed, and while the caller computes with
-   * it, the next is read into a second buffer and hashed: the platforms do both on other threads.
+   * Loads from the first shard that is not done yet, yielding after each. While the caller computes with one, the next two are read, one
+   * after the other, and hashed: the platforms do both on other threads.
    * Ended by return(), the signal or an error it leaves a load that the next leader goes on with; only a sink that throws ends the
    * load for good, because a shard is then half applied.
    * @throws PackageError when somebody leads already, or a shard is missing, of another size or not what the manifest's hash says;
@@ -165,20 +168,29 @@ export class PackageLoad {
       check();
       const fetch = (shard: number, turn: Promise<unknown>): Arrival | undefined =>
         this.#fetch(source, shard, turn, { signal: stop, onChunk });
-      let next = fetch(this.#shardsDone, Promise.resolve());
-      while (next !== undefined) {
-        const current: Arrival = next;
+      const arrivals: Arrival[] = [];
+      let last: Promise<unknown> = Promise.resolve();
+      const fetchNext = (): void => {
+        const arrival = fetch(this.#shardsDone + arrivals.length, last);
+        if (arrival === undefined) return;
+        arrivals.push(arrival);
+        last = arrival.read;
+      };
+      for (let i = 0; i < ON_THEIR_WAY; i++) fetchNext();
+      for (let current = arrivals[0]; current !== undefined; current = arrivals[0]) {
         const shard = this.#shardsDone;
         const { file, bytes } = this.manifest.shards[shard] as FileEntry;
-        next = fetch(shard + 1, current.read);
         const verified = await current.verified;
         // From here to the yield nothing else can run: a leader that was abandoned meanwhile applies nothing.
         check();
         this.#apply(shard, verified);
+        arrivals.shift();
         if (!this.done) this.#stagings.push(current.staging);
         else this.#stagings.length = 0;
+        // Not when the caller comes back: it computes, and the more is on its way meanwhile the better.
+        fetchNext();
         yield { shard, file, bytes };
-        if (next !== undefined) check();
+        if (arrivals.length > 0) check();
       }
     } finally {
       signal?.removeEventListener("abort", resign);

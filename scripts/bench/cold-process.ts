@@ -2,6 +2,7 @@ import { createWasmBackend } from "../../kernels/wasm/index.ts";
 import { loadWasmModules } from "../../kernels/wasm/node.ts";
 import { PackageLoad } from "../../weights/loader.ts";
 import { folderSource } from "../../weights/node/folder.ts";
+import { type BegunLoad, beginLoad } from "../../worker/engine/begun-load.ts";
 import { Model } from "../../worker/engine/model.ts";
 import { Sequence } from "../../worker/engine/sequence.ts";
 import { seconds } from "../lib/measure.ts";
@@ -24,16 +25,22 @@ const lap = (): number => {
   return (last - before) / 1000;
 };
 
-const backend = await createWasmBackend(await loadWasmModules());
-const instantiation = lap();
-const model = await Model.open(source, backend);
-const open = lap();
-const shards = model.weights.lead(source);
+const ready = loadWasmModules().then((modules) => createWasmBackend(modules));
+let placing = 0;
+let load: BegunLoad | undefined;
+const model = await Model.open(source, ready, {
+  onPlaced(weights) {
+    placing = lap();
+    load = beginLoad(weights, source);
+  },
+});
+const tokenizer = lap();
 const text = model.requireTokenizer().encode(TEXT.repeat(40));
 const tokens = [0, ...text.slice(0, PROMPT - 1)];
+const tokenizing = lap();
 let waiting = 0;
 const more = async (): Promise<void> => {
-  waiting += await seconds(async () => void (await shards.next()));
+  waiting += await seconds(async () => load?.more());
 };
 await new Sequence(model).feed(tokens, { logits: true, more });
 const feed = lap();
@@ -46,4 +53,6 @@ const prompt = await again();
 const stream = await seconds(async () => {
   for await (const _ of new PackageLoad(model.manifest, { load() {} }).lead(source));
 });
-process.stdout.write(JSON.stringify({ instantiation, open, waiting, computing: feed - waiting, all, stream, prompt }));
+process.stdout.write(
+  JSON.stringify({ placing, tokenizer, tokenizing, waiting, computing: feed - waiting, all, stream, prompt }),
+);

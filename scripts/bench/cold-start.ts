@@ -17,7 +17,9 @@ const PROMPT =
   "Once upon a time there was a king who had three sons. The eldest was brave, the second was wise, and the youngest";
 
 /** What cold-process.ts prints. */
-type Times = Readonly<Record<"instantiation" | "open" | "waiting" | "computing" | "all" | "stream" | "prompt", number>>;
+type Times = Readonly<
+  Record<"placing" | "tokenizer" | "tokenizing" | "waiting" | "computing" | "all" | "stream" | "prompt", number>
+>;
 
 /** From nothing to the first token. */
 export async function coldStart(): Promise<Row[]> {
@@ -50,10 +52,11 @@ async function inNode(model: string, folder: string): Promise<Row[]> {
     ms: (1000 * middle(value)).toFixed(0),
   });
   return [
-    row("WebAssembly: compiled, chosen by its self-test", (t) => t.instantiation),
-    row("manifest, tokenizer, memory", (t) => t.open),
-    row("waiting for weights: read, hash, copy", (t) => t.waiting),
-    row("tokens and prompt of 512, by layers as they arrive", (t) => t.computing),
+    row("manifest; meanwhile WebAssembly compiled, chosen by its self-test; memory", (t) => t.placing),
+    row("tokenizer; meanwhile the first shards are read and hashed", (t) => t.tokenizer),
+    row("the prompt's tokens", (t) => t.tokenizing),
+    row("weights copied in, and waited for", (t) => t.waiting),
+    row("prompt of 512, by layers as they arrive", (t) => t.computing),
     row("all, to the first token", (t) => t.all),
     row("alone: read and hash all shards", (t) => t.stream),
     row("alone: the prompt on the loaded model", (t) => t.prompt),

@@ -1,7 +1,10 @@
 import { expect, test } from "vitest";
 import { stagingBytes } from "../../weights/loader.ts";
 import { MemoryPackage } from "../../weights/memory.ts";
+import type { PackageSource } from "../../weights/source.ts";
+import { beginLoad } from "../../worker/engine/begun-load.ts";
 import { convertCheckpoint } from "../../worker/engine/convert.ts";
+import { nextMacrotask } from "../../worker/engine/macrotask.ts";
 import { Model, memoryNeed } from "../../worker/engine/model.ts";
 import { Sequence } from "../../worker/engine/sequence.ts";
 import { wasm } from "../support/backends.ts";
@@ -76,4 +79,28 @@ test("blocks compute as soon as their weights are there", async () => {
   const whole = await Model.load(memory, wasm);
   expect(waits[0]).toBe(0);
   expect(logits.slice()).toEqual((await new Sequence(whole).feed([5, 6, 7], { logits: true })).logits.slice());
+});
+
+test("shards are on their way before the tokenizer is read, and the manifest before the backend is there", async () => {
+  const memory = new MemoryPackage();
+  const checkpoint = { ...tinyCheckpoint({ vocab: 260 }), tokenizer: byteTokenizer() };
+  await convertCheckpoint(checkpoint, { name: "small", quantization: "f32" }, memory);
+  const opened: string[] = [];
+  const source: PackageSource = {
+    description: "recording",
+    open: (file, signal) => {
+      opened.push(file);
+      return memory.open(file, signal);
+    },
+  };
+  let ready = (_: typeof wasm): void => {};
+  const backend = new Promise<typeof wasm>((resolve) => {
+    ready = resolve;
+  });
+  const opening = Model.open(source, backend, { onPlaced: (weights) => void beginLoad(weights, source) });
+  await nextMacrotask();
+  expect(opened).toEqual(["manifest.msgpack"]);
+  ready(wasm);
+  await opening;
+  expect(opened).toEqual(["manifest.msgpack", "shard-000.bin", "tokenizer.json"]);
 });

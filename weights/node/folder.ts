@@ -16,7 +16,8 @@ export function folderSource(folder: string): PackageSource {
     async open(file, signal) {
       signal?.throwIfAborted();
       try {
-        return fileStream(await open(join(folder, file)));
+        const handle = await open(join(folder, file));
+        return fileStream(handle, (await handle.stat()).size);
       } catch (cause) {
         signal?.throwIfAborted();
         throw new PackageError(
@@ -28,8 +29,12 @@ export function folderSource(folder: string): PackageSource {
   };
 }
 
-/** Reads straight into the buffer that a BYOB reader lends, as much at a time as it has room for, on another thread. */
-function fileStream(handle: FileHandle): ReadableStream<Uint8Array> {
+/**
+ * Reads straight into the buffer that a BYOB reader lends, as much at a time as it has room for, on another thread. It ends with the
+ * last of the file's bytes, without another read that finds nothing: between two reads this thread may compute.
+ */
+function fileStream(handle: FileHandle, size: number): ReadableStream<Uint8Array> {
+  let left = size;
   return new ReadableStream({
     type: "bytes",
     autoAllocateChunkSize: 1024 * 1024, // for readers that lend nothing
@@ -39,11 +44,12 @@ function fileStream(handle: FileHandle): ReadableStream<Uint8Array> {
         await handle.close();
         throw error;
       });
-      if (bytesRead === 0) {
-        await handle.close();
-        controller.close();
-      }
-      request.respond(bytesRead);
+      left -= bytesRead;
+      const ended = left <= 0 || bytesRead === 0;
+      if (bytesRead > 0) request.respond(bytesRead);
+      if (ended) controller.close();
+      if (bytesRead === 0) request.respond(0);
+      if (ended) await handle.close();
     },
     cancel: () => handle.close(),
   });

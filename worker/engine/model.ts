@@ -5,6 +5,7 @@ import type { Manifest } from "../../weights/manifest.ts";
 import type { PackageSource } from "../../weights/source.ts";
 import { blocksOf } from "./architectures/index.ts";
 import { Batcher } from "./batcher.ts";
+import { type BegunLoad, beginLoad } from "./begun-load.ts";
 import { MemoryBudgetError, ModelError } from "./errors.ts";
 import { TextTokenizer } from "./tokenizer.ts";
 
@@ -18,11 +19,13 @@ export interface ModelOptions {
   readonly sequences?: number;
   readonly compile?: CompileOptions;
   readonly signal?: AbortSignal;
+  /** Called when the weights have their place, before the tokenizer is read and parsed: a load that begins here goes on meanwhile. */
+  readonly onPlaced?: (weights: PackageLoad) => void;
 }
 
 /**
- * A package on a backend. Opening reads the manifest and the tokenizer and plans the memory; the weights follow through `weights.lead`,
- * and blocks can compute as soon as they are loaded.
+ * A package on a backend. Opening reads the manifest and the tokenizer and takes the memory; the weights follow through `beginLoad`, and
+ * blocks can compute as soon as they are loaded.
  *
  * @example
  * const model = await Model.load(folderSource("weights/models/fable-31m"), backend);
@@ -47,6 +50,7 @@ export class Model {
     manifest: Manifest,
     blocks: readonly Block[],
     executable: Executable,
+    weights: PackageLoad,
     tokenizer: TextTokenizer | undefined,
     chatTemplate: string | undefined,
   ) {
@@ -55,7 +59,7 @@ export class Model {
     this.executable = executable;
     this.tokenizer = tokenizer;
     this.chatTemplate = chatTemplate;
-    this.weights = new PackageLoad(manifest, executable);
+    this.weights = weights;
     this.batcher = new Batcher(executable);
     const cost = (kind: "head" | "body"): number =>
       blocks.filter((b) => (b.kind === "head") === (kind === "head")).reduce((sum, b) => sum + multiplyAdds(b), 0);
@@ -63,24 +67,39 @@ export class Model {
     this.multiplyAddsPerHead = cost("head");
   }
 
-  /** @throws PackageError, ModelError (over the memory budget, with the numbers) or KernelError */
-  static async open(source: PackageSource, backend: Backend, options: ModelOptions = {}): Promise<Model> {
-    const manifest = await readManifest(source, options.signal);
+  /**
+   * @param ready the backend, or what makes it while the manifest is read
+   * @throws PackageError, ModelError (over the memory budget, with the numbers) or KernelError
+   */
+  static async open(
+    source: PackageSource,
+    ready: Backend | Promise<Backend>,
+    options: ModelOptions = {},
+  ): Promise<Model> {
+    const [manifest, backend] = await Promise.all([readManifest(source, options.signal), ready]);
     const blocks = blocksOf(manifest.architecture, manifest.hyperparameters);
     const tensors = new Map(manifest.tensors.map((t) => [t.name, t]));
     checkBudget(manifest, backend.plan(blocks, tensors, options.compile), options);
-    const tokenizer =
-      manifest.tokenizer && TextTokenizer.fromJson(await readVerified(source, manifest.tokenizer, options.signal));
-    const vocab = blocks.find((b) => b.kind === "embedding")?.vocab ?? 0;
-    if (tokenizer !== undefined && tokenizer.vocab > vocab) {
-      throw new ModelError(
-        `the tokenizer of ${manifest.id} has ${tokenizer.vocab} tokens, the embedding has ${vocab} rows: they do not belong together`,
-      );
+    const executable = await backend.compile(blocks, tensors, options.compile);
+    try {
+      const weights = new PackageLoad(manifest, executable);
+      options.onPlaced?.(weights);
+      const tokenizer =
+        manifest.tokenizer && TextTokenizer.fromJson(await readVerified(source, manifest.tokenizer, options.signal));
+      const vocab = blocks.find((b) => b.kind === "embedding")?.vocab ?? 0;
+      if (tokenizer !== undefined && tokenizer.vocab > vocab) {
+        throw new ModelError(
+          `the tokenizer of ${manifest.id} has ${tokenizer.vocab} tokens, the embedding has ${vocab} rows: they do not belong together`,
+        );
+      }
+      const template =
+        manifest.chatTemplate &&
+        new TextDecoder().decode(await readVerified(source, manifest.chatTemplate, options.signal));
+      return new Model(manifest, blocks, executable, weights, tokenizer, template);
+    } catch (error) {
+      executable.dispose();
+      throw error;
     }
-    const template =
-      manifest.chatTemplate &&
-      new TextDecoder().decode(await readVerified(source, manifest.chatTemplate, options.signal));
-    return new Model(manifest, blocks, await backend.compile(blocks, tensors, options.compile), tokenizer, template);
   }
 
   /** Opens a package and loads all of it. */
@@ -89,16 +108,23 @@ export class Model {
     backend: Backend,
     options: ModelOptions & { readonly onProgress?: (done: number, total: number) => void } = {},
   ): Promise<Model> {
-    const model = await Model.open(source, backend, options);
+    let load: BegunLoad | undefined;
+    const onPlaced = (weights: PackageLoad): void => {
+      load = beginLoad(weights, source, options.signal);
+    };
+    let model: Model | undefined;
     try {
-      for await (const _ of model.weights.lead(source, options)) {
+      model = await Model.open(source, backend, { ...options, onPlaced });
+      while (!model.weights.done) {
+        await load!.more();
         options.onProgress?.(model.weights.bytesDone, model.weights.bytesTotal);
       }
+      return model;
     } catch (error) {
-      model.dispose();
+      load?.end();
+      model?.dispose();
       throw error;
     }
-    return model;
   }
 
   get vocab(): number {

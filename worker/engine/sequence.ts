@@ -8,7 +8,7 @@ import { PenaltyWindow } from "./penalty-window.ts";
 const PIECE_MULTIPLY_ADDS = 2_000_000_000;
 
 /** The same while weights arrive: between two pieces the next shard gets from being read to being hashed, on other threads. */
-const LOADING_MULTIPLY_ADDS = 500_000_000;
+const LOADING_MULTIPLY_ADDS = 250_000_000;
 
 export interface AdvanceOptions {
   /** Stops between pieces; the tokens fed so far stay consumed. */

@@ -1,6 +1,8 @@
 import type { Backend } from "../../kernels/backend.ts";
 import { LeadershipLost } from "../../weights/errors.ts";
+import type { PackageLoad } from "../../weights/loader.ts";
 import type { PackageSource } from "../../weights/source.ts";
+import { type BegunLoad, beginLoad } from "./begun-load.ts";
 import { Model, type ModelOptions } from "./model.ts";
 
 /** Milliseconds between two looks of a follower at the load. */
@@ -106,9 +108,15 @@ export class SharedModel {
       this.#leader = undefined;
       this.#model?.weights.abandon();
     };
+    let load: BegunLoad | undefined;
+    const begin = (weights: PackageLoad): void => {
+      // A leader that went away without a word still holds the load.
+      weights.abandon();
+      load = beginLoad(weights, source, signal);
+    };
     try {
-      const model =
-        this.#model ?? (await Model.open(source, this.#backend, { ...this.#options, ...(signal && { signal }) }));
+      const options = { ...this.#options, ...(signal && { signal }), onPlaced: begin };
+      const model = this.#model ?? (await Model.open(source, this.#backend, options));
       if (this.#leader !== me) {
         // Another request took over while this one's I/O stood still.
         if (this.#model !== model) model.dispose();
@@ -117,12 +125,11 @@ export class SharedModel {
         );
       }
       this.#model = model;
-      // A leader that went away without a word still holds the load.
-      model.weights.abandon();
-      const shards = model.weights.lead(source, { ...(signal && { signal }) });
+      if (load === undefined) begin(model.weights);
+      const { more: next, end } = load!;
       const more = async (): Promise<void> => {
         try {
-          await shards.next();
+          await next();
         } catch (error) {
           leave();
           throw error;
@@ -131,10 +138,11 @@ export class SharedModel {
       };
       return this.#lend(model, more, () => {
         leave();
-        void shards.return().catch(() => {});
+        end();
       });
     } catch (error) {
       leave();
+      load?.end();
       throw error;
     }
   }
