@@ -1,10 +1,19 @@
-import type { Backend, CompileOptions, Executable, SequenceState, Span, TensorSpec } from "../../kernels/backend.ts";
+import type {
+  Backend,
+  CompileOptions,
+  Encoding,
+  Executable,
+  SequenceState,
+  Span,
+  TensorSpec,
+} from "../../kernels/backend.ts";
 import { type Block, matrixNames, tensorShapes } from "../../kernels/blocks.ts";
 import { createWasmBackend, type Dots, type WasmBackend } from "../../kernels/wasm/index.ts";
 import { ARENA_START, instantiate, type Kernels } from "../../kernels/wasm/kernels.ts";
 import { loadWasmModules } from "../../kernels/wasm/node.ts";
 import { blockedIndex } from "../../kernels/wasm/tensors.ts";
-import { bf16ToF32, f32ToBf16Up, GROUP, packQ8, type Q8Matrix } from "../../weights/layout.ts";
+import { bf16ToF32, f32ToBf16Up, GROUP, packQ4, packQ8, type Q8Matrix } from "../../weights/layout.ts";
+import { quantizeQ4 } from "../../weights/quantize-q4.ts";
 
 /** Random Mamba models of any size, and short ways to run them. */
 
@@ -78,12 +87,12 @@ export function mambaBlocks(sizes: Sizes): Block[] {
   return blocks;
 }
 
-/** quantized: which tensors are q8; all matrices by default when `encoding` is q8. */
+/** quantized: which matrices are stored as `encoding`; all by default. */
 export function randomModel(
   sizes: Sizes,
-  encoding: "f32" | "q8",
+  encoding: Encoding,
   seed = 1,
-  quantized: (name: string) => boolean = () => encoding === "q8",
+  quantized: (name: string) => boolean = () => true,
 ): RandomModel {
   const blocks = mambaBlocks(sizes);
   const random = randomNumbers(seed);
@@ -94,13 +103,18 @@ export function randomModel(
     for (const [name, shape] of tensorShapes(block)) {
       if (tensors.has(name)) continue;
       const values = randomTensor(name, shape, random);
-      const q8 = matrices.includes(name) && quantized(name);
-      const encoded = q8 ? packQ8(quantize(shape[0]!, shape[1]!, values)) : new Uint8Array(values.buffer);
-      tensors.set(name, { shape, encoding: q8 ? "q8" : "f32", bytes: encoded.length });
+      const encodes = matrices.includes(name) && quantized(name) ? encoding : "f32";
+      const encoded = encode(values, shape, encodes);
+      tensors.set(name, { shape, encoding: encodes, bytes: encoded.length });
       bytes.set(name, encoded);
     }
   }
   return { blocks, tensors, bytes };
+}
+
+function encode(values: Float32Array, [rows = 1, cols = 1]: readonly number[], encoding: Encoding): Uint8Array {
+  if (encoding === "f32") return new Uint8Array(values.buffer);
+  return encoding === "q8" ? packQ8(quantize(rows, cols, values)) : packQ4(quantizeQ4(rows, cols, values));
 }
 
 /** Values of the size that a trained model has, so that no part of the state dies out. */

@@ -1,6 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { blockedIndex } from "../../kernels/wasm/tensors.ts";
-import { bf16ToF32, f32ToBf16, GROUP, packQ4, packQ8, type Q8Matrix, unpackQ8 } from "../../weights/layout.ts";
+import {
+  bf16ToF32,
+  f32ToBf16,
+  GROUP,
+  packQ4,
+  packQ8,
+  type Q8Matrix,
+  unpackQ4,
+  unpackQ8,
+} from "../../weights/layout.ts";
+import { quantizeQ4 } from "../../weights/quantize-q4.ts";
 import { differences, distance, everyDots, KernelBox, quantize, randomF32, randomNumbers } from "./wasm-fixtures.ts";
 
 const f = Math.fround;
@@ -205,6 +215,9 @@ describe.each(everyDots)("with %s dots", async (dots) => {
     const u = box.space(tokens.length * 80);
     kernels.embed_q8(box.putBytes(packed), dim, ids, tokens.length, u, 80);
     expect(box.getRows(u, tokens.length, dim, 80)).toEqual(rowsOf(unpackQ8(packed, vocab, dim)));
+    const q4 = packQ4(quantizeQ4(vocab, dim, values));
+    kernels.embed_q4(box.putBytes(q4), dim, ids, tokens.length, u, 80);
+    expect(box.getRows(u, tokens.length, dim, 80)).toEqual(rowsOf(unpackQ4(q4, vocab, dim)));
     kernels.embed_f32(box.putBlocks(values, vocab, dim, 8), dim, ids, tokens.length, u, 80);
     expect(box.getRows(u, tokens.length, dim, 80)).toEqual(rowsOf(values));
   });

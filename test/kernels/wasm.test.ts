@@ -77,8 +77,8 @@ describe.each(shapes)("%s", (_, changes) => {
   });
 
   // int8 activations: what a random model loses, not what a trained one does.
-  test("q8 agrees with the reference to 8e-2", async () => {
-    const model = randomModel(sizes, "q8");
+  test.each(["q8", "q4"] as const)("%s agrees with the reference to 8e-2", async (encoding) => {
+    const model = randomModel(sizes, encoding);
     const ours = await feed(await compileModel(wasm, model), tokens, [21]);
     const theirs = await feed(await compileModel(reference, model), tokens, [21]);
     expect(distance(ours.logits, theirs.logits)).toBeLessThan(8e-2);
@@ -88,6 +88,7 @@ describe.each(shapes)("%s", (_, changes) => {
   test.each([
     "f32",
     "q8",
+    "q4",
   ] as const)("%s: the same bits whole, in pieces, step by step, and with any dots", async (encoding) => {
     const model = randomModel(sizes, encoding);
     const whole = await feed(await compileModel(wasm, model), tokens, [21]);
@@ -100,7 +101,7 @@ describe.each(shapes)("%s", (_, changes) => {
     }
   });
 
-  test.each(["f32", "q8"] as const)("%s: the same bits alone and in a batch of eight", async (encoding) => {
+  test.each(["f32", "q8", "q4"] as const)("%s: the same bits alone and in a batch of eight", async (encoding) => {
     const executable = await compileModel(wasm, randomModel(sizes, encoding));
     const prompts = [1, 2, 3, 4, 5, 9, 13, 1].map((length, i) => randomTokens(length, sizes.vocab, 100 + i));
     const alone = await Promise.all(prompts.map((prompt) => feed(executable, prompt, [prompt.length])));
