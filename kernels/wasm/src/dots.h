@@ -20,6 +20,8 @@ typedef struct {
 // w + 128 = w xor 128, made once for all tokens, and the sum starts from −128·Σx. Both take the records of q4, without signs.
 enum { FUSED, PAIRED, SIGNED, UNSIGNED };
 INLINE int is_plain(int kind) { return kind == SIGNED || kind == UNSIGNED; }
+// Chunks without a loop around them: 2 % of a product of many tokens, for twice its code.
+INLINE int chunks_at_once(int kind) { return kind == PAIRED ? CHUNKS : 1; }
 INLINE int record_bytes(int kind) { return is_plain(kind) ? Q4_RECORD_BYTES : RECORD_BYTES; }
 INLINE v128_t dot_constant(int kind) { return held(kind == UNSIGNED ? wasm_i8x16_splat(-128) : wasm_i16x8_splat(1)); }
 INLINE v128_t dot_start(int kind, v128_t start) {
@@ -41,6 +43,7 @@ INLINE v128_t dot(int kind, v128_t ones, v128_t w, Columns q, v128_t sum) {
 // A row's 4 bytes are two i16 lanes: shifting them left by 8 leaves 256·(w0, w2), masking leaves 256·(w1, w3). The sums are 256 times
 // what they mean until a group ends: as floats they would be so too, but for what becomes denormal or infinite.
 enum { WIDENED };
+INLINE int chunks_at_once(int kind) { return (void)kind, 1; }
 INLINE int record_bytes(int kind) { return (void)kind, RECORD_BYTES; }
 INLINE v128_t dot_constant(int kind) { return (void)kind, held(wasm_i16x8_splat((int16_t)0xff00)); }
 INLINE v128_t dot_start(int kind, v128_t start) { return (void)kind, start; }

@@ -33,21 +33,24 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
       UNROLL for (int s = 0; s < streams; s++) sum[s][t][0] = sum[s][t][1] = start;
     }
     const uint8_t *chunk = w + SCALE_BYTES, *first = x + 8 * tokens, *second = first + 4 * tokens;
-    ROLLED for (int k = 0; k < CHUNKS; k++, chunk += CHUNK_BYTES, first += step_bytes, second += step_bytes) {
-      opaque(&chunk, &first, &second);
-      Columns q[4];
-      if (streams > 1) {
-        UNROLL for (int t = 0; t < tokens; t++) q[t] = load_columns(job->kind, first + 4 * t, second + 4 * t);
-      }
-      UNROLL for (int s = 0; s < streams; s++) {
-        const v128_t w0 = dot_weights(job->kind, constant, load(chunk + s * stream_bytes));
-        const v128_t w1 = dot_weights(job->kind, constant, load(chunk + s * stream_bytes + 16));
-        UNROLL for (int t = 0; t < tokens; t++) {
-          if (streams == 1) q[t] = load_columns(job->kind, first + 4 * t, second + 4 * t);
-          in_order(&q[t].first, &q[t].second);
-          sum[s][t][0] = dot(job->kind, constant, w0, q[t], sum[s][t][0]);
-          sum[s][t][1] = dot(job->kind, constant, w1, q[t], sum[s][t][1]);
-          in_order(&sum[s][t][0], &sum[s][t][1]);
+    const int at_once = streams == 1 ? chunks_at_once(job->kind) : 1;
+    ROLLED for (int k = 0; k < CHUNKS; k += at_once) {
+      UNROLL for (int j = 0; j < at_once; j++, chunk += CHUNK_BYTES, first += step_bytes, second += step_bytes) {
+        opaque(&chunk, &first, &second);
+        Columns q[4];
+        if (streams > 1) {
+          UNROLL for (int t = 0; t < tokens; t++) q[t] = load_columns(job->kind, first + 4 * t, second + 4 * t);
+        }
+        UNROLL for (int s = 0; s < streams; s++) {
+          const v128_t w0 = dot_weights(job->kind, constant, load(chunk + s * stream_bytes));
+          const v128_t w1 = dot_weights(job->kind, constant, load(chunk + s * stream_bytes + 16));
+          UNROLL for (int t = 0; t < tokens; t++) {
+            if (streams == 1) q[t] = load_columns(job->kind, first + 4 * t, second + 4 * t);
+            in_order(&q[t].first, &q[t].second);
+            sum[s][t][0] = dot(job->kind, constant, w0, q[t], sum[s][t][0]);
+            sum[s][t][1] = dot(job->kind, constant, w1, q[t], sum[s][t][1]);
+            in_order(&sum[s][t][0], &sum[s][t][1]);
+          }
         }
       }
     }
