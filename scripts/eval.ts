@@ -1,15 +1,15 @@
 import { readFileSync } from "node:fs";
 import { choice, progressBar, runCommand, UsageError, wholeNumber } from "./lib/cli.ts";
-import { openModel, PROCESS_BACKENDS, QUANTIZATIONS } from "./lib/open-model.ts";
+import { BACKENDS, QUANTIZATIONS, withModel } from "./lib/open-model.ts";
 import { bitsPerByte, documentsOf, perplexity, score } from "./lib/score.ts";
 
-const help = `npm run eval -- DIR --text FILE [--backend reference|wasm] [--quant f32|q8|q4] [--window N] [--limit N] [--json]
+const help = `npm run eval -- DIR --text FILE [--backend reference|wasm|webgpu] [--quant f32|q8|q4] [--window N] [--limit N] [--json]
 
 Perplexity and bits per byte of a model on a text file, whose documents are separated by <|endoftext|>.
 
 DIR        a package, a checkpoint folder, or a checkpoint file beside its config.json
 --text     the file
---backend  wasm (default) or reference
+--backend  wasm (default), reference, or webgpu: headless Chromium, on the CPU (slow)
 --quant    f32, q8 or q4; default f32 for a checkpoint, a package's own for a package
 --window   restart from an empty state every N tokens (default: carry the state through each document)
 --limit    score the first N tokens only
@@ -29,17 +29,19 @@ await runCommand({
   positionals: { min: 1, max: 1 },
   async run([path = ""], values) {
     if (typeof values.text !== "string") throw new UsageError("--text is missing: which file shall be scored?");
-    const backend = choice("backend", values.backend, PROCESS_BACKENDS, "wasm");
+    const backend = choice("backend", values.backend, BACKENDS, "wasm");
     const quantization = values.quant === undefined ? undefined : choice("quant", values.quant, QUANTIZATIONS, "f32");
     const window = values.window === undefined ? undefined : wholeNumber("window", values.window, 1);
     const limit = values.limit === undefined ? undefined : wholeNumber("limit", values.limit, 1);
     const documents = documentsOf(read(values.text));
     if (documents.length === 0) throw new UsageError(`${values.text} holds no text`);
-    const model = await openModel(path, { backend, quantization });
-    const bar = progressBar("scoring");
-    const result = await score(model, documents, { window, limit, onProgress: bar.update }).finally(() => bar.stop());
+    const { id, result } = await withModel(path, { backend, quantization }, async (model) => {
+      const bar = progressBar("scoring");
+      const result = await score(model, documents, { window, limit, onProgress: bar.update }).finally(() => bar.stop());
+      return { id: model.manifest.id, result };
+    });
     const row = {
-      model: model.manifest.id,
+      model: id,
       backend,
       text: values.text,
       window: window ?? null,

@@ -2,13 +2,13 @@ import { readFileSync } from "node:fs";
 import type { ChatMessage } from "../worker/engine/chat.ts";
 import type { Model } from "../worker/engine/model.ts";
 import { choice, progressBar, runCommand, UsageError, wholeNumber } from "./lib/cli.ts";
-import { openModel, PROCESS_BACKENDS } from "./lib/open-model.ts";
+import { BACKENDS, withModel } from "./lib/open-model.ts";
 import { countEndings, talk } from "./lib/samples/dialogues.ts";
 import { checkLoops } from "./lib/samples/loops.ts";
 import { SAMPLING, write } from "./lib/samples/writer.ts";
 import { documentsOf } from "./lib/score.ts";
 
-const help = `npm run samples -- DIR --text FILE [--dialogues FILE] [--backend wasm|reference] [--loop N] [--replies N]
+const help = `npm run samples -- DIR --text FILE [--dialogues FILE] [--backend wasm|reference|webgpu] [--loop N] [--replies N]
 
 What a model writes, for its card, in Markdown on stdout: the first 12 words of the first ten documents of --text continued with seeds
 0 to 9; ten dialogues from fixed openings; whether a long sampled text falls into a loop; and how many replies end by themselves.
@@ -36,46 +36,56 @@ await runCommand({
   async run([path = ""], values) {
     const documents = documentsOf(read("text", values.text)).slice(0, 10);
     if (documents.length === 0) throw new UsageError(`${values.text} holds no text`);
-    const backend = choice("backend", values.backend, PROCESS_BACKENDS, "wasm");
+    const backend = choice("backend", values.backend, BACKENDS, "wasm");
     const loop = wholeNumber("loop", values.loop, 20_000);
     const replies = wholeNumber("replies", values.replies, 200);
     const dialogues =
       values.dialogues === undefined ? [] : dialoguesOf(read("dialogues", values.dialogues)).slice(0, replies);
-    const model = await openModel(path, { backend });
-    const out = (text: string): void => void process.stdout.write(`${text}\n\n`);
-
-    out(
-      `${model.manifest.id}; ${Object.entries(SAMPLING)
-        .map(([k, v]) => `${k} ${v}`)
-        .join(", ")}.`,
-    );
-    out("## Continuations");
-    await continuations(model, documents, out);
-    if (model.chatTemplate !== undefined) {
-      out("## Dialogues");
-      for (const messages of await talk(model)) {
-        out(
-          messages
-            .map(({ role, content }) => `**${role}:** ${content.replaceAll("\n", "\n> ")}`)
-            .join("\n\n")
-            .replace(/^/gm, "> "),
-        );
-      }
-    }
-    out("## Measured");
-    const { tokens, first, last, span } = await checkLoops(model, documents[0]!.split(/\s+/, WORDS).join(" "), loop, 0);
-    out(
-      `- ${tokens} tokens sampled in one text: ${first} distinct 4-grams in its first ${span} tokens, ${last} in its last ${span} (${(last / first).toFixed(2)} of the first).`,
-    );
-    if (dialogues.length > 0) {
-      const bar = progressBar("replying");
-      const endings = await countEndings(model, dialogues, bar.update).finally(() => bar.stop());
-      out(
-        `- ${endings.ended} of ${endings.replies} replies ended by themselves within 200 tokens (${((100 * endings.ended) / endings.replies).toFixed(1)} %); ${endings.meanTokens.toFixed(1)} tokens on average.`,
-      );
-    }
+    await withModel(path, { backend }, (model) => report(model, { documents, dialogues, loop }));
   },
 });
+
+interface Report {
+  readonly documents: readonly string[];
+  readonly dialogues: readonly ChatMessage[][];
+  /** tokens of the long text. */
+  readonly loop: number;
+}
+
+async function report(model: Model, { documents, dialogues, loop }: Report): Promise<void> {
+  const out = (text: string): void => void process.stdout.write(`${text}\n\n`);
+
+  out(
+    `${model.manifest.id}; ${Object.entries(SAMPLING)
+      .map(([k, v]) => `${k} ${v}`)
+      .join(", ")}.`,
+  );
+  out("## Continuations");
+  await continuations(model, documents, out);
+  if (model.chatTemplate !== undefined) {
+    out("## Dialogues");
+    for (const messages of await talk(model)) {
+      out(
+        messages
+          .map(({ role, content }) => `**${role}:** ${content.replaceAll("\n", "\n> ")}`)
+          .join("\n\n")
+          .replace(/^/gm, "> "),
+      );
+    }
+  }
+  out("## Measured");
+  const { tokens, first, last, span } = await checkLoops(model, documents[0]!.split(/\s+/, WORDS).join(" "), loop, 0);
+  out(
+    `- ${tokens} tokens sampled in one text: ${first} distinct 4-grams in its first ${span} tokens, ${last} in its last ${span} (${(last / first).toFixed(2)} of the first).`,
+  );
+  if (dialogues.length > 0) {
+    const bar = progressBar("replying");
+    const endings = await countEndings(model, dialogues, bar.update).finally(() => bar.stop());
+    out(
+      `- ${endings.ended} of ${endings.replies} replies ended by themselves within 200 tokens (${((100 * endings.ended) / endings.replies).toFixed(1)} %); ${endings.meanTokens.toFixed(1)} tokens on average.`,
+    );
+  }
+}
 
 async function continuations(model: Model, documents: readonly string[], out: (text: string) => void): Promise<void> {
   const tokenizer = model.requireTokenizer();

@@ -16,8 +16,6 @@ import { progressBar, UsageError } from "./cli.ts";
 export type BackendName = "reference" | "wasm" | "webgpu";
 
 export const BACKENDS = ["reference", "wasm", "webgpu"] as const;
-/** Those that need no browser. */
-export const PROCESS_BACKENDS = ["reference", "wasm"] as const;
 export const QUANTIZATIONS = ["f32", "q8", "q4"] as const;
 
 export interface OpenOptions extends ModelOptions {
@@ -39,6 +37,20 @@ export async function openBackend(name: BackendName): Promise<Backend> {
 /** Ends what a backend keeps running. */
 export async function closeBackend(backend: Backend): Promise<void> {
   if ("close" in backend) await (backend as Backend & { close(): Promise<void> }).close();
+}
+
+/** Runs work on a model of that path, on a backend that ends with it. */
+export async function withModel<T>(
+  path: string,
+  { backend: name, ...options }: OpenOptions & { readonly backend: BackendName },
+  work: (model: Model) => Promise<T>,
+): Promise<T> {
+  const backend = await openBackend(name);
+  try {
+    return await work(await openModel(path, { ...options, backend }));
+  } finally {
+    await closeBackend(backend);
+  }
 }
 
 /** A name for a package from where its checkpoint lies. */

@@ -153,7 +153,8 @@ describe("eval", () => {
     expect(windowed.nats).not.toBeCloseTo(whole.nats!, 2);
     expect((await score("--window", "100")).nats).toBe(whole.nats);
     expect((await score("--limit", "7")).tokens).toBe(7);
-    expect((await score("--backend", "reference")).nats).toBeCloseTo(whole.nats!, 2);
+    for (const backend of ["reference", "webgpu"])
+      expect((await score("--backend", backend)).nats).toBeCloseTo(whole.nats!, 2);
   });
 
   test("without a text it says so", async () => {
