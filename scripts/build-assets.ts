@@ -7,6 +7,7 @@ import { MANIFEST_FILE, type Manifest } from "../weights/manifest.ts";
 import { folderSource } from "../weights/node/folder.ts";
 import { CARD_FILE, LICENSE_FILE } from "../weights/writer.ts";
 import { INDEX_FILE, type IndexEntry } from "../worker/edge/models/index-file.ts";
+import { inputOf } from "../worker/engine/architectures/index.ts";
 import { runCommand } from "./lib/cli.ts";
 
 const HELP = `Usage: node scripts/build-assets.ts [--models DIR] [--out DIR]
@@ -99,7 +100,9 @@ async function entryOf(folder: string, manifest: Manifest): Promise<IndexEntry> 
   const { id, name, family, architecture, quantization, shards } = manifest;
   const { mtimeMs } = await stat(join(folder, MANIFEST_FILE));
   const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
-  return { id, name, family, architecture, quantization, bytes, created: Math.floor(mtimeMs / 1000) };
+  const { inputs, outputs } = manifest.hyperparameters;
+  const widths = inputOf(architecture) === "vectors" ? { inputs: Number(inputs), outputs: Number(outputs) } : {};
+  return { id, name, family, architecture, quantization, bytes, created: Math.floor(mtimeMs / 1000), ...widths };
 }
 
 if (import.meta.main) {

@@ -6,6 +6,7 @@ import { buildAssets } from "../../scripts/build-assets.ts";
 import { buildBrowser } from "../../scripts/build-browser.ts";
 import { startDevServer } from "../../scripts/lib/dev-server.ts";
 import type { Encoding } from "../../weights/layout.ts";
+import { openCheckpoint } from "../../weights/node/checkpoint.ts";
 import { folderSink } from "../../weights/node/folder.ts";
 import { convertCheckpoint } from "../../worker/engine/convert.ts";
 import { type TinySizes, tinyCheckpoint } from "../support/checkpoints.ts";
@@ -50,6 +51,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
     ...tinyCheckpoint({ ...sizes, dim: 32, layers: 1, dtRank: 2 }),
     tokenizer,
   });
+  for (const name of ["icl-gpt2", "icl-mamba"]) {
+    await add(`${name}-linear`, "f32", await openCheckpoint(join(root, "test/golden", name)));
+  }
   await buildAssets(models, assets);
   await buildBrowser(assets);
   const config = join(root, "dist/browser-test.toml");

@@ -178,7 +178,7 @@ describe("POST /v2/models/{name}/infer with vectors", () => {
 
   test("says what it is fed", async () => {
     expect(await (await call("GET", "/v2/models/icl-mamba")).json()).toMatchObject({
-      inputs: [{ name: "vectors", datatype: "FP32", shape: [1, -1, -1] }],
+      inputs: [{ name: "vectors", datatype: "FP32", shape: [1, -1, 5] }],
       outputs: [{ name: "outputs", datatype: "FP32" }],
     });
   });

@@ -26,35 +26,36 @@ export function plot(series: readonly Series[], { label, xName, xMax, now, forma
   const yMax = roundUp(Math.max(...series.flatMap(({ points }) => points.map(([, y]) => y)), 1e-9));
   const px = (x: number): number => LEFT + (Math.min(x, xMax) / xMax) * (WIDTH - LEFT - RIGHT);
   const py = (y: number): number => HEIGHT - BOTTOM - (y / yMax) * (HEIGHT - TOP - BOTTOM);
-  const svg = node("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "plot", role: "img", "aria-label": label });
+  const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "plot", role: "img", "aria-label": label });
   for (const part of [0, 0.5, 1]) {
     const y = py(part * yMax);
-    svg.append(node("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y, y2: y }));
-    svg.append(text(format(part * yMax), { x: LEFT - 6, y: y + 4, "text-anchor": "end" }));
+    drawing.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y, y2: y }));
+    drawing.append(text(format(part * yMax), { x: LEFT - 6, y: y + 4, "text-anchor": "end" }));
   }
   for (const part of [0, 0.5, 1]) {
     const anchor = part === 0 ? "start" : part === 1 ? "end" : "middle";
-    svg.append(text(short(part * xMax), { x: px(part * xMax), y: HEIGHT - BOTTOM + 15, "text-anchor": anchor }));
+    drawing.append(text(short(part * xMax), { x: px(part * xMax), y: HEIGHT - BOTTOM + 15, "text-anchor": anchor }));
   }
-  svg.append(text(xName, { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, "text-anchor": "middle" }));
+  drawing.append(text(xName, { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, "text-anchor": "middle" }));
   if (now !== undefined && now > 0) {
-    svg.append(node("line", { class: "now", x1: px(now), x2: px(now), y1: TOP, y2: HEIGHT - BOTTOM }));
+    drawing.append(svg("line", { class: "now", x1: px(now), x2: px(now), y1: TOP, y2: HEIGHT - BOTTOM }));
   }
   for (const { name, style, points } of series) {
     const last = points.at(-1);
     if (last === undefined) continue;
     const path = points.map(([x, y], i) => `${i === 0 ? "M" : "L"}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join("");
-    svg.append(node("path", { class: `line ${style}`, d: path }));
+    drawing.append(svg("path", { class: `line ${style}`, d: path }));
     if (name === "") continue;
     const y = py(last[1]);
     const place = { class: `name-${style}`, x: WIDTH - RIGHT - 4, "text-anchor": "end" };
     // Above a low line, left of the top of a steep one.
-    svg.append(text(name, y < TOP + 20 ? { ...place, x: px(xMax * 0.72), y: TOP + 12 } : { ...place, y: y - 7 }));
+    drawing.append(text(name, y < TOP + 20 ? { ...place, x: px(xMax * 0.72), y: TOP + 12 } : { ...place, y: y - 7 }));
   }
-  return svg;
+  return drawing;
 }
 
-function node<K extends keyof SVGElementTagNameMap>(
+/** An element of SVG with its attributes. */
+export function svg<K extends keyof SVGElementTagNameMap>(
   name: K,
   attributes: Record<string, string | number>,
 ): SVGElementTagNameMap[K] {
@@ -64,7 +65,7 @@ function node<K extends keyof SVGElementTagNameMap>(
 }
 
 function text(content: string, attributes: Record<string, string | number>): SVGTextElement {
-  const made = node("text", attributes);
+  const made = svg("text", attributes);
   made.textContent = content;
   return made;
 }

@@ -14,6 +14,9 @@ const Entry = z.object({
   bytes: z.number(),
   /** unix seconds. */
   created: z.number(),
+  /** numbers of each vector that a model is fed and gives, where it takes vectors. */
+  inputs: z.int().optional(),
+  outputs: z.int().optional(),
 });
 
 export const IndexFile = z.array(Entry);

@@ -80,12 +80,12 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
     app.get(path, async (c) => {
       const entry = await find(c);
       if (inputOf(entry.architecture) === "vectors") {
-        const tensor = (name: string) => [{ name, datatype: "FP32", shape: [1, -1, -1] }];
+        const tensor = (name: string, width = -1) => [{ name, datatype: "FP32", shape: [1, -1, width] }];
         return c.json({
           ...nameOf(entry),
           platform: "mamba-edge",
-          inputs: tensor("vectors"),
-          outputs: tensor("outputs"),
+          inputs: tensor("vectors", entry.inputs),
+          outputs: tensor("outputs", entry.outputs),
         });
       }
       return c.json({

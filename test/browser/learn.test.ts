@@ -1,0 +1,147 @@
+import type { Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
+import { features, leastSquares } from "../../worker/browser/page/learn/features.ts";
+import { site, useBrowser } from "./visit.ts";
+
+const browser = useBrowser();
+
+async function open(route?: (page: Page) => Promise<unknown>): Promise<Page> {
+  const page = await (await browser.current.newContext()).newPage();
+  await route?.(page);
+  await page.goto(site.url);
+  await page.click("#tab-learn");
+  return page;
+}
+
+const cells = (page: Page, row: number) => page.locator(`#learn-rows tr >> nth=${row}`).locator("td").allTextContents();
+/** The points of a curve in pixels of the drawing. */
+const curve = async (page: Page, style: string) =>
+  ((await page.getAttribute(`.curve.${style}`, "d")) ?? "")
+    .split(/[ML]/)
+    .slice(1)
+    .map((p) => p.split(" ").map(Number));
+
+/** What the page asks of a model with so many examples, and the answer. */
+async function lastQuestion(page: Page, model: string, count: number) {
+  const response = await page.waitForResponse((response) => {
+    const body = response.url().endsWith("/v1/icl/predictions") ? response.request().postDataJSON() : undefined;
+    return body?.model.startsWith(model) && body.examples.length === count;
+  });
+  const request = response.request().postDataJSON() as { examples: { x: number[]; y: number }[]; query: number[][] };
+  const reply = (await response.json()) as { predictions: number[]; usage: { state_bytes: number } };
+  return { request, reply };
+}
+
+test("points are drawn, dragged, moved by keys and removed; the curves are the models' answers; states grow or do not", async () => {
+  const page = await open();
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  await page.waitForSelector(".curve.m1");
+  expect(await page.locator(".dot").count()).toBe(12);
+  expect(await page.isVisible("#learn-none")).toBe(false);
+  expect(await page.locator("#learn-rows th").allTextContents()).toEqual([
+    "least squares",
+    "icl-gpt2-linear",
+    "icl-mamba-linear",
+  ]);
+  await page.click("#learn-clear");
+  expect(await page.locator(".dot").count()).toBe(0);
+
+  const asked = lastQuestion(page, "icl-mamba-linear@", 3);
+  const box = (await page.locator(".board").boundingBox())!;
+  const at = (x: number, y: number) => ({ x: box.width * x, y: box.height * y });
+  for (const [x, y] of [
+    [0.2, 0.7],
+    [0.5, 0.5],
+    [0.8, 0.3],
+  ] as const)
+    await page.click(".board", { position: at(x, y) });
+  expect(await page.locator(".dot").count()).toBe(3);
+  // x and y in the models' numbers: three points of a line.
+  const points = [
+    { x: -1.5, y: -1.2 },
+    { x: 0, y: 0 },
+    { x: 1.5, y: 1.2 },
+  ];
+  const ys = async (style: string) => (await curve(page, style)).map(([, y]) => 3 - (y! / 400) * 6);
+  const xs = Array.from({ length: 26 }, (_, i) => -2.5 + (i / 25) * 5);
+  const line = await ys("squares");
+  for (const [i, y] of line.entries()) expect(y).toBeCloseTo(0.8 * xs[i]!, 1);
+
+  const { request, reply } = await asked;
+  for (const [i, { x, y }] of request.examples.entries()) {
+    expect(x.slice(1)).toEqual([1, 0, 0, 0]);
+    expect(Math.hypot(x[0]! - points[i]!.x, y - points[i]!.y)).toBeLessThan(0.05);
+  }
+  expect(request.query).toEqual(xs.map((x) => features(x, 5)));
+  await expect.poll(async () => (await cells(page, 2))[0]).toBe(`${reply.usage.state_bytes.toLocaleString("en")} B`);
+  const seen = await ys("m1");
+  for (const [i, y] of reply.predictions.entries()) expect(seen[i]).toBeCloseTo(y, 2);
+
+  // With fewer examples attention remembers less, Mamba the same.
+  const [attention, mamba] = [await cells(page, 1), await cells(page, 2)];
+  await page.focus("#learn-seen");
+  await page.keyboard.press("ArrowLeft");
+  expect(await page.textContent("#learn-seen-label")).toBe("Examples seen: 2 of 3");
+  const number = (text?: string) => Number(text?.replace(/\D/g, ""));
+  await expect.poll(async () => number((await cells(page, 1))[0])).toBe((number(attention[0]) * 2) / 3);
+  expect((await cells(page, 2))[0]).toBe(mamba[0]);
+  expect((await cells(page, 0))[1]).toMatch(/^\d+\.\d{3}$/);
+
+  // Dragged, and by keys.
+  const before = await page.getAttribute(".dot >> nth=2", "aria-label");
+  await page.evaluate(() => scrollTo(0, 0));
+  const { x, y, width, height } = (await page.locator(".board").boundingBox())!;
+  await page.mouse.move(x + width * 0.8, y + height * 0.3);
+  await page.mouse.down();
+  await page.mouse.move(x + width * 0.8, y + height * 0.7, { steps: 4 });
+  await page.mouse.up();
+  expect(await page.getAttribute(".dot >> nth=2", "aria-label")).not.toBe(before);
+  expect(await page.getAttribute(".dot >> nth=2", "aria-label")).toMatch(/^Example 3: x 1\.5, y -1\.2\./);
+  await page.focus(".dot >> nth=2");
+  await page.keyboard.press("ArrowUp");
+  await page.keyboard.press("ArrowUp");
+  expect(await page.getAttribute(".dot >> nth=2", "aria-label")).toMatch(/^Example 3: x 1\.5, y -1\.0\./);
+  await page.keyboard.press("Delete");
+  expect(await page.locator(".dot").count()).toBe(2);
+
+  await page.click("#learn-play");
+  await expect.poll(() => page.textContent("#learn-seen-label")).toBe("Examples seen: 1 of 2");
+  await expect.poll(() => page.textContent("#learn-seen-label")).toBe("Examples seen: 2 of 2");
+  expect(await page.textContent("#learn-status")).toBe("");
+  expect(errors).toEqual([]);
+  await page.context().close();
+});
+
+test("without an in-context model it says so, and what to do; what the Worker refuses is shown", async () => {
+  const none = await open((page) => page.route("**/weights/index.json", (route) => route.fulfill({ json: [] })));
+  await none.waitForSelector("#learn-none", { state: "visible" });
+  expect(await none.textContent("#learn-none")).toMatch(/No in-context model is installed here: convert one/);
+  expect(await none.isVisible("#learn")).toBe(false);
+  await none.context().close();
+  const refused = await open((page) =>
+    page.route("**/v1/icl/predictions", (route) =>
+      route.fulfill({ status: 429, json: { error: { message: "too many requests: come back in 3 s" } } }),
+    ),
+  );
+  await expect
+    .poll(() => refused.textContent("#learn-status"))
+    .toMatch(/^icl-.*: too many requests: come back in 3 s$/);
+  await refused.context().close();
+});
+
+describe("least squares", () => {
+  test.each([
+    { points: [], width: 5, at: 1, y: 0 },
+    { points: [{ x: 1, y: 2 }], width: 5, at: 1, y: 2 },
+    // The shortest weights: (1, 1).
+    { points: [{ x: 1, y: 2 }], width: 5, at: 0, y: 1 },
+    { points: [{ x: 1, y: 2 }, { x: 1, y: 4 }], width: 2, at: 1, y: 3 }, // biome-ignore format: a case
+    { points: [{ x: 0, y: 1 }, { x: 2, y: 5 }], width: 5, at: 3, y: 7 }, // biome-ignore format: a case
+    { points: [{ x: 0, y: 0 }, { x: 1, y: 1 }, { x: 2, y: 1 }], width: 5, at: 1, y: 2 / 3 }, // biome-ignore format: a case
+    { points: [{ x: 2, y: 1 }, { x: 4, y: 2 }], width: 1, at: 6, y: 3 }, // biome-ignore format: a case
+    { points: [{ x: 0, y: 1 }], width: 1, at: 6, y: 0 },
+  ])("of $points with $width features at $at is $y", ({ points, width, at, y }) => {
+    expect(leastSquares(points, width)(at)).toBeCloseTo(y, 9);
+  });
+});

@@ -1,0 +1,192 @@
+import { byId, element } from "../dom.ts";
+import { bytes } from "../measurements.ts";
+import { Board, RANGE } from "./board.ts";
+import { leastSquares, type Point } from "./features.ts";
+import { showResults } from "./results.ts";
+import { type Answer, ask, type InContextModel, inContextModels } from "./service.ts";
+
+/** Where the curves are asked: enough for a smooth one, few enough for a request while a point is dragged. */
+const XS = Array.from({ length: 26 }, (_, i) => -RANGE.x + (i / 25) * 2 * RANGE.x);
+/** Between two examples as they are played. */
+const PLAY_MS = 600;
+const STYLES = 6;
+
+interface Shown {
+  readonly model: InContextModel;
+  readonly style: string;
+  readonly chosen: HTMLInputElement;
+  readonly state: HTMLElement;
+  readonly error: HTMLElement;
+  answer?: Answer;
+  /** a request is on its way; `again` when what it was asked is old. */
+  busy: boolean;
+  again: boolean;
+}
+
+let opened = false;
+
+/** When the panel is looked at: sets it up the first time. */
+export async function openLearnPanel(): Promise<void> {
+  if (opened) return;
+  opened = true;
+  try {
+    await learnPanel();
+  } catch (error) {
+    opened = false;
+    byId("learn-none").hidden = false;
+    byId("learn-none").textContent = `The list of models cannot be read: ${(error as Error).message}`;
+  }
+}
+
+/** Draw points and watch what models make of them, beside least squares. */
+async function learnPanel(): Promise<void> {
+  showResults();
+  const models = await inContextModels();
+  byId("learn-none").hidden = models.length > 0;
+  byId("learn").hidden = models.length === 0;
+  if (models.length === 0) return;
+
+  const points: Point[] = [];
+  const range = byId<HTMLInputElement>("learn-seen");
+  let playing: ReturnType<typeof setInterval> | undefined;
+  const board = new Board({
+    onAdd: (point) => change(() => points.push(point)),
+    onMove: (index, point) => change(() => points.splice(index, 1, point), false),
+    onRemove: (index) => change(() => points.splice(index, 1)),
+  });
+  byId("learn-board").replaceChildren(board.element);
+  const shown = models.map((model, i) => row(model, `m${i % STYLES}`));
+  const linear = shown.filter(({ model }) => /linear|regression/i.test(model.name));
+  for (const each of linear.length > 0 ? linear : shown) each.chosen.checked = true;
+  for (const { chosen } of shown) chosen.addEventListener("change", update);
+  const squares = element("td", { id: "learn-squares-error" });
+  byId("learn-rows").replaceChildren(
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, swatch("squares"), "least squares"),
+      element("td", {}, "–"),
+      squares,
+    ),
+    ...shown.map(({ model, style, chosen, state, error }) => {
+      const name = element("label", {}, chosen, swatch(style), model.name);
+      return element("tr", {}, element("th", { scope: "row" }, name), state, error);
+    }),
+  );
+  range.addEventListener("input", () => {
+    stop();
+    update();
+  });
+  byId("learn-line").addEventListener("click", () => change(() => points.splice(0, points.length, ...noisyLine())));
+  byId("learn-last").addEventListener("click", () => change(() => points.pop()));
+  byId("learn-clear").addEventListener("click", () => change(() => points.splice(0)));
+  byId("learn-play").addEventListener("click", play);
+  change(() => points.push(...noisyLine()));
+
+  /** @param all whether all examples count again: not while one is only moved */
+  function change(work: () => unknown, all = true): void {
+    work();
+    range.max = String(points.length);
+    if (all) {
+      stop();
+      range.value = range.max;
+    }
+    update();
+  }
+
+  function play(): void {
+    stop();
+    range.value = "0";
+    update();
+    playing = setInterval(() => {
+      range.value = String(range.valueAsNumber + 1);
+      if (range.valueAsNumber >= points.length) stop();
+      update();
+    }, PLAY_MS);
+  }
+
+  function stop(): void {
+    clearInterval(playing);
+  }
+
+  function update(): void {
+    const seen = points.slice(0, range.valueAsNumber);
+    byId("learn-seen-label").textContent = `Examples seen: ${seen.length} of ${points.length}`;
+    board.drawPoints(points, seen.length);
+    const width = Math.max(...models.map(({ inputs }) => inputs));
+    squares.textContent = errorOf(
+      seen.map((p, i) => leastSquares(seen.slice(0, i), width)(p.x)),
+      seen,
+    );
+    draw();
+    for (const each of shown) void renew(each);
+  }
+
+  /** Asks for what is shown now; of what changes while a request is on its way only the last is asked. */
+  async function renew(each: Shown): Promise<void> {
+    each.again = each.busy;
+    if (each.busy || !each.chosen.checked) return;
+    each.busy = true;
+    try {
+      do {
+        each.again = false;
+        const seen = points.slice(0, range.valueAsNumber);
+        each.answer = await ask(each.model, seen, XS);
+        each.state.textContent = bytesExactly(each.answer.stateBytes);
+        each.error.textContent = errorOf(each.answer.before, seen);
+        draw();
+      } while (each.again);
+      byId("learn-status").textContent = "";
+    } catch (error) {
+      byId("learn-status").textContent = `${each.model.name}: ${(error as Error).message}`;
+    } finally {
+      each.busy = false;
+    }
+  }
+
+  function draw(): void {
+    const width = Math.max(...models.map(({ inputs }) => inputs));
+    const line = leastSquares(points.slice(0, range.valueAsNumber), width);
+    board.drawCurves([
+      { style: "squares", points: XS.map((x) => [x, line(x)]) },
+      ...shown.flatMap(({ chosen, style, answer }) =>
+        chosen.checked && answer ? [{ style, points: XS.map((x, i) => [x, answer.predictions[i]!] as const) }] : [],
+      ),
+    ]);
+  }
+}
+
+function row(model: InContextModel, style: string): Shown {
+  return {
+    model,
+    style,
+    chosen: element("input", { type: "checkbox" }),
+    state: element("td", {}, "–"),
+    error: element("td", {}, "–"),
+    busy: false,
+    again: false,
+  };
+}
+
+function swatch(style: string): HTMLElement {
+  return element("span", { className: `swatch ${style}` });
+}
+
+/** Mean squared error of what was predicted of each example before its y was seen. */
+function errorOf(before: readonly number[], seen: readonly Point[]): string {
+  if (seen.length === 0) return "–";
+  return (seen.reduce((sum, { y }, i) => sum + (y - before[i]!) ** 2, 0) / seen.length).toFixed(3);
+}
+
+function bytesExactly(count: number): string {
+  return count < 1e5 ? `${count.toLocaleString("en")} B` : bytes(count);
+}
+
+/** Twelve points about a line. */
+function noisyLine(): Point[] {
+  const [slope, height] = [2 * Math.random() - 1, Math.random() - 0.5];
+  return Array.from({ length: 12 }, () => {
+    const x = (2 * Math.random() - 1) * 2;
+    return { x, y: slope * x + height + 0.3 * (Math.random() - 0.5) };
+  });
+}
