@@ -81,15 +81,20 @@ test("blocks compute as soon as their weights are there", async () => {
   expect(logits.slice()).toEqual((await new Sequence(whole).feed([5, 6, 7], { logits: true })).logits.slice());
 });
 
-test("shards are on their way before the tokenizer is read, and the manifest before the backend is there", async () => {
+test("shards and the tokenizer are on their way together, and the manifest before the backend is there", async () => {
   const memory = new MemoryPackage();
   const checkpoint = { ...tinyCheckpoint({ vocab: 260 }), tokenizer: byteTokenizer() };
   await convertCheckpoint(checkpoint, { name: "small", quantization: "f32" }, memory);
   const opened: string[] = [];
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
   const source: PackageSource = {
     description: "recording",
-    open: (file, signal) => {
+    async open(file, signal) {
       opened.push(file);
+      if (file === "tokenizer.json") await held;
       return memory.open(file, signal);
     },
   };
@@ -101,6 +106,8 @@ test("shards are on their way before the tokenizer is read, and the manifest bef
   await nextMacrotask();
   expect(opened).toEqual(["manifest.msgpack"]);
   ready(wasm);
+  while (opened.length < 3) await nextMacrotask();
+  release();
   await opening;
-  expect(opened).toEqual(["manifest.msgpack", "shard-000.bin", "tokenizer.json"]);
+  expect(opened).toEqual(["manifest.msgpack", "tokenizer.json", "shard-000.bin"]);
 });

@@ -19,7 +19,7 @@ export interface ModelOptions {
   readonly sequences?: number;
   readonly compile?: CompileOptions;
   readonly signal?: AbortSignal;
-  /** Called when the weights have their place, before the tokenizer is read and parsed: a load that begins here goes on meanwhile. */
+  /** Called when the weights have their place, before the tokenizer is parsed: a load that begins here goes on meanwhile. */
   readonly onPlaced?: (weights: PackageLoad) => void;
 }
 
@@ -80,12 +80,13 @@ export class Model {
     const blocks = blocksOf(manifest.architecture, manifest.hyperparameters);
     const tensors = new Map(manifest.tensors.map((t) => [t.name, t]));
     checkBudget(manifest, backend.plan(blocks, tensors, options.compile), options);
+    const reading = manifest.tokenizer && readVerified(source, manifest.tokenizer, options.signal);
+    reading?.catch(() => {}); // heard below
     const executable = await backend.compile(blocks, tensors, options.compile);
     try {
       const weights = new PackageLoad(manifest, executable);
       options.onPlaced?.(weights);
-      const tokenizer =
-        manifest.tokenizer && TextTokenizer.fromJson(await readVerified(source, manifest.tokenizer, options.signal));
+      const tokenizer = reading && TextTokenizer.fromJson(await reading);
       const vocab = blocks.find((b) => b.kind === "embedding")?.vocab ?? 0;
       if (tokenizer !== undefined && tokenizer.vocab > vocab) {
         throw new ModelError(
