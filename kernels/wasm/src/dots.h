@@ -20,7 +20,7 @@ typedef struct {
 // w + 128 = w xor 128, made once for all tokens, and the sum starts from −128·Σx. Both take the records of q4, without signs.
 enum { FUSED, PAIRED, SIGNED, UNSIGNED };
 INLINE int is_plain(int kind) { return kind == SIGNED || kind == UNSIGNED; }
-// Chunks without a loop around them: 2 % of a product of many tokens, for twice its code.
+// Chunks without a loop around them: 2 % of a product of one token or of many, for twice its code.
 INLINE int chunks_at_once(int kind) { return kind == PAIRED ? CHUNKS : 1; }
 INLINE int record_bytes(int kind) { return is_plain(kind) ? Q4_RECORD_BYTES : RECORD_BYTES; }
 INLINE v128_t dot_constant(int kind) { return held(kind == UNSIGNED ? wasm_i8x16_splat(-128) : wasm_i16x8_splat(1)); }

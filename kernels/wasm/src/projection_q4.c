@@ -79,7 +79,7 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
     }
     const int half = CHUNK_BYTES_A_TOKEN * tokens;
     const uint8_t *pair = w + SCALE_BYTES, *first = x + 8 * tokens, *second = first + half;
-    const int at_once = streams == 1 ? PAIRS_AT_ONCE : 1;
+    const int at_once = streams == 1 || tokens == 1 ? PAIRS_AT_ONCE : 1;
     ROLLED for (int k = 0; k < CHUNKS / 2; k += at_once) {
       UNROLL for (int j = 0; j < at_once; j++, pair += PAIR_BYTES, first += 2 * half, second += 2 * half) {
         opaque(&pair, &first, &second);

@@ -33,7 +33,7 @@ INLINE void multiply(int streams, int tokens, const Job *job, int block, int ste
       UNROLL for (int s = 0; s < streams; s++) sum[s][t][0] = sum[s][t][1] = start;
     }
     const uint8_t *chunk = w + SCALE_BYTES, *first = x + 8 * tokens, *second = first + 4 * tokens;
-    const int at_once = streams == 1 ? chunks_at_once(job->kind) : 1;
+    const int at_once = streams == 1 || tokens == 1 ? chunks_at_once(job->kind) : 1;
     ROLLED for (int k = 0; k < CHUNKS; k += at_once) {
       UNROLL for (int j = 0; j < at_once; j++, chunk += CHUNK_BYTES, first += step_bytes, second += step_bytes) {
         opaque(&chunk, &first, &second);
