@@ -55,11 +55,7 @@ interface Report {
 async function report(model: Model, { documents, dialogues, loop }: Report): Promise<void> {
   const out = (text: string): void => void process.stdout.write(`${text}\n\n`);
 
-  out(
-    `${model.manifest.id}; ${Object.entries(SAMPLING)
-      .map(([k, v]) => `${k} ${v}`)
-      .join(", ")}.`,
-  );
+  out(`${model.manifest.id}; ${settings(SAMPLING)}.`);
   out("## Continuations");
   await continuations(model, documents, out);
   if (model.chatTemplate !== undefined) {
@@ -67,17 +63,20 @@ async function report(model: Model, { documents, dialogues, loop }: Report): Pro
     for (const messages of await talk(model)) {
       out(
         messages
-          .map(({ role, content }) => `**${role}:** ${content.replaceAll("\n", "\n> ")}`)
+          .map(({ role, content }) => `**${role}:** ${content}`)
           .join("\n\n")
           .replace(/^/gm, "> "),
       );
     }
   }
   out("## Measured");
-  const { tokens, first, last, span } = await checkLoops(model, documents[0]!.split(/\s+/, WORDS).join(" "), loop, 0);
-  out(
-    `- ${tokens} tokens sampled in one text: ${first} distinct 4-grams in its first ${span} tokens, ${last} in its last ${span} (${(last / first).toFixed(2)} of the first).`,
-  );
+  const prompt = documents[0]!.split(/\s+/, WORDS).join(" ");
+  for (const sampling of [{ temperature: 1 }, SAMPLING]) {
+    const { tokens, first, last, span } = await checkLoops(model, prompt, loop, 0, sampling);
+    out(
+      `- ${tokens} tokens sampled in one text, ${settings(sampling)}: ${first} distinct 4-grams in its first ${span} tokens, ${last} in its last ${span} (${(last / first).toFixed(2)} of the first).`,
+    );
+  }
   if (dialogues.length > 0) {
     const bar = progressBar("replying");
     const endings = await countEndings(model, dialogues, bar.update).finally(() => bar.stop());
@@ -116,4 +115,10 @@ function read(option: string, file: string | boolean | undefined): string {
   } catch (error) {
     throw new UsageError(`cannot read --${option}: ${(error as Error).message}`);
   }
+}
+
+function settings(sampling: object): string {
+  return Object.entries(sampling)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
 }

@@ -3,8 +3,9 @@
     python3 scripts/train/golden.py --model DIR --text FILE [FILE …]
 
 Writes DIR/golden.json: prompts of 1, 20 and 300 tokens, each with the logits after its last
-token, the 12 tokens that greedy decoding adds and the mean −ln p of its tokens 1… . Then
-compares our own f32 kernels with it.
+token, the 12 tokens that greedy decoding adds and the mean −ln p of its tokens 1… ; two
+dialogues as tokens; and Σ −ln p of the first text's first 4,096 tokens by evaluate.py's rule
+with windows of 1,024. Then compares our own f32 kernels with the prompts.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from transformers import AutoTokenizer, MambaForCausalLM, __version__
 
 LENGTHS = (1, 20, 300)
 GREEDY_TOKENS = 12
+SCORED_TOKENS, WINDOW = 4096, 1024
 DIALOGUES = (
     [{"role": "user", "content": "What is your favourite film?"}],
     [
@@ -56,6 +58,19 @@ def golden(model, tokens: list[int]) -> dict:
     }
 
 
+def evaluation(model, document: str, tokenizer: Path) -> dict:
+    """A document's first SCORED_TOKENS tokens in windows of WINDOW, each fed the token before it, and the text that holds them."""
+    ids = encode_documents([document], tokenizer, workers=1)[0].astype(np.int64)
+    targets = torch.from_numpy(ids[:SCORED_TOKENS]).view(-1, WINDOW).to(model.device)
+    inputs = torch.from_numpy(np.concatenate([[END_OF_TEXT_ID], ids[: SCORED_TOKENS - 1]])).view(-1, WINDOW).to(model.device)
+    nats = sum(
+        F.cross_entropy(model(row[None], use_cache=False).logits[0], target, reduction="sum").item()
+        for row, target in zip(inputs, targets)
+    )
+    # A few bytes a token: the text goes on beyond the tokens, so that its end does not change them.
+    return {"text": document[: 8 * SCORED_TOKENS], "tokens": SCORED_TOKENS, "window": WINDOW, "nats": nats}
+
+
 def chat_tokens(tokenizer, messages: list[dict]) -> list[int]:
     """By transformers, up to where the reply begins; `<|endoftext|>`, which every text is fed first, included."""
     tokens = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
@@ -79,7 +94,8 @@ def main() -> None:
     source = f"transformers {__version__} MambaForCausalLM in float64"
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     dialogues = [{"messages": messages, "tokens": chat_tokens(tokenizer, messages)} for messages in DIALOGUES]
-    golden_json = {"kind": "causal-lm", "source": source, "prompts": prompts, "dialogues": dialogues}
+    scored = evaluation(reference, read_documents(args.text[0])[0], args.model / "tokenizer.json")
+    golden_json = {"kind": "causal-lm", "source": source, "prompts": prompts, "dialogues": dialogues, "evaluation": scored}
     (args.model / "golden.json").write_text(json.dumps(golden_json))
 
     torch.set_float32_matmul_precision("highest")

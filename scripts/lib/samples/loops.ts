@@ -1,5 +1,6 @@
 import type { Model } from "../../../worker/engine/model.ts";
-import { write } from "./writer.ts";
+import type { SamplingOptions } from "../../../worker/engine/sampling.ts";
+import { SAMPLING, write } from "./writer.ts";
 
 export interface LoopCheck {
   readonly tokens: number;
@@ -10,10 +11,16 @@ export interface LoopCheck {
 }
 
 /** Writes a text of `length` tokens in one go, without an end, and counts how varied its beginning and its end are. */
-export async function checkLoops(model: Model, prompt: string, length: number, seed: number): Promise<LoopCheck> {
+export async function checkLoops(
+  model: Model,
+  prompt: string,
+  length: number,
+  seed: number,
+  sampling: SamplingOptions = SAMPLING,
+): Promise<LoopCheck> {
   const tokenizer = model.requireTokenizer();
   const banned = Array.from({ length: model.vocab }, (_, token) => token).filter((token) => tokenizer.isSpecial(token));
-  const { tokens } = await write(model, tokenizer.encode(prompt), { seed, maxTokens: length, banned });
+  const { tokens } = await write(model, tokenizer.encode(prompt), { seed, maxTokens: length, banned, sampling });
   const span = Math.min(2000, Math.floor(tokens.length / 2));
   return {
     tokens: tokens.length,

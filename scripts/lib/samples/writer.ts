@@ -21,17 +21,19 @@ export interface WriteOptions {
   readonly endTokens?: ReadonlySet<number>;
   /** never sampled. */
   readonly banned?: Iterable<number>;
+  /** default SAMPLING. */
+  readonly sampling?: SamplingOptions;
 }
 
 /** Generates from a fresh sequence. */
 export async function write(model: Model, prompt: readonly number[], options: WriteOptions): Promise<Written> {
-  const { seed, maxTokens, endTokens = new Set<number>(), banned = [] } = options;
+  const { seed, maxTokens, endTokens = new Set<number>(), banned = [], sampling = SAMPLING } = options;
   const logitBias = new Map([...banned].map((token): [number, number] => [token, -100]));
   const sequence = new Sequence(model);
   const tokens: number[] = [];
   let text = "";
   try {
-    const run = generate(sequence, { prompt, maxTokens, endTokens, sampling: { ...SAMPLING, logitBias, seed } });
+    const run = generate(sequence, { prompt, maxTokens, endTokens, sampling: { ...sampling, logitBias, seed } });
     for (;;) {
       const { done, value } = await run.next();
       const chunk = done ? value.tail : value;
