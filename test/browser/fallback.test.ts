@@ -3,6 +3,7 @@ import { effort } from "../effort.ts";
 import {
   countBuffers,
   emptyKernels,
+  hastyClock,
   leastLimits,
   losesDeviceAfter,
   noAdapter,
@@ -19,8 +20,17 @@ async function story(code: string | undefined, backend: "auto" | "webgpu" | "was
   const seen = await page.evaluate(
     async ([url, backend]) => {
       const model = await loadModel(url, { backend });
-      const first = [model.backend, model.reason];
       const changes: string[] = [];
+      // Where it is still to be decided, WASM computes until then.
+      if (/^WASM computes until/.test(model.reason)) {
+        await new Promise<void>((decided) => {
+          const end = model.onBackendChange(() => {
+            end();
+            decided();
+          });
+        });
+      }
+      const first = [model.backend, model.reason];
       model.onBackendChange((to, reason) => changes.push(`${to}: ${reason}`));
       const result = await model.generate("Once upon a time", { temperature: 0, maxTokens: 24, seed: 1 }).result;
       await model.dispose();
@@ -66,6 +76,48 @@ test("an adapter that says it is real is checked against WASM, both are measured
   expect(first[1]).toMatch(
     /^(WebGPU agrees with WASM and is faster here: \d+ tok\/s against \d+|WASM is faster here: \d+ tok\/s against \d+)/,
   );
+});
+
+test("when WebGPU is ready and faster, a session moves over from WASM and goes on with the same text", async () => {
+  const page = await blankPage(browser.current, realAdapter + hastyClock);
+  const seen = await page.evaluate(async (url) => {
+    const model = await loadModel(url, { backend: "auto" });
+    const changed = new Promise<string[]>((decided) =>
+      model.onBackendChange((backend, reason) => decided([backend, reason])),
+    );
+    const session = await model.session();
+    const first = await session.append("The fox", { maxTokens: 20, seed: 3 }).result;
+    const change = await changed;
+    const second = await session.append("", { maxTokens: 20 }).result;
+    const backends = [first.backend, second.backend, model.backend];
+    await model.dispose();
+    const wasm = await loadModel(url, { backend: "wasm" });
+    const whole = (await (await wasm.session()).append("The fox", { maxTokens: 40, seed: 3 }).result).text;
+    await wasm.dispose();
+    return { change, backends, text: first.text + second.text, whole };
+    // In f32, where both compute the same but for rounding.
+  }, packageUrl(site.chat));
+  expect(seen.backends).toEqual(["wasm", "webgpu", "webgpu"]);
+  expect(seen.change).toEqual(["webgpu", expect.stringMatching(/^WebGPU agrees with WASM and is faster here/)]);
+  expect(seen.text).toBe(seen.whole);
+  await page.context().close();
+});
+
+test("while kernels compile, WASM generates: the first token does not wait for them", async () => {
+  const page = await blankPage(
+    browser.current,
+    `${realAdapter} GPUDevice.prototype.createComputePipelineAsync = () => new Promise(() => {});`,
+  );
+  const seen = await page.evaluate(async (url) => {
+    const model = await loadModel(url, { backend: "auto" });
+    const { text, backend } = await model.generate("Once upon a time", { maxTokens: 12, seed: 1 }).result;
+    const { reason } = model;
+    await model.dispose();
+    return { text, backend, reason };
+  }, packageUrl(site.story));
+  expect(seen).toMatchObject({ backend: "wasm", reason: "WASM computes until WebGPU is ready" });
+  expect(seen.text.length).toBeGreaterThan(5);
+  await page.context().close();
 });
 
 test("a device with the least limits, lost in the midst of a generation: WASM goes on with the same text", async () => {

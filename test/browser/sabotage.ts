@@ -72,3 +72,8 @@ const makeModule = GPUDevice.prototype.createShaderModule;
 GPUDevice.prototype.createShaderModule = function () {
   return makeModule.call(this, { code: "@compute @workgroup_size(1) fn main() {}" });
 };`;
+
+/** A clock that runs faster and faster: of two things measured one after the other the first seems the quicker one. */
+export const hastyClock = `
+let ticks = 0;
+performance.now = () => ticks++ ** 2;`;

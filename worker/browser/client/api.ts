@@ -14,8 +14,8 @@ export interface LoadProgress {
 
 export interface LoadOptions {
   /**
-   * Default "auto": WebGPU where the adapter is real, agrees with WASM and is faster; else WASM; else, where no memory holds the
-   * model, REST. `model.reason` says why.
+   * Default "auto": WASM at once, and WebGPU as soon as its kernels are compiled, where the adapter is real, agrees with WASM and is
+   * faster; where no memory holds the model, REST. `model.reason` says why, and `onBackendChange` when it changes.
    */
   readonly backend?: BackendName | "auto";
   readonly onProgress?: (progress: LoadProgress) => void;
@@ -146,7 +146,7 @@ export interface BrowserModel {
   /** A reply to a conversation. One that is sent again with more behind it costs what is new. */
   chat(messages: readonly ChatMessage[], options?: GenerateOptions): Generation;
   session(): Promise<Session>;
-  /** Called when the backend changes, as when a GPU is lost. Returns how to end that. */
+  /** Called when the backend changes, or its reason: WebGPU is ready, or a GPU is lost. Returns how to end that. */
   onBackendChange(listener: (backend: BackendName, reason: string) => void): () => void;
   /** Frees everything: sessions, memory, the Web Worker. Stored files stay. */
   dispose(): Promise<void>;

@@ -15,6 +15,7 @@ import { type FoundGpu, findGpu } from "./gpu.ts";
 import type { HostModel } from "./host-model.ts";
 import { type Chosen, localModel } from "./local-model.ts";
 import { modelInfo } from "./model-info.ts";
+import { type MovableExecutable, movableBackend } from "./movable.ts";
 import { isOutOfMemory, Refuge } from "./refuge.ts";
 import { remoteModel } from "./remote-model.ts";
 import { storedPackage } from "./store.ts";
@@ -94,7 +95,8 @@ async function openLocal(
     return local(await load(wasm), { backend: "wasm", reason });
   }
 
-  const chosen: Chosen = { backend: "webgpu", reason: "asked for" };
+  const chosen: Chosen = { backend: "wasm", reason: "WASM computes until WebGPU is ready" };
+  let lost: unknown;
   let compiled: WebGpuExecutable | undefined;
   const remembering: Backend = {
     name: "webgpu",
@@ -105,44 +107,55 @@ async function openLocal(
     fallback: wasmBackend,
     reload: (executable) => reload(source, executable),
     onFailover: (cause) => {
+      lost = cause;
+      if (chosen.backend !== "webgpu") return;
       chosen.backend = "wasm";
       chosen.reason = `the GPU failed (${messageOf(cause)}): WASM went on from the same state`;
       events.onBackend(chosen);
     },
   });
-  const loadOnGpu = async (): Promise<{ model: Model; because: (reason: string) => void }> => {
+  const loadOnGpu = async (): Promise<{ model: Model; beyond: string }> => {
     const model = await load(guarded);
     const beyond = await tuned(compiled!, gpu.offered);
-    const because = (reason: string): void => {
-      if (chosen.backend === "webgpu") chosen.reason = beyond === "" ? reason : `${reason}, with ${beyond}`;
-    };
-    return { model, because };
+    return { model, beyond: beyond === "" ? "" : `, with ${beyond}` };
   };
   if (options.backend === "webgpu") {
-    const { model, because } = await loadOnGpu();
-    because("asked for");
+    chosen.backend = "webgpu";
+    const { model, beyond } = await loadOnGpu();
+    if (lost === undefined) chosen.reason = `asked for${beyond}`;
     return local(model, chosen);
   }
 
-  const onWasm = await load(wasm);
-  let onGpu: Model | undefined;
-  try {
-    const { model, because } = await loadOnGpu();
-    onGpu = model;
-    onProgress({ stage: "check", loaded: 0, total: 1 });
-    const comparison = await compareBackends(onGpu, onWasm);
-    onProgress({ stage: "check", loaded: 1, total: 1 });
-    because(comparison.reason);
-    if (comparison.faster && chosen.backend === "webgpu") {
-      onWasm.dispose();
-      return local(onGpu, chosen);
-    }
-  } catch (error) {
-    signal.throwIfAborted();
-    chosen.reason = `WebGPU failed here: ${messageOf(error)}`;
+  const onWasm = await load(movableBackend(wasm));
+  void preferGpu();
+  return local(onWasm, chosen);
+
+  /** Where memory ran out meanwhile, the edge computes, and its reason stays. */
+  function because(reason: string): void {
+    if (chosen.backend === "rest") return;
+    chosen.reason = reason;
+    events.onBackend(chosen);
   }
-  onGpu?.dispose();
-  return local(onWasm, { backend: "wasm", reason: chosen.reason });
+
+  /** Its kernels compile while WASM computes; what is generated then moves over between two tokens. */
+  async function preferGpu(): Promise<void> {
+    let onGpu: Model | undefined;
+    try {
+      const loaded = await loadOnGpu();
+      onGpu = loaded.model;
+      const { faster, reason } = await compareBackends(onGpu, onWasm);
+      if (lost !== undefined) throw lost;
+      if (faster && chosen.backend === "wasm") {
+        await (onWasm.executable as MovableExecutable).moveTo(onGpu.executable);
+        onGpu = undefined;
+        chosen.backend = "webgpu";
+      }
+      because(reason + loaded.beyond);
+    } catch (error) {
+      because(`WebGPU failed here: ${messageOf(error)}`);
+    }
+    onGpu?.dispose();
+  }
 }
 
 /** What of the GPU's offers the model computes with from now on, in words. A device that fails meanwhile is noticed by the next pass. */

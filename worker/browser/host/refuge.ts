@@ -9,6 +9,7 @@ import type { WireOptions } from "../protocol.ts";
 import type { Edge } from "./edge.ts";
 import type { HostGeneration, HostModel, HostSession } from "./host-model.ts";
 import { JournaledState, type Past } from "./journaled-state.ts";
+import { MovableState } from "./movable.ts";
 import { remoteModel, remoteSession } from "./remote-model.ts";
 
 /** Whether an error says that this browser gives no more memory: WebAssembly.Memory says RangeError, the kernels say it with that cause. */
@@ -113,7 +114,8 @@ function nothingMore(seed = 0): GenerationResult {
 }
 
 async function pastOf({ state }: Sequence): Promise<Past> {
-  return state instanceof JournaledState ? state.past() : { base: await state.read(), tokens: [] };
+  if (state instanceof JournaledState || state instanceof MovableState) return state.past();
+  return { base: await state.read(), tokens: [] };
 }
 
 function familyOf({ model }: Sequence): string {

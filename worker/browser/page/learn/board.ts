@@ -6,6 +6,8 @@ export const RANGE = { x: 2.5, y: 3 } as const;
 const [WIDTH, HEIGHT] = [640, 400];
 /** of an arrow key. */
 const STEP = 0.1;
+/** Pixels from a point's middle that still hold it: a finger is no needle. */
+const REACH = 14;
 
 export interface Curve {
   /** of the stylesheet. */
@@ -83,12 +85,21 @@ export class Board {
 
   #press(event: PointerEvent): void {
     if (event.button !== 0) return;
-    const on = [...this.#points.children].indexOf(event.target as Element);
-    // A finger that scrolls over the board begins outside of its points: only those hold it.
+    const on = this.#nearest(event);
     if (on >= 0) {
       this.#dragged = on;
       this.element.setPointerCapture(event.pointerId);
     } else this.#events.onAdd(this.#at(event));
+  }
+
+  /** The point under the pointer, or −1. */
+  #nearest({ clientX, clientY }: PointerEvent): number {
+    const distances = [...this.#points.children].map((dot) => {
+      const { left, top, width, height } = dot.getBoundingClientRect();
+      return Math.hypot(left + width / 2 - clientX, top + height / 2 - clientY);
+    });
+    const least = Math.min(...distances);
+    return least <= REACH ? distances.lastIndexOf(least) : -1;
   }
 
   #key(event: KeyboardEvent, index: number, { x, y }: Point): void {
