@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildAssets } from "../../scripts/build-assets.ts";
@@ -64,6 +64,8 @@ export async function buildTestAssets(packages: string, assets: string): Promise
   const switches = { eps: 1e-5, tied: true, bias: false, convBias: true };
   const hollow = await writeHollowPackage("too-large", "mamba", { ...huge, ...switches }, join(assets, "weights"));
   await writeFile(join(assets, "weights", INDEX_FILE), JSON.stringify([...index, hollow]));
+
+  await cp(join(root, "test/golden/images"), join(assets, "images"), { recursive: true });
 
   const damage = async (name: (typeof broken)[number], file: string, change: (bytes: Buffer) => Uint8Array) => {
     const path = join(assets, "weights", ids.get(name)!, file);

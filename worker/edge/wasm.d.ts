@@ -3,3 +3,9 @@ declare module "*.wasm" {
   const module: WebAssembly.Module;
   export default module;
 }
+
+/** The package's own declaration is of the instance's exports. */
+declare module "@jsquash/png/codec/pkg/squoosh_png_bg.wasm" {
+  const module: WebAssembly.Module;
+  export default module;
+}

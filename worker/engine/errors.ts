@@ -56,3 +56,14 @@ export class MemoryBudgetError extends ModelError {
 export class SnapshotError extends Error {
   override readonly name = "SnapshotError";
 }
+
+/** A picture that cannot be read: of another kind than are read, with more pixels than are read, or damaged. */
+export class ImageError extends Error {
+  override readonly name = "ImageError";
+  readonly kind: "unsupported" | "too-large" | "damaged";
+
+  constructor(kind: ImageError["kind"], message: string) {
+    super(message);
+    this.kind = kind;
+  }
+}
