@@ -1,4 +1,5 @@
 import type { Block } from "./blocks.ts";
+import type { ImageSize } from "./image-blocks.ts";
 import type { StatePart } from "./state.ts";
 
 /** How a tensor's bytes are encoded: f32 is row-major little-endian, q8 and q4 are the tile layout of weights/layout.ts. */
@@ -17,6 +18,10 @@ export interface CompileOptions {
   readonly maxTokens?: number;
   /** most sequences in a pass. Default 8. */
   readonly maxSequences?: number;
+  /** of image models: the largest image; others run where they need no more memory. Default 224 × 224. */
+  readonly maxImage?: ImageSize;
+  /** of image models: most images in a pass. Default 8. */
+  readonly maxImages?: number;
 }
 
 /** Bytes a compiled model takes, known before anything is allocated. */
@@ -112,6 +117,45 @@ export interface Pass {
   read(): Promise<readonly SpanOutput[]>;
 }
 
+/** An image to be seen. Images of a pass may differ in size. */
+export interface ImageInput extends ImageSize {
+  /** (channels, height, width), as the model's training normalized them; finite. */
+  readonly pixels: Float32Array;
+}
+
+/** What the scans of an SS2D block answer: for each of the four orders and each position, the root mean square of C h over the channels. */
+export interface ScanResponses extends ImageSize {
+  /** (4, height, width). */
+  readonly values: Float32Array;
+}
+
+export interface ImageOutput {
+  /** (vocab of the head). */
+  readonly logits: Float32Array;
+  /** of the block asked for. */
+  readonly responses?: ScanResponses;
+}
+
+/** A traversal of the blocks by a batch of images, advanced as `Pass` is. Opening one ends any other of the same executable. */
+export interface ImagePass {
+  readonly block: number;
+  /** @throws KernelError when a block is not loaded, or another pass was opened */
+  advance(end?: number): void;
+  /** In the order of the images. @throws KernelError before the last block is done */
+  read(): Promise<readonly ImageOutput[]>;
+}
+
+/** How an image model runs. */
+export interface ImageRunner {
+  readonly maxImage: ImageSize;
+  readonly maxImages: number;
+  /**
+   * @param observe index of an ss2d block whose scans' responses are wanted
+   * @throws KernelError on an image that is too large or too small, of another length, or not finite
+   */
+  begin(images: readonly ImageInput[], observe?: number): ImagePass;
+}
+
 /** A block list bound to memory. */
 export interface Executable {
   readonly blocks: readonly Block[];
@@ -121,6 +165,8 @@ export interface Executable {
   readonly maxSequences: number;
   /** leading blocks whose tensors have all arrived. */
   readonly blocksLoaded: number;
+  /** Present where the model is fed images. It then has no sequences: `createState`, `begin` and `run` throw. */
+  readonly images?: ImageRunner;
   /** absent where tokens cannot be chosen on the backend. */
   readonly samples?: { /** the largest topK. */ readonly topK: number };
   /** Copies a piece of a tensor's encoded bytes. Pieces of one tensor come in order; `bytes` may be reused afterwards. */

@@ -1,3 +1,5 @@
+import { type ImageOnlyBlock, imageMatrixNames, imageMultiplyAdds, imageTensorShapes } from "./image-blocks.ts";
+
 /**
  * A model as a list of blocks. A block names its tensors and gives its sizes; it says nothing of files, formats or HTTP.
  * Blocks run in order on one residual stream u of shape (tokens, dim). Backends implement each kind once and may fuse across neighbours.
@@ -74,11 +76,13 @@ export interface AttentionBlock {
   readonly proj: Linear;
 }
 
-/** u += down(gelu(up(norm(u)))), gelu in its tanh form (GPT-2's gelu_new). */
+/** u += down(gelu(up(norm(u)))). */
 export interface MlpBlock {
   readonly kind: "mlp";
   readonly dim: number;
   readonly hidden: number;
+  /** exact (with erf), or, where it is absent, in the tanh form (GPT-2's gelu_new). */
+  readonly gelu?: "exact";
   readonly norm: Norm;
   /** (hidden, dim). */
   readonly up: Linear;
@@ -195,12 +199,19 @@ export type Block =
   | S4dBlock
   | S4MambaBlock
   | NormBlock
-  | HeadBlock;
+  | HeadBlock
+  | ImageOnlyBlock;
 
 /** Length of the vectors that a model is fed; 0 when it is fed token ids. */
 export function inputWidth(blocks: readonly Block[]): number {
   const first = blocks[0];
   return first?.kind === "read-in" ? first.inputs : 0;
+}
+
+/** Numbers that the head gives; 0 without a head. */
+export function outputWidth(blocks: readonly Block[]): number {
+  const last = blocks.at(-1);
+  return last?.kind === "head" ? last.vocab : 0;
 }
 
 /** Most positions that a sequence of the model can have: what grows with them is bounded. Infinity when nothing grows. */
@@ -278,6 +289,8 @@ export function tensorShapes(block: Block): Map<string, readonly number[]> {
     case "head":
       linear(block.proj, block.vocab, block.dim);
       break;
+    default:
+      return imageTensorShapes(block);
   }
   return shapes;
 }
@@ -304,12 +317,14 @@ export function matrixNames(block: Block): string[] {
       return [];
     case "head":
       return [block.proj.weight];
+    default:
+      return imageMatrixNames(block);
   }
 }
 
 /**
  * Multiply-adds a token takes in a block, the head's included only where its logits are asked for; attention's at its capacity, where it
- * looks back furthest.
+ * looks back furthest. Of image models, a position behind the block.
  */
 export function multiplyAdds(block: Block): number {
   switch (block.kind) {
@@ -333,5 +348,7 @@ export function multiplyAdds(block: Block): number {
     }
     case "head":
       return block.vocab * block.dim;
+    default:
+      return imageMultiplyAdds(block);
   }
 }

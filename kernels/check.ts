@@ -39,6 +39,8 @@ export function checkOrder(blocks: readonly Block[]): number {
   const dim = blocks[0]?.dim ?? 0;
   const grows = blocks.some((b) => b.kind === "attention");
   blocks.forEach((block, i) => {
+    if (["conv2d", "patch-merge", "ss2d", "pool"].includes(block.kind))
+      throw new KernelError(`block ${i} (${block.kind}) is of image models, which begin with a conv2d`);
     if ((i === 0) !== (block.kind === "embedding" || block.kind === "read-in")) {
       throw new KernelError(`block ${i} is ${block.kind}: a model has one embedding or read-in, and it comes first`);
     }

@@ -3,6 +3,7 @@ import type { Model } from "../worker/engine/model.ts";
 import { Sequence } from "../worker/engine/sequence.ts";
 import { choice, runCommand, UsageError } from "./lib/cli.ts";
 import { BACKENDS, closeBackend, openBackend, openModel, QUANTIZATIONS } from "./lib/open-model.ts";
+import { ImagesInput, predictImages } from "./lib/predict-images.ts";
 import { InContextInput, predictInContext, predictVectors, VectorsInput } from "./lib/predict-in-context.ts";
 
 const help = `npm run --silent predict -- DIR [--backend reference|wasm|webgpu] [--quant f32|q8|q4]
@@ -17,6 +18,7 @@ DIR        a package, a checkpoint folder, or a checkpoint file beside its confi
 causal-lm: prompts[].tokens → last_logits (after the last token), greedy (the next 12 tokens), mean_nll (natural log, over the tokens after the
 first; null for one token). The tokens given are all that is fed.
 in-context-learning: cases[].xs and ys → predictions, the i-th from x1, y1 … xi.
+image-classification: cases[].shape [height, width] and pixels_chw (already normalized) → logits.
 vectors: cases[].vectors → outputs after each, of the same models.
 `;
 
@@ -27,7 +29,7 @@ const TextInput = z.looseObject({
   kind: z.literal("causal-lm").optional(),
   prompts: z.array(z.looseObject({ tokens: z.array(z.number().int().min(0)).min(1) })),
 });
-const Input = z.discriminatedUnion("kind", [TextInput, InContextInput, VectorsInput]);
+const Input = z.discriminatedUnion("kind", [TextInput, InContextInput, VectorsInput, ImagesInput]);
 
 await runCommand({
   help,
@@ -42,10 +44,18 @@ await runCommand({
     try {
       const model = await openModel(path, { backend, quantization });
       const source = `mamba-edge, ${name}`;
-      const takes = model.inputs > 0 ? ["in-context-learning", "vectors"] : ["causal-lm"];
+      const takes = model.manifest.image
+        ? ["image-classification"]
+        : model.inputs > 0
+          ? ["in-context-learning", "vectors"]
+          : ["causal-lm"];
       const { kind = "causal-lm" } = input.data;
       if (!takes.includes(kind))
         throw new UsageError(`stdin is of kind ${kind}, the model in ${path} is for ${takes.join(" or ")}`);
+      if (input.data.kind === "image-classification") {
+        process.stdout.write(`${JSON.stringify({ kind, source, cases: await predictImages(model, input.data) })}\n`);
+        return;
+      }
       if (input.data.kind === "in-context-learning" || input.data.kind === "vectors") {
         const { data } = input;
         const cases = data.kind === "vectors" ? await predictVectors(model, data) : await predictInContext(model, data);

@@ -29,6 +29,8 @@ export interface Checkpoint {
   readonly tokenizer?: Uint8Array;
   /** its chat template in Jinja, where there is one. */
   readonly chatTemplate?: Uint8Array;
+  /** preprocessor_config.json of Hugging Face's image models, where there is one; not checked. */
+  readonly preprocessor?: unknown;
   /** for messages, such as "checkpoint /models/mamba-130m". */
   readonly description: string;
 }

@@ -4,7 +4,7 @@ import type { Manifest } from "./manifest.ts";
 
 /**
  * name@first 12 hex of sha256 over architecture, hyperparameters, tensor table, quantization, layout version, shard hashes and
- * tokenizer hash, and the chat template's where there is one. Card and licence are outside it.
+ * tokenizer hash, and of the chat template's or the image input where there is one. Card and licence are outside it.
  */
 export async function packageId(m: Omit<Manifest, "id" | "family" | "source">): Promise<string> {
   const hash = await sha256Text(
@@ -17,6 +17,7 @@ export async function packageId(m: Omit<Manifest, "id" | "family" | "source">): 
       tensors: m.tensors.map((t) => [t.name, t.shape, t.encoding, t.offset, t.bytes]),
       tokenizer: m.tokenizer?.sha256 ?? null,
       ...(m.chatTemplate && { chatTemplate: m.chatTemplate.sha256 }),
+      ...(m.image && { image: m.image }),
     }),
   );
   return `${m.name}@${hash.slice(0, 12)}`;

@@ -1,4 +1,5 @@
 /** What a model package's manifest.msgpack holds. */
+import type { ImageInputSpec } from "./image-input.ts";
 import type { Encoding } from "./layout.ts";
 
 export const MANIFEST_FILE = "manifest.msgpack";
@@ -55,4 +56,6 @@ export interface Manifest {
   readonly tokenizer?: FileEntry;
   /** Jinja, as Hugging Face's tokenizers have it. */
   readonly chatTemplate?: FileEntry;
+  /** of image models: what images they are fed. */
+  readonly image?: ImageInputSpec;
 }

@@ -1,5 +1,6 @@
 /** Checks a decoded manifest field by field, trusting nothing of it. */
 import { PackageError } from "./errors.ts";
+import { validateImageInput } from "./image-input.ts";
 import { ENCODINGS, type Encoding, encodedBytes, LAYOUT_VERSION } from "./layout.ts";
 import {
   CHAT_TEMPLATE_BYTES,
@@ -33,6 +34,7 @@ const FIELDS = [
   "shards",
   "tokenizer",
   "chatTemplate",
+  "image",
 ];
 
 /** What a package's matrices may be, by what was asked for: a q4 package keeps as q8 what 4 bits would hurt. */
@@ -96,6 +98,7 @@ export function validateManifest(value: unknown, description: string): Manifest 
     shards,
     ...(tokenizer && { tokenizer }),
     ...(chatTemplate && { chatTemplate }),
+    ...(m.image !== undefined && { image: validateImageInput(m.image, description) }),
   };
 }
 

@@ -3,6 +3,7 @@ import { encodeManifest } from "./codec.ts";
 import { PackageError } from "./errors.ts";
 import { sha256 } from "./hash.ts";
 import { familyId, packageId, sourceHash } from "./ids.ts";
+import type { ImageInputSpec } from "./image-input.ts";
 import { type Encoding, LAYOUT_VERSION } from "./layout.ts";
 import {
   CHAT_TEMPLATE_BYTES,
@@ -47,6 +48,8 @@ export interface PackageInput {
   readonly tokenizer?: Uint8Array | undefined;
   /** chat_template.jinja. */
   readonly chatTemplate?: Uint8Array | undefined;
+  /** of image models. */
+  readonly image?: ImageInputSpec | undefined;
   /** Markdown. */
   readonly card?: string | undefined;
   readonly license?: string | undefined;
@@ -115,6 +118,7 @@ async function writeFiles(
     shards: await shards.finish(),
     ...(tokenizer && { tokenizer }),
     ...(chatTemplate && { chatTemplate }),
+    ...(input.image && { image: input.image }),
   };
   const manifest = { ...contents, id: await packageId(contents), family: await familyId(contents) };
   const encoder = new TextEncoder();

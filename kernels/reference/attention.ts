@@ -1,4 +1,5 @@
 import type { AttentionBlock, MlpBlock } from "../blocks.ts";
+import { gelu } from "./s4d.ts";
 import { linear, normalize, type Observer, sigmoid, type Weights } from "./steps.ts";
 
 /*
@@ -51,7 +52,9 @@ function softmax(p: Float64Array, scale: number): void {
 
 /** u += down(gelu(up(norm(u)))). */
 export function mlpStep(block: MlpBlock, weights: Weights, u: Float64Array, observe?: Observer): void {
-  const hidden = linear(block.up, weights, normalize(block.norm, weights, u), observe).map(geluTanh);
+  const hidden = linear(block.up, weights, normalize(block.norm, weights, u), observe).map(
+    block.gelu === "exact" ? gelu : geluTanh,
+  );
   const out = linear(block.down, weights, hidden, observe);
   for (let i = 0; i < u.length; i++) u[i]! += out[i]!;
 }

@@ -3,6 +3,8 @@ import {
   type Backend,
   type CompileOptions,
   type Executable,
+  type ImagePass,
+  type ImageRunner,
   KernelError,
   type MemoryPlan,
   type Pass,
@@ -12,8 +14,11 @@ import {
 } from "../backend.ts";
 import { type Block, inputWidth, positionLimit } from "../blocks.ts";
 import { checkCount, checkOrder, checkSpans, checkTensors, spanLength } from "../check.ts";
+import { checkImageOptions, checkImageOrder, checkImages, noSequences } from "../check-images.ts";
+import { type ImageBlock, type ImageSize, imageSizes, takesImages } from "../image-blocks.ts";
 import { grows, type StatePart, stateLayout, stateLength } from "../state.ts";
 import { attentionStep, mlpStep } from "./attention.ts";
+import { ReferenceImagePass } from "./images.ts";
 import { s4dStep, s4MambaStep } from "./s4d.ts";
 import { ReferenceState } from "./state.ts";
 import { linear, logProbability, mambaStep, normalize, type Observer, type Weights } from "./steps.ts";
@@ -27,18 +32,29 @@ export type { Observer } from "./steps.ts";
 export function createReferenceBackend(observe?: Observer): Backend {
   return {
     name: "reference",
-    plan,
+    plan: (blocks, tensors, options = {}) => plan(blocks, tensors, options),
     compile: async (blocks, tensors, options) => new ReferenceExecutable(blocks, tensors, options, observe),
   };
 }
 
 /** Weights are kept decoded in f32, activations and states in f64. */
-function plan(blocks: readonly Block[], tensors: ReadonlyMap<string, TensorSpec>): MemoryPlan {
+function plan(blocks: readonly Block[], tensors: ReadonlyMap<string, TensorSpec>, options: CompileOptions): MemoryPlan {
   let weights = 0;
   for (const spec of tensors.values()) weights += 4 * elements(spec.shape);
+  if (takesImages(blocks)) {
+    const { maxImage, maxImages } = checkImageOptions(options);
+    return { weights, activations: maxImages * largestStream(blocks, maxImage), statePerSequence: 0 };
+  }
   const width = Math.max(0, ...blocks.map((b) => b.dim));
   const most = grows(blocks) ? positionLimit(blocks) : 0;
   return { weights, activations: 8 * width, statePerSequence: 8 * stateLength(stateLayout(blocks, most)) };
+}
+
+/** Bytes of the widest SS2D's streams, of one image. */
+function largestStream(blocks: readonly Block[], image: ImageSize): number {
+  const sizes = imageSizes(blocks, image);
+  const widths = blocks.map((b) => (b.kind === "ss2d" ? b.dim + 7 * b.inner : b.dim));
+  return Math.max(...widths.map((w, i) => 8 * w * sizes[i + 1]!.height * sizes[i + 1]!.width));
 }
 
 function elements(shape: readonly number[]): number {
@@ -61,7 +77,8 @@ class ReferenceExecutable implements Executable {
   readonly observe: Observer | undefined;
   readonly #names: readonly string[][];
   readonly #tensors = new Map<string, Arriving>();
-  #pass: ReferencePass | undefined;
+  readonly images?: ImageRunner;
+  #pass: ReferencePass | ImagePass | undefined;
 
   constructor(
     blocks: readonly Block[],
@@ -71,14 +88,15 @@ class ReferenceExecutable implements Executable {
   ) {
     this.blocks = blocks;
     this.observe = observe;
-    checkOrder(blocks);
+    if (takesImages(blocks)) this.images = this.#runner(blocks, options);
+    else checkOrder(blocks);
     this.#names = checkTensors(blocks, tensors);
     for (const name of this.#names.flat()) {
       const spec = tensors.get(name)!;
       this.#tensors.set(name, { spec, bytes: new Uint8Array(spec.bytes), arrived: 0, values: undefined });
     }
     this.stateLayout = stateLayout(blocks);
-    this.memory = plan(blocks, tensors);
+    this.memory = plan(blocks, tensors, options);
     this.maxTokens = checkCount("maxTokens", options.maxTokens, 64);
     this.maxSequences = checkCount("maxSequences", options.maxSequences, 8);
   }
@@ -111,14 +129,38 @@ class ReferenceExecutable implements Executable {
     return values;
   };
 
+  #runner(blocks: readonly Block[], options: CompileOptions): ImageRunner {
+    checkImageOrder(blocks);
+    const limits = checkImageOptions(options);
+    const host = {
+      blocks: blocks as readonly ImageBlock[],
+      weights: (tensor: string) => this.weights(tensor),
+      observe: this.observe,
+      isOpen: (pass: ImagePass) => this.#pass === pass,
+      blocksLoaded: () => this.blocksLoaded,
+    };
+    return {
+      ...limits,
+      begin: (images, observe) => {
+        checkImages(blocks, limits.maxImages, images, observe);
+        const pass = new ReferenceImagePass(host, images, observe);
+        this.#pass = pass;
+        return pass;
+      },
+    };
+  }
+
   createState(): ReferenceState {
+    if (this.images !== undefined) throw noSequences();
     return new ReferenceState(this.blocks);
   }
 
   begin(spans: readonly Span[]): Pass {
+    if (this.images !== undefined) throw noSequences();
     checkSpans(this, spans);
-    this.#pass = new ReferencePass(this, spans, (pass) => this.#pass === pass);
-    return this.#pass;
+    const pass = new ReferencePass(this, spans, (pass) => this.#pass === pass);
+    this.#pass = pass;
+    return pass;
   }
 
   run(spans: readonly Span[]): Pass {

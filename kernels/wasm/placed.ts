@@ -1,3 +1,4 @@
+import { KernelError } from "../backend.ts";
 import type {
   AttentionBlock,
   Block,
@@ -229,6 +230,8 @@ export function placeBlock(block: Block, places: ReadonlyMap<string, Place>, slo
         down: projection(block.down),
         xzStride: roundUp(block.hidden, ROWS),
       };
+    default:
+      throw new KernelError(`block kind ${block.kind} is not run by the wasm backend`);
   }
 }
 

@@ -7,6 +7,7 @@ import { openSafetensors, openSafetensorsIndex } from "../safetensors.ts";
 import { readChatTemplate } from "./chat-template.ts";
 
 const WEIGHTS = "model.safetensors";
+const PREPROCESSOR = "preprocessor_config.json";
 const INDEX = "model.safetensors.index.json";
 
 /**
@@ -30,11 +31,15 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const weights = info.isDirectory() ? chooseWeights(files, description) : basename(path);
   const tokenizer = files.includes("tokenizer.json") ? await readFile(join(folder, "tokenizer.json")) : undefined;
   const chatTemplate = await readChatTemplate(folder, files);
+  const preprocessor = files.includes(PREPROCESSOR)
+    ? parseConfig(await readFile(join(folder, PREPROCESSOR), "utf8"), join(folder, PREPROCESSOR))
+    : undefined;
   return {
     config,
     tensors: await openWeights(folder, weights, description),
     ...(tokenizer && { tokenizer: new Uint8Array(tokenizer) }),
     ...(chatTemplate && { chatTemplate }),
+    ...(preprocessor !== undefined && { preprocessor }),
     description,
   };
 }

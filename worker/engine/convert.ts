@@ -1,10 +1,12 @@
-import type { Block } from "../../kernels/blocks.ts";
+import { type Block, outputWidth } from "../../kernels/blocks.ts";
+import { takesImages } from "../../kernels/image-blocks.ts";
 import type { Checkpoint } from "../../weights/checkpoint.ts";
 import type { Encoding } from "../../weights/layout.ts";
 import type { Manifest } from "../../weights/manifest.ts";
 import type { PackageSink } from "../../weights/source.ts";
 import { buildPackage, type TensorInput } from "../../weights/writer.ts";
 import { blocksOf, canonicalCheckpoint } from "./architectures/index.ts";
+import { readImageInput } from "./image-preprocessor.ts";
 
 export interface ConversionOptions {
   readonly name: string;
@@ -25,13 +27,17 @@ export interface ConversionOptions {
  * @throws CheckpointError, ModelError or PackageError; nothing is left in the sink
  */
 export async function convertCheckpoint(
-  checkpoint: Pick<Checkpoint, "config" | "tensors" | "tokenizer" | "chatTemplate">,
+  checkpoint: Pick<Checkpoint, "config" | "tensors" | "tokenizer" | "chatTemplate" | "preprocessor">,
   options: ConversionOptions,
   sink: PackageSink,
 ): Promise<Manifest> {
   const { quantization, importance, search } = options;
   const { architecture, hyperparameters, tensors } = await canonicalCheckpoint(checkpoint.config, checkpoint.tensors);
-  const q8 = quantization === "q4" ? keptQ8(blocksOf(architecture, hyperparameters)) : new Set<string>();
+  const blocks = blocksOf(architecture, hyperparameters);
+  const image = takesImages(blocks)
+    ? readImageInput(checkpoint.preprocessor, checkpoint.config, outputWidth(blocks))
+    : undefined;
+  const q8 = quantization === "q4" ? keptQ8(blocks) : new Set<string>();
   async function* encoded(): AsyncGenerator<TensorInput> {
     for (const [i, tensor] of tensors.entries()) {
       const { name, shape } = tensor;
@@ -48,6 +54,7 @@ export async function convertCheckpoint(
       quantization,
       tensors: encoded(),
       ...(checkpoint.tokenizer && { tokenizer: checkpoint.tokenizer }),
+      ...(image && { image }),
       ...(checkpoint.chatTemplate && { chatTemplate: checkpoint.chatTemplate }),
     },
     sink,
@@ -57,11 +64,15 @@ export async function convertCheckpoint(
 
 /**
  * The matrices that a q4 package keeps as q8, where a weight's four more bits gain most (measured in weights/README.md): those that
- * choose Δ, B and C, a twentieth of a model, and the first block's out_proj, whose errors every later block sees.
+ * choose Δ, B and C, a twentieth of a model, and the first block's out_proj, whose errors every later block sees. Of image models, x_proj
+ * and the stem.
  */
 export function keptQ8(blocks: readonly Block[]): Set<string> {
   const mambas = blocks.filter((b) => b.kind === "mamba");
+  const stem = takesImages(blocks) ? blocks.slice(0, 2).filter((b) => b.kind === "conv2d") : [];
   return new Set([
+    ...stem.map((b) => b.conv.weight),
+    ...blocks.flatMap((b) => (b.kind === "ss2d" ? [b.xProj] : [])),
     ...mambas.flatMap((b) => [b.xProj, b.dtProj.weight]),
     ...mambas.slice(0, 1).map((b) => b.outProj.weight),
   ]);

@@ -7,6 +7,7 @@ import { blocksOf } from "./architectures/index.ts";
 import { Batcher } from "./batcher.ts";
 import { type BegunLoad, beginLoad } from "./begun-load.ts";
 import { MemoryBudgetError, ModelError } from "./errors.ts";
+import { Turns } from "./images.ts";
 import { TextTokenizer } from "./tokenizer.ts";
 
 /** Bytes that an isolate of 128 MB leaves for a model, after the script, the tokenizer and the requests in flight. */
@@ -41,6 +42,8 @@ export class Model {
   readonly weights: PackageLoad;
   /** runs sequences that generate at the same time together. */
   readonly batcher: Batcher;
+  /** passes of images, one at a time. */
+  readonly imageTurns = new Turns();
   /** of a token through every block but the head. */
   readonly multiplyAddsPerToken: number;
   /** of the head, a position. */
@@ -79,10 +82,12 @@ export class Model {
     const [manifest, backend] = await Promise.all([readManifest(source, options.signal), ready]);
     const blocks = blocksOf(manifest.architecture, manifest.hyperparameters);
     const tensors = new Map(manifest.tensors.map((t) => [t.name, t]));
-    checkBudget(manifest, backend.plan(blocks, tensors, options.compile), options);
+    const { image } = manifest;
+    const compile = { ...(image && { maxImage: { height: image.height, width: image.width } }), ...options.compile };
+    checkBudget(manifest, backend.plan(blocks, tensors, compile), options);
     const reading = manifest.tokenizer && readVerified(source, manifest.tokenizer, options.signal);
     reading?.catch(() => {}); // heard below
-    const executable = await backend.compile(blocks, tensors, options.compile);
+    const executable = await backend.compile(blocks, tensors, compile);
     try {
       const weights = new PackageLoad(manifest, executable);
       options.onPlaced?.(weights);

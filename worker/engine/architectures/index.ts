@@ -3,6 +3,7 @@ import type { CheckpointTensors } from "../../../weights/checkpoint.ts";
 import { ModelError } from "../errors.ts";
 import { inContext } from "./in-context.ts";
 import { mamba } from "./mamba.ts";
+import { vmamba } from "./vmamba.ts";
 
 export type Hyperparameters = Readonly<Record<string, number | boolean | string>>;
 
@@ -28,7 +29,7 @@ export interface CanonicalCheckpoint {
 export interface Architecture {
   readonly name: string;
   /** what its models are fed; token ids where it is absent. */
-  readonly input?: "vectors";
+  readonly input?: "vectors" | "images";
   /** Whether a checkpoint's keys are of this family. */
   detect(config: Readonly<Record<string, unknown>>, tensors: CheckpointTensors): boolean;
   /** @throws ModelError naming a tensor that is missing, misshapen or unknown, or a setting that is not supported */
@@ -37,10 +38,10 @@ export interface Architecture {
   blocks(hyperparameters: Hyperparameters): Block[];
 }
 
-const architectures: readonly Architecture[] = [mamba, inContext];
+const architectures: readonly Architecture[] = [mamba, inContext, vmamba];
 
 /** What models of an architecture are fed. */
-export function inputOf(architecture: string): "tokens" | "vectors" {
+export function inputOf(architecture: string): "tokens" | "vectors" | "images" {
   return architectures.find((a) => a.name === architecture)?.input ?? "tokens";
 }
 
@@ -66,7 +67,7 @@ export async function canonicalCheckpoint(config: unknown, tensors: CheckpointTe
   if (found === undefined) {
     const seen = tensors.names().slice(0, 4).join(", ");
     throw new ModelError(
-      `no known architecture has this checkpoint's keys (${seen}…, model_type ${JSON.stringify(settings.model_type)}): Mamba-1 in Hugging Face or original layout and the models of mambaformer-icl can be read`,
+      `no known architecture has this checkpoint's keys (${seen}…, model_type ${JSON.stringify(settings.model_type)}): Mamba-1 in Hugging Face or original layout, the models of mambaformer-icl and VMamba can be read`,
     );
   }
   return found.fromCheckpoint(settings, tensors);
