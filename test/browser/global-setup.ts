@@ -20,7 +20,7 @@ export interface Site {
   readonly chat: string;
   /** of several shards. */
   readonly large: string;
-  /** of one layer: few kernels. */
+  /** of one layer, in f32: few kernels. */
   readonly small: string;
 }
 
@@ -47,7 +47,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const chat = await add("b-chat", "f32", { ...chatting, tokenizer: chatTokenizer(), chatTemplate });
   const wide = tinyCheckpoint({ ...sizes, dim: 256, layers: 9, dtRank: 16 });
   const large = await add("c-large", "f32", { ...wide, tokenizer });
-  const small = await add("d-small", "q8", {
+  const small = await add("d-small", "f32", {
     ...tinyCheckpoint({ ...sizes, dim: 32, layers: 1, dtRank: 2 }),
     tokenizer,
   });
