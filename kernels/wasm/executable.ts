@@ -1,21 +1,20 @@
 import { type Executable, KernelError, type MemoryPlan, type Pass, type Span } from "../backend.ts";
-import { type Block, tensorShapes } from "../blocks.ts";
+import type { Block } from "../blocks.ts";
 import { checkSpans } from "../check.ts";
 import type { StatePart } from "../state.ts";
 import { Heap } from "./heap.ts";
 import type { Kernels } from "./kernels.ts";
 import type { Layout } from "./layout.ts";
-import { Loader } from "./loader.ts";
+import { Loaders } from "./loader.ts";
 import { type PassHost, WasmPass } from "./pass.ts";
 import { Slots, WasmState } from "./states.ts";
 
 /** A block list in a WebAssembly.Memory of its own. */
 export class WasmExecutable implements Executable, PassHost {
   readonly layout: Layout;
-  readonly #loaders = new Map<string, Loader>();
+  readonly #loaders: Loaders;
   readonly #slots: Slots;
   #live: { readonly kernels: Kernels; readonly heap: Heap } | undefined;
-  #blocksLoaded = 0;
   #pass: Pass | undefined;
 
   constructor(layout: Layout, kernels: Kernels, memory: WebAssembly.Memory) {
@@ -23,7 +22,7 @@ export class WasmExecutable implements Executable, PassHost {
     const heap = new Heap(memory);
     this.#live = { kernels, heap };
     this.#slots = new Slots(heap, layout);
-    for (const place of layout.places.values()) this.#loaders.set(place.name, new Loader(place));
+    this.#loaders = new Loaders(layout.blocks, layout.places.values());
   }
 
   get blocks(): readonly Block[] {
@@ -47,7 +46,7 @@ export class WasmExecutable implements Executable, PassHost {
   }
 
   get blocksLoaded(): number {
-    return this.#blocksLoaded;
+    return this.#loaders.blocksLoaded;
   }
 
   get kernels(): Kernels {
@@ -59,11 +58,7 @@ export class WasmExecutable implements Executable, PassHost {
   }
 
   load(tensor: string, offset: number, bytes: Uint8Array): void {
-    const { heap } = this.#alive();
-    const loader = this.#loaders.get(tensor);
-    if (loader === undefined) throw new KernelError(`no block has a tensor "${tensor}"`);
-    loader.load(heap, offset, bytes);
-    while (loader.done && this.#isLoaded(this.blocks[this.#blocksLoaded])) this.#blocksLoaded++;
+    this.#loaders.load(this.#alive().heap, tensor, offset, bytes);
   }
 
   createState(): WasmState {
@@ -102,16 +97,11 @@ export class WasmExecutable implements Executable, PassHost {
     this.#live = undefined;
     this.#pass = undefined;
     this.#slots.close();
-    this.#loaders.clear();
   }
 
   #alive(): { readonly kernels: Kernels; readonly heap: Heap } {
     if (this.#live === undefined) throw new KernelError("this executable was disposed: compile the model again");
     return this.#live;
-  }
-
-  #isLoaded(block: Block | undefined): boolean {
-    return block !== undefined && [...tensorShapes(block).keys()].every((name) => this.#loaders.get(name)?.done);
   }
 
   #checkStates(spans: readonly Span[]): void {

@@ -1,6 +1,9 @@
 import type { Backend, CompileOptions, Executable, TensorSpec } from "../backend.ts";
 import type { Block } from "../blocks.ts";
+import { takesImages } from "../image-blocks.ts";
 import { WasmExecutable } from "./executable.ts";
+import { planImages } from "./image-layout.ts";
+import { WasmImageExecutable } from "./images.ts";
 import { type Dots, instantiate, type WasmModules } from "./kernels.ts";
 import { planLayout } from "./layout.ts";
 import { chooseSimd, type Simd } from "./simd.ts";
@@ -38,14 +41,21 @@ export async function createWasmBackend(modules: WasmModules, options: WasmOptio
     name: "wasm",
     simd,
     dots,
-    plan: (blocks, tensors, options) => planLayout(blocks, tensors, options).memory,
+    plan: (blocks, tensors, options) =>
+      (takesImages(blocks) ? planImages : planLayout)(blocks, tensors, options).memory,
     async compile(
       blocks: readonly Block[],
       tensors: ReadonlyMap<string, TensorSpec>,
       options?: CompileOptions,
     ): Promise<Executable> {
+      const room = (pages: number): WebAssembly.Memory => new WebAssembly.Memory({ initial: pages, maximum: 65_536 });
+      if (takesImages(blocks)) {
+        const layout = planImages(blocks, tensors, options);
+        const memory = room(layout.initialPages);
+        return new WasmImageExecutable(layout, await instantiate(module, memory, dots), memory);
+      }
       const layout = planLayout(blocks, tensors, options);
-      const memory = new WebAssembly.Memory({ initial: layout.initialPages, maximum: 65_536 });
+      const memory = room(layout.initialPages);
       return new WasmExecutable(layout, await instantiate(module, memory, dots), memory);
     },
   };

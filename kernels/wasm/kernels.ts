@@ -88,6 +88,50 @@ export interface Kernels {
     out: number,
     outStride: number,
   ): void;
+  patches(
+    u: number,
+    stride: number,
+    height: number,
+    width: number,
+    channels: number,
+    kernel: number,
+    step: number,
+    padding: number,
+    transposed: number,
+    first: number,
+    count: number,
+    outWidth: number,
+    out: number,
+  ): void;
+  mean_rows(u: number, stride: number, rows: number, dim: number, y: number): void;
+  depthwise_conv(
+    x: number,
+    stride: number,
+    height: number,
+    width: number,
+    weight: number,
+    bias: number,
+    out: number,
+    outStride: number,
+  ): void;
+  scan_2d(
+    x: number,
+    stride: number,
+    height: number,
+    width: number,
+    order: number,
+    own: number,
+    ownStride: number,
+    rank: number,
+    weight: number,
+    bias: number,
+    A: number,
+    D: number,
+    h: number,
+    y: number,
+    N: number,
+  ): void;
+  gate(x: number, stride: number, z: number, zStride: number, tokens: number, width: number): void;
   softplus(dt: number, count: number): void;
   selective_scan(
     A: number,

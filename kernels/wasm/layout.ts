@@ -1,8 +1,7 @@
 import { GROUP } from "../../weights/layout.ts";
-import { type CompileOptions, KernelError, type MemoryPlan, type TensorSpec } from "../backend.ts";
+import type { CompileOptions, MemoryPlan, TensorSpec } from "../backend.ts";
 import { type Block, inputWidth } from "../blocks.ts";
 import { checkCount, checkOrder } from "../check.ts";
-import { takesImages } from "../image-blocks.ts";
 import { type StatePart, stateLayout } from "../state.ts";
 import { Arena, apart, PAGE, roundUp } from "./arena.ts";
 import { ARENA_START } from "./kernels.ts";
@@ -16,7 +15,7 @@ const DEFAULT_SEQUENCES = 8;
 /** log_sum_exp.c sums in units of so many rows. */
 export const HEAD_UNIT = 64;
 /** record.h: a group of 32 columns of a token. */
-const RECORD_BYTES = 72;
+export const RECORD_BYTES = 72;
 
 /** Addresses of the activations, shared by all blocks. */
 export interface Buffers {
@@ -74,8 +73,6 @@ export function planLayout(
 ): Layout {
   const maxTokens = checkCount("maxTokens", options.maxTokens, DEFAULT_TOKENS);
   const maxSequences = checkCount("maxSequences", options.maxSequences, DEFAULT_SEQUENCES);
-  if (takesImages(blocks))
-    throw new KernelError("the wasm backend does not run image models yet: use the reference backend");
   const dim = checkOrder(blocks);
   const arena = new Arena(ARENA_START);
   const places = placeTensors(blocks, tensors, arena);

@@ -1,6 +1,36 @@
 import { KernelError } from "../backend.ts";
+import { type Block, tensorShapes } from "../blocks.ts";
 import type { Heap } from "./heap.ts";
 import { blockedIndex, type Place } from "./tensors.ts";
+
+/** All tensors of a block list as they arrive. */
+export class Loaders {
+  readonly #blocks: readonly Block[];
+  readonly #loaders = new Map<string, Loader>();
+  #blocksLoaded = 0;
+
+  constructor(blocks: readonly Block[], places: Iterable<Place>) {
+    this.#blocks = blocks;
+    for (const place of places) this.#loaders.set(place.name, new Loader(place));
+  }
+
+  /** leading blocks whose tensors have all arrived. */
+  get blocksLoaded(): number {
+    return this.#blocksLoaded;
+  }
+
+  /** @throws KernelError when no block has the tensor, or the piece is not its next one */
+  load(heap: Heap, tensor: string, offset: number, bytes: Uint8Array): void {
+    const loader = this.#loaders.get(tensor);
+    if (loader === undefined) throw new KernelError(`no block has a tensor "${tensor}"`);
+    loader.load(heap, offset, bytes);
+    while (loader.done && this.#isLoaded(this.#blocks[this.#blocksLoaded])) this.#blocksLoaded++;
+  }
+
+  #isLoaded(block: Block | undefined): boolean {
+    return block !== undefined && [...tensorShapes(block).keys()].every((name) => this.#loaders.get(name)?.done);
+  }
+}
 
 /** Copies the pieces of one tensor into kernel memory as they arrive, rearranging f32 on the way. */
 export class Loader {

@@ -252,7 +252,7 @@ export function projectionKernel(kernels: Kernels, { spec }: Place): Kernels["pr
 /** Brings x (tokens, stride) into the form that the projection's kernel reads; its address. */
 export function prepareInput(
   kernels: Kernels,
-  buffers: Buffers,
+  buffers: Pick<Buffers, "input">,
   { matrix }: Projection,
   x: number,
   stride: number,

@@ -40,7 +40,7 @@ export function placeTensors(
         throw new KernelError(`${where} must be f32, is ${spec.encoding}: only matrices may be quantized`);
       }
       const lanes = matrices.includes(name) ? TILE_ROWS : CHANNELS;
-      const factor = block.kind === "mamba" && block.A === name ? Math.LOG2E : 1;
+      const factor = decays(block).includes(name) ? Math.LOG2E : 1;
       const placed = places.get(name);
       if (placed === undefined) places.set(name, place(name, spec, lanes, factor, where, arena));
       else if (placed.lanes !== lanes || placed.factor !== factor) {
@@ -49,6 +49,12 @@ export function placeTensors(
     }
   });
   return places;
+}
+
+/** Tensors that stand in an exponent. */
+function decays(block: Block): string[] {
+  if (block.kind === "mamba") return [block.A];
+  return block.kind === "ss2d" ? block.scans.map((s) => s.A) : [];
 }
 
 function place(name: string, spec: TensorSpec, lanes: number, factor: number, where: string, arena: Arena): Place {

@@ -18,6 +18,22 @@ export const MAMBA_130M = {
   convBias: true,
 } as const;
 
+/** Sizes of VMamba-T as published in its second version (s1l8): 30M weights, 224 × 224 images. */
+export const VMAMBA_T = {
+  channels: 3,
+  classes: 1000,
+  dims: "96 192 384 768",
+  depths: "2 2 8 2",
+  inners: "96 192 384 768",
+  dtRanks: "6 12 24 48",
+  hiddens: "384 768 1536 3072",
+  state: 1,
+  gated: false,
+  convBias: false,
+  stem: "conv",
+  eps: 1e-5,
+} as const;
+
 /** A Mamba-1 of given sizes with random weights, for benchmarks: speed depends on sizes, not on what was learned. */
 export async function randomMamba(
   backend: Backend,

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import type { Backend } from "../../kernels/backend.ts";
 import { MemoryPackage } from "../../weights/memory.ts";
 import { openCheckpoint } from "../../weights/node/checkpoint.ts";
 import { canonicalCheckpoint } from "../../worker/engine/architectures/index.ts";
@@ -8,7 +9,7 @@ import { readImageInput } from "../../worker/engine/image-preprocessor.ts";
 import { classify, classifyImages, imageStages } from "../../worker/engine/images.ts";
 import { Model } from "../../worker/engine/model.ts";
 import { distance } from "../kernels/wasm-fixtures.ts";
-import { reference } from "../support/backends.ts";
+import { everyBackend, reference } from "../support/backends.ts";
 
 interface Golden {
   readonly cases: readonly { shape: [number, number]; pixels_chw: number[]; logits: number[] }[];
@@ -17,22 +18,24 @@ const FOLDERS = ["vmamba-v0-tiny", "vmamba-v2-tiny"] as const;
 const folder = (name: string): string => `test/golden/${name}`;
 const goldenOf = (name: string): Golden => JSON.parse(readFileSync(`${folder(name)}/golden.json`, "utf8"));
 
-async function load(name: string, quantization: "f32" | "q8" = "f32"): Promise<Model> {
+async function load(name: string, quantization: "f32" | "q8" = "f32", backend: Backend = reference): Promise<Model> {
   const memory = new MemoryPackage();
   await convertCheckpoint(await openCheckpoint(folder(name)), { name, quantization }, memory);
-  return Model.load(memory, reference, { memoryBudget: Number.POSITIVE_INFINITY });
+  return Model.load(memory, backend, { memoryBudget: Number.POSITIVE_INFINITY });
 }
 
 describe.each(FOLDERS)("%s", (name) => {
   const { cases } = goldenOf(name);
 
-  test("computes what the official implementation does, on images of any shape in one pass", async () => {
+  test.each(
+    everyBackend,
+  )("%s computes what the official implementation does, images of any shape in one pass", async (_, backend) => {
     const images = cases.map(({ shape: [height, width], pixels_chw }) => ({
       height,
       width,
       pixels: Float32Array.from(pixels_chw),
     }));
-    const { logits, classes } = await classifyImages(await load(name), images);
+    const { logits, classes } = await classifyImages(await load(name, "f32", backend), images);
     cases.forEach((golden, i) => {
       const ours = logits.subarray(i * classes, (i + 1) * classes);
       expect(distance(ours, Float32Array.from(golden.logits))).toBeLessThan(1e-5);

@@ -1,0 +1,97 @@
+#include "math.h"
+#include "rows.h"
+
+// SS2D (Liu et al. 2024), 16 channels at a time: what they read and write stays in the cache for all four scans.
+
+// out = silu(b + Σ w[tap] · x[near]) over the 3 × 3 neighbours inside the image. Weights (9, 16).
+EXPORT(depthwise_conv)
+void depthwise_conv(const float *x, int stride, int height, int width, const float *w, const float *bias, float *out, int out_stride) {
+  const Exp2 e = exp2_constants(-60.f);
+  const Quad b = bias ? load_quad(bias) : splat_quad(0.f);
+  for (int row = 0; row < height; row++) {
+    const int top = row > 0 ? -1 : 0, bottom = row + 1 < height ? 1 : 0;
+    for (int column = 0; column < width; column++, out += out_stride) {
+      const int left = column > 0 ? -1 : 0, right = column + 1 < width ? 1 : 0;
+      Quad y = b;
+      for (int r = top; r <= bottom; r++) {
+        for (int c = left; c <= right; c++) {
+          const float *from = x + ((row + r) * width + column + c) * stride, *tap = w + (3 * (r + 1) + c + 1) * CHANNELS;
+          EACH(i) y.v[i] = add(y.v[i], mul(load(from + 4 * i), load(tap + 4 * i)));
+        }
+      }
+      store_quad(out, silu_quad(&e, y));
+    }
+  }
+}
+
+typedef struct {
+  const float *x;
+  int stride; // of x and y
+  const float *own; // dt, B and C of this scan, own_stride apart
+  int own_stride, rank;
+  const float *weight, *bias, *A, *D; // (rank, 16), (16), (N, 16) times log2 e, (16) or null
+  float *h, *y;
+} Scan2d;
+
+// As in scan.c: no state may become denormal.
+static const float LEAST_DECAY = -30.f, REST = 1e-24f;
+
+INLINE void scan_position(int N, const Exp2 *k, const Scan2d *s, v128_t rest, int p) {
+  const float *x = s->x + p * s->stride, *own = s->own + p * s->own_stride;
+  float *y = s->y + p * s->stride;
+  const float *B = own + s->rank, *C = B + N;
+  Quad dt = load_quad(s->bias);
+  ROLLED for (int r = 0; r < s->rank; r++) {
+    const v128_t v = load_splat(own + r);
+    EACH(i) dt.v[i] = add(dt.v[i], mul(load(s->weight + r * CHANNELS + 4 * i), v));
+  }
+  dt = softplus_quad(k, dt);
+  Quad u, sum;
+  EACH(i) u.v[i] = mul(dt.v[i], load(x + 4 * i));
+  if (s->D) EACH(i) sum.v[i] = mul(load(s->D + 4 * i), load(x + 4 * i));
+  else sum = load_quad(y);
+  ROLLED for (int n = 0; n < N; n++) {
+    const v128_t b = load_splat(B + n), c = load_splat(C + n);
+    const Quad h = load_quad(s->h + n * CHANNELS);
+    Quad a, next;
+    EACH(i) a.v[i] = mul(dt.v[i], load(s->A + n * CHANNELS + 4 * i));
+    EACH(i) a.v[i] = larger(a.v[i], splat(LEAST_DECAY));
+    a = exp2_quad(k, a);
+    EACH(i) next.v[i] = add(mul(a.v[i], h.v[i]), add(mul(b, u.v[i]), rest));
+    store_quad(s->h + n * CHANNELS, next);
+    EACH(i) sum.v[i] = add(sum.v[i], mul(c, next.v[i]));
+  }
+  store_quad(y, sum);
+}
+
+// y += C h, or y = D x + C h where D is given, along one of the four orders. h: room for (N, 16).
+EXPORT(scan_2d)
+void scan_2d(const float *x, int stride, int height, int width, int order, const float *own, int own_stride, int rank, const float *weight,
+             const float *bias, const float *A, const float *D, float *h, float *y, int N) {
+  const Exp2 k = exp2_constants(-60.f);
+  const v128_t rest = held(splat(REST));
+  const Scan2d s = {x, stride, own, own_stride, rank, weight, bias, A, D, h, y};
+  const int by_column = order % 2, sign = order < 2 ? 1 : -1;
+  const int lines = by_column ? width : height, length = by_column ? height : width;
+  const int step = sign * (by_column ? width : 1), next_line = sign * (by_column ? 1 : width);
+  for (int i = 0; i < N * CHANNELS; i += 4) store(h + i, splat(0.f));
+  int first = sign > 0 ? 0 : height * width - 1;
+  for (int line = 0; line < lines; line++, first += next_line) {
+    int p = first;
+    if (N == 1) for (int i = 0; i < length; i++, p += step) scan_position(1, &k, &s, rest, p);
+    else if (N == 16) for (int i = 0; i < length; i++, p += step) scan_position(16, &k, &s, rest, p);
+    else for (int i = 0; i < length; i++, p += step) scan_position(N, &k, &s, rest, p);
+  }
+}
+
+// x ← x · silu(z), `width` values of a row.
+EXPORT(gate) void gate(float *x, int stride, const float *z, int z_stride, int tokens, int width) {
+  const Exp2 k = exp2_constants(-60.f);
+  for (int t = 0; t < tokens; t++, x += stride, z += z_stride) {
+    for (int i = 0; i < width; i += CHANNELS) {
+      Quad v = load_some(x + i, width - i), g = silu_quad(&k, load_some(z + i, width - i));
+      EACH(j) v.v[j] = mul(v.v[j], g.v[j]);
+      store_some(x + i, width - i, v);
+    }
+  }
+}
