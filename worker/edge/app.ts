@@ -18,6 +18,7 @@ import { chatCompletionsRoutes } from "./routes/chat-completions.ts";
 import { completionsRoutes } from "./routes/completions.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { iclRoutes } from "./routes/icl.ts";
+import { imageRoutes } from "./routes/images.ts";
 import { inferenceRoutes } from "./routes/inference.ts";
 import { modelsRoutes } from "./routes/models.ts";
 import { responsesRoutes } from "./routes/responses.ts";
@@ -54,6 +55,7 @@ export function createApp(services: Services): OpenAPIHono<AppEnv> {
   app.route("/v1", appendRoutes(services));
   app.route("/v1", sessionStateRoutes(services));
   app.route("/v1", iclRoutes(services));
+  app.route("/v1", imageRoutes(services));
   app.route("/v2", healthRoutes(services));
   app.route("/v2", inferenceRoutes(services));
   app.route("/", metricsRoutes(services, metrics));

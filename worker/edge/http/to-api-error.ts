@@ -1,6 +1,7 @@
 import { KernelError } from "../../../kernels/backend.ts";
 import { LeadershipLost, PackageError } from "../../../weights/errors.ts";
 import {
+  ImageError,
   MemoryBudgetError,
   ModelError,
   NonFiniteLogitsError,
@@ -20,6 +21,10 @@ export function toApiError(error: unknown, where: string): ApiError {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof ParameterError) {
     return new ApiError({ status: 400, code: "invalid_value", param: error.param, message });
+  }
+  if (error instanceof ImageError) {
+    const status = ({ unsupported: 415, "too-large": 413, damaged: 400 } as const)[error.kind];
+    return new ApiError({ status, code: `image_${error.kind.replace("-", "_")}`, param: "image", message });
   }
   if (error instanceof SnapshotError) return new ApiError({ status: 422, code: "invalid_snapshot", message });
   if (error instanceof MemoryBudgetError) return unavailable("memory_budget_exceeded", message);

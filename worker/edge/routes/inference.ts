@@ -4,6 +4,7 @@ import { inputOf } from "../../engine/architectures/index.ts";
 import type { Model } from "../../engine/model.ts";
 import type { AdvanceOptions } from "../../engine/sequence.ts";
 import { type AppEnv, type Limits, limitsOf } from "../env.ts";
+import { inferPixels } from "../generation/infer-pixels.ts";
 import { inferTokens, type TokenInference } from "../generation/infer-tokens.ts";
 import { inferVectors } from "../generation/infer-vectors.ts";
 import { badValue } from "../http/api-error.ts";
@@ -13,6 +14,7 @@ import type { CatalogEntry } from "../models/catalog.ts";
 import { packageSource } from "../models/package-source.ts";
 import { mostPromptTokens, promptTooLong } from "../models/request-budget.ts";
 import { json } from "../schemas/common.ts";
+import { PixelRequest } from "../schemas/infer-pixels.ts";
 import { VectorRequest } from "../schemas/infer-vectors.ts";
 import { InferError, InferModel, InferReply, InferRequest } from "../schemas/inference.ts";
 import type { Services } from "../services.ts";
@@ -21,8 +23,8 @@ import type { Services } from "../services.ts";
 const MOST_NUMBERS = 1_048_576;
 
 /**
- * The Open Inference Protocol: logits and log-probabilities of tokens, or the outputs of in-context models for vectors. Nothing is added
- * in front of either.
+ * The Open Inference Protocol: logits and log-probabilities of tokens, the outputs of in-context models for vectors, or logits of images'
+ * pixels. Nothing is added in front of them.
  *
  * @example
  * curl localhost:8787/v2/models/mamba-tiny/infer \
@@ -61,12 +63,12 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
     app.openAPIRegistry.registerPath({
       method: "post",
       path: `/models/{name}${part}/infer`,
-      summary: "Logits and log-probabilities of tokens, or outputs for vectors",
+      summary: "Logits and log-probabilities of tokens, outputs for vectors, or logits of images' pixels",
       request: {
         params,
         body: {
           required: true,
-          content: { "application/json": { schema: z.union([InferRequest, VectorRequest]) } },
+          content: { "application/json": { schema: z.union([InferRequest, VectorRequest, PixelRequest]) } },
         },
       },
       responses: {
@@ -88,6 +90,14 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
           outputs: tensor("outputs", entry.outputs),
         });
       }
+      if (inputOf(entry.architecture) === "images") {
+        return c.json({
+          ...nameOf(entry),
+          platform: "mamba-edge",
+          inputs: [{ name: "pixels", datatype: "FP32", shape: [-1, 3, -1, -1] }],
+          outputs: [{ name: "logits", datatype: "FP32", shape: [-1, -1] }],
+        });
+      }
       return c.json({
         ...nameOf(entry),
         platform: "mamba-edge",
@@ -106,10 +116,7 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
     app.post(`${path}/infer`, async (c) => {
       const entry = await find(c);
       const limits = limitsOf(c.env);
-      const request =
-        inputOf(entry.architecture) === "vectors"
-          ? vectorInference(await readJson(c.req.raw, VectorRequest), limits)
-          : tokenInference(await readJson(c.req.raw, InferRequest), limits);
+      const request = await readInference(inputOf(entry.architecture), c.req.raw, limits);
       const { signal } = c.req.raw;
       const record = c.get("record");
       const lease = await record.time("load", () =>
@@ -147,6 +154,22 @@ interface Inference {
     model: Model,
     options: AdvanceOptions,
   ): Promise<{ positions: number; outputs: z.output<typeof InferReply>["outputs"] }>;
+}
+
+async function readInference(input: ReturnType<typeof inputOf>, request: Request, limits: Limits): Promise<Inference> {
+  if (input === "images") return pixelInference(await readJson(request, PixelRequest));
+  if (input === "vectors") return vectorInference(await readJson(request, VectorRequest), limits);
+  return tokenInference(await readJson(request, InferRequest), limits);
+}
+
+function pixelInference(body: PixelRequest): Inference {
+  return {
+    id: body.id,
+    async run(model, options) {
+      const { images, classes, data } = await inferPixels(model, body, options);
+      return { positions: images, outputs: [{ name: "logits", datatype: "FP32", shape: [images, classes], data }] };
+    },
+  };
 }
 
 function tokenInference(body: InferRequest, limits: Limits): Inference {

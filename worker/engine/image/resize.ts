@@ -8,8 +8,13 @@ export interface Window {
   readonly height: number;
 }
 
-const SUPPORT = 2;
 const A = -0.5;
+const FILTERS = {
+  bicubic: { support: 2, kernel: cubic },
+  bilinear: { support: 1, kernel: (x: number): number => Math.max(0, 1 - Math.abs(x)) },
+};
+export type Filter = keyof typeof FILTERS;
+
 /** Bits of a weight after the point: a sum of weights that overshoot, times 255, stays within an i32. */
 const PRECISION = 22;
 
@@ -24,15 +29,15 @@ interface Weights {
 }
 
 /**
- * Bicubic (a = −0.5), antialiased by widening the kernel where the picture gets smaller, columns before rows: the arithmetic of Pillow's
- * Image.resize with BICUBIC (src/libImaging/Resample.c), in fixed point as there, so that the bytes are the same.
+ * Bicubic (a = −0.5) or bilinear, antialiased by widening the kernel where the picture gets smaller, columns before rows: the arithmetic of
+ * Pillow's Image.resize (src/libImaging/Resample.c), in fixed point as there, so that the bytes are the same.
  * @param width of the whole resized picture @param height likewise
  * @param window the part of it that is computed
  * @returns RGB, window.height × window.width × 3
  */
-export function resizeBicubic(raster: Raster, width: number, height: number, window: Window): Uint8Array {
-  const columns = weightsOf(raster.width, width, window.left, window.width);
-  const rows = weightsOf(raster.height, height, window.top, window.height);
+export function resize(raster: Raster, width: number, height: number, window: Window, filter: Filter): Uint8Array {
+  const columns = weightsOf(raster.width, width, window.left, window.width, filter);
+  const rows = weightsOf(raster.height, height, window.top, window.height, filter);
   const firstRow = rows.first[0]!;
   const lastRow = window.height - 1;
   const between = acrossRows(raster, columns, firstRow, rows.first[lastRow]! + rows.count[lastRow]!);
@@ -80,28 +85,28 @@ function acrossRows(raster: Raster, columns: Weights, first: number, end: number
   return out;
 }
 
-function weightsOf(input: number, output: number, start: number, length: number): Weights {
+function weightsOf(input: number, output: number, start: number, length: number, filter: Filter): Weights {
   const scale = input / output;
   const widened = Math.max(scale, 1);
-  const support = SUPPORT * widened;
+  const support = FILTERS[filter].support * widened;
   const most = Math.ceil(support) * 2 + 1;
   const first = new Int32Array(length);
   const count = new Int32Array(length);
   const values = new Int32Array(length * most);
-  const kernel = new Float64Array(most);
+  const parts = new Float64Array(most);
   for (let i = 0; i < length; i++) {
     const center = (start + i + 0.5) * scale;
     const from = Math.max(0, Math.trunc(center - support + 0.5));
     const end = Math.min(input, Math.trunc(center + support + 0.5));
     let total = 0;
     for (let k = 0; k < end - from; k++) {
-      kernel[k] = cubic((k + from - center + 0.5) * (1 / widened));
-      total += kernel[k]!;
+      parts[k] = FILTERS[filter].kernel((k + from - center + 0.5) * (1 / widened));
+      total += parts[k]!;
     }
     first[i] = from;
     count[i] = end - from;
     for (let k = 0; k < end - from; k++) {
-      const weight = kernel[k]! * (total === 0 ? 1 : 1 / total);
+      const weight = parts[k]! * (total === 0 ? 1 : 1 / total);
       values[i * most + k] = Math.trunc(weight * 2 ** PRECISION + (weight < 0 ? -0.5 : 0.5));
     }
   }

@@ -1,0 +1,160 @@
+import { env } from "cloudflare:workers";
+import { describe, expect, test } from "vitest";
+import { createReferenceBackend } from "../../kernels/reference/index.ts";
+import { INDEX_FILE } from "../../worker/edge/models/index-file.ts";
+import type { ClassificationReply } from "../../worker/edge/schemas/images.ts";
+import golden from "../golden/vmamba-v2-tiny/golden.json";
+import { call, errorOf } from "./support/client.ts";
+import { intercept, separate } from "./support/separate.ts";
+
+const withImages = intercept((file, fetch) =>
+  file === INDEX_FILE ? env.ASSETS.fetch("http://assets/weights/with-images.json") : fetch(),
+);
+const { send } = separate({ ASSETS: withImages }, createReferenceBackend());
+const PATH = "/v1/images/classifications";
+
+async function picture(name: string): Promise<Uint8Array> {
+  return (await env.ASSETS.fetch(`http://assets/images/${name}`)).bytes();
+}
+const post = (body: BodyInit, query = "?model=vmamba", headers: Record<string, string> = {}): Promise<Response> =>
+  send(`${PATH}${query}`, { method: "POST", body, headers });
+function form(files: readonly Uint8Array[], fields: Record<string, string> = {}): FormData {
+  const data = new FormData();
+  for (const [name, value] of Object.entries(fields)) data.set(name, value);
+  for (const file of files) data.append("image", new File([file], "photo"));
+  return data;
+}
+async function replied(response: Response): Promise<ClassificationReply> {
+  const reply = await response.json<ClassificationReply>();
+  expect({ status: response.status, reply }).toMatchObject({ status: 200 });
+  return reply;
+}
+
+describe("POST /v1/images/classifications", () => {
+  test("a picture as the body: the best classes, and their scores add up", async () => {
+    const reply = await replied(await post(await picture("420.jpg"), "?model=vmamba&top_k=10"));
+    expect(reply).toMatchObject({ object: "image.classifications", model: expect.stringMatching(/^vmamba@/) });
+    const { classes } = reply.data[0]!;
+    expect(classes).toHaveLength(10);
+    expect(classes.reduce((sum, { score }) => sum + score, 0)).toBeCloseTo(1, 6);
+    expect(classes.map(({ score }) => score)).toEqual(classes.map(({ score }) => score).sort((a, b) => b - a));
+    expect(new Set(classes.map(({ index }) => index)).size).toBe(10);
+  });
+
+  test("without a model the first image model answers, with 5 classes", async () => {
+    const reply = await replied(await post(await picture("lossy.webp"), ""));
+    expect(reply.data[0]!.classes).toHaveLength(5);
+  });
+
+  test("eight pictures of a form are each seen as alone", async () => {
+    const names = [
+      "420.jpg",
+      "rgb.png",
+      "lossy.webp",
+      "grey.jpg",
+      "palette.png",
+      "wide.png",
+      "one-pixel.png",
+      "rgba.png",
+    ];
+    const files = await Promise.all(names.map(picture));
+    const { data } = await replied(await post(form(files, { model: "vmamba", top_k: "3" }), ""));
+    expect(data.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    for (const [i, file] of files.entries()) {
+      const alone = await replied(await post(file, "?model=vmamba&top_k=3"));
+      expect(data[i]!.classes).toEqual(alone.data[0]!.classes);
+    }
+  });
+
+  test("a picture turned by its Exif is the picture that its pixels show", async () => {
+    const upright = await replied(await post(await picture("orientation-1.jpg")));
+    const mirrored = await replied(await post(await picture("orientation-2.jpg")));
+    expect(mirrored.data).not.toEqual(upright.data);
+  });
+
+  const zip = new TextEncoder().encode("PK\x03\x04 and more");
+  const refused: [name: string, make: () => Promise<Response>, status: number, code: string, message: RegExp][] = [
+    ["a URL in the query", () => post("", "?url=https://a.b/c.jpg"), 400, "url_not_supported", /not fetched/],
+    [
+      "JSON",
+      () => post('{"url":"https://a.b/c.jpg"}', "", { "content-type": "application/json" }),
+      400,
+      "url_not_supported",
+      /bytes as the body/,
+    ],
+    ["a URL in a form", () => post(form([], { image: "https://a.b" }), ""), 400, "url_not_supported", /not fetched/],
+    ["a form without pictures", () => post(form([], { top_k: "1" }), ""), 400, "missing_field", /no file/],
+    ["nine pictures", () => post(form(Array(9).fill(zip)), ""), 400, "invalid_value", /9 pictures.* 8/],
+    ["an unknown field", () => post(zip, "?size=3"), 400, "unknown_field", /"size"/],
+    ["top_k 0", () => post(zip, "?top_k=0"), 400, "invalid_value", /top_k is "0"/],
+    ["a language model", () => post(zip, "?model=tiny"), 400, "model_not_found", /tiny@.* is not fed images/],
+    ["an unknown model", () => post(zip, "?model=none"), 404, "model_not_found", /none/],
+    ["a zip", () => post(zip), 415, "image_unsupported", /zip archive/],
+    ["nothing", () => post(""), 415, "image_unsupported", /empty/],
+    ["a body of 9 MB", () => post(new Uint8Array(9e6)), 413, "body_too_large", /at most 8388608/],
+    [
+      "a cut file among others",
+      async () =>
+        post(form([await picture("rgb.png"), (await picture("rgb.png")).subarray(0, 999)], { model: "vmamba" }), ""),
+      400,
+      "image_damaged",
+      /image 1: .*cut off/,
+    ],
+  ];
+  test.each(refused)("%s is refused", async (_, make, status, code, message) => {
+    expect(await errorOf(await make())).toMatchObject({ status, code, message: expect.stringMatching(message) });
+  });
+
+  test("where no image model is served, that is said", async () => {
+    const response = await call("POST", PATH, await picture("rgb.png"));
+    expect(await errorOf(response)).toMatchObject({ status: 400, message: expect.stringMatching(/no image model/) });
+  });
+
+  test("GET is a 405, and the endpoint is described", async () => {
+    expect((await call("GET", PATH)).status).toBe(405);
+    const { paths } = await (await call("GET", "/openapi.json")).json<{ paths: Record<string, unknown> }>();
+    expect(paths[PATH]).toHaveProperty("post");
+  });
+});
+
+describe("POST /v2/models/vmamba/infer", () => {
+  const infer = (body: unknown): Promise<Response> =>
+    send("/v2/models/vmamba/infer", { method: "POST", body: JSON.stringify(body) });
+  const tensor = (shape: readonly number[], data: readonly number[]) => ({
+    name: "pixels",
+    datatype: "FP32",
+    shape,
+    data,
+  });
+
+  test("says what it takes", async () => {
+    const model = await (await send("/v2/models/vmamba")).json();
+    expect(model).toMatchObject({
+      inputs: [{ name: "pixels", shape: [-1, 3, -1, -1] }],
+      outputs: [{ name: "logits" }],
+    });
+  });
+
+  test.each(golden.cases)("gives the official implementation's logits", async ({ shape, pixels_chw, logits }) => {
+    const both = { id: "a", inputs: [tensor([2, 3, ...shape], [...pixels_chw, ...pixels_chw])] };
+    const reply = await (await infer(both)).json<{ id: string; outputs: { shape: number[]; data: number[] }[] }>();
+    expect(reply).toMatchObject({ id: "a", model_name: "vmamba", outputs: [{ name: "logits", shape: [2, 10] }] });
+    const largest = Math.max(...logits.map(Math.abs));
+    reply.outputs[0]!.data.forEach((value, i) => {
+      expect(Math.abs(value - logits[i % 10]!) / largest).toBeLessThan(1e-4);
+    });
+  });
+
+  const bad: [name: string, shape: number[], data: number[], message: RegExp][] = [
+    ["one channel", [1, 1, 2, 2], [0, 0, 0, 0], /3 channels/],
+    ["too few numbers", [1, 3, 2, 2], [0], /takes 12 numbers, the data are 1/],
+    ["nine images", [9, 3, 1, 1], Array(27).fill(0), /may have 8 images/],
+    ["too large", [1, 3, 49, 1], Array(147).fill(0), /up to 48×64/],
+    ["beyond f32", [1, 3, 1, 1], [0, 1e39, 0], /number 1 .* 1e\+39/],
+    ["three dimensions", [3, 2, 2], Array(12).fill(0), /\[n, 3, height, width\]/],
+  ];
+  test.each(bad)("%s is a 400", async (_, shape, data, message) => {
+    const response = await infer({ inputs: [tensor(shape, data)] });
+    expect([response.status, await response.json()]).toEqual([400, { error: expect.stringMatching(message) }]);
+  });
+});

@@ -1,0 +1,119 @@
+import { OpenAPIHono, z } from "@hono/zod-openapi";
+import { inputOf } from "../../engine/architectures/index.ts";
+import { ImageError, ModelError } from "../../engine/errors.ts";
+import { prepare } from "../../engine/image/prepare.ts";
+import { type AppEnv, limitsOf } from "../env.ts";
+import { classifyLoaded } from "../generation/infer-pixels.ts";
+import { badValue } from "../http/api-error.ts";
+import { methodNotAllowed } from "../http/method-not-allowed.ts";
+import { decodeImage } from "../images/decode.ts";
+import { readImages } from "../images/read-request.ts";
+import { packageSource } from "../models/package-source.ts";
+import { ErrorReply, errorReplies, json } from "../schemas/common.ts";
+import { ClassificationReply } from "../schemas/images.ts";
+import type { Services } from "../services.ts";
+
+/**
+ * Classes of pictures, up to 8 in one pass.
+ *
+ * @example
+ * curl localhost:8787/v1/images/classifications?model=vmamba --data-binary @photo.jpg -H 'content-type: image/jpeg'
+ */
+export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
+  const app = new OpenAPIHono<AppEnv>();
+  const file = z.string().openapi({ format: "binary" });
+  const fields = { model: z.string().optional(), top_k: z.coerce.number().int().min(1).max(1000).optional() };
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path: "/images/classifications",
+    summary: "Classify pictures: JPEG, PNG or WebP",
+    request: {
+      query: z.object(fields),
+      body: {
+        required: true,
+        content: {
+          "image/*": { schema: file },
+          "multipart/form-data": { schema: z.object({ ...fields, image: z.array(file).min(1).max(8) }) },
+        },
+      },
+    },
+    responses: {
+      200: json(ClassificationReply, "The best classes of each picture"),
+      ...errorReplies,
+      404: json(ErrorReply, "No such model"),
+      415: json(ErrorReply, "A picture of a kind that is not read"),
+    },
+  });
+
+  app.post("/images/classifications", async (c) => {
+    const { files, model: name, topK } = await readImages(c.req.raw);
+    const entry =
+      name === undefined
+        ? (await catalog.list(c.env)).find(({ architecture }) => inputOf(architecture) === "images")
+        : await catalog.find(c.env, name);
+    if (entry === undefined || inputOf(entry.architecture) !== "images") {
+      const seen = entry === undefined ? "no image model is served here" : `${entry.id} is not fed images`;
+      throw badValue("model", `${seen}: GET /v1/models lists the models`, "model_not_found");
+    }
+    const { signal } = c.req.raw;
+    const record = c.get("record");
+    const source = packageSource(c.env, entry);
+    const lease = await record.time("load", () => pool.lease(entry.id, source, { limits: limitsOf(c.env), signal }));
+    const end = record.begin(entry.id);
+    try {
+      const { model } = lease;
+      const spec = model.manifest.image;
+      if (spec === undefined)
+        throw new ModelError(`package ${entry.id} does not say what images it is fed: convert it again`);
+      const began = performance.now();
+      const length = 3 * spec.height * spec.width;
+      const data = new Float32Array(files.length * length);
+      // One after another: each decoded picture is let go before the next.
+      for (const [i, bytes] of files.entries()) {
+        try {
+          data.set(prepare(await decodeImage(bytes), spec), i * length);
+        } catch (error) {
+          if (!(error instanceof ImageError) || files.length === 1) throw error;
+          throw new ImageError(error.kind, `image ${i}: ${error.message}`);
+        }
+      }
+      const decoded = performance.now();
+      const pixels = { shape: [files.length, 3, spec.height, spec.width] as const, data };
+      const { logits, classes, stages } = await record.time("prefill", () =>
+        classifyLoaded(model, pixels, { signal, more: lease.more }),
+      );
+      const reply: ClassificationReply = {
+        object: "image.classifications",
+        model: entry.id,
+        data: files.map((_, index) => ({
+          index,
+          classes: best(logits.subarray(index * classes, (index + 1) * classes), topK, spec.classes),
+        })),
+        timings: {
+          wall_milliseconds_across_io: {
+            decode: decoded - began,
+            model: performance.now() - decoded,
+            stages: [...stages],
+          },
+        },
+      };
+      return c.json(reply);
+    } finally {
+      lease.release();
+      end();
+    }
+  });
+  app.all("/images/classifications", methodNotAllowed("POST"));
+  return app;
+}
+
+/** The classes with the largest logits and their shares of the softmax. */
+function best(logits: Float32Array, count: number, names: readonly string[] | undefined) {
+  const largest = Math.max(...logits);
+  const parts = [...logits].map((logit) => Math.exp(logit - largest));
+  const total = parts.reduce((sum, part) => sum + part, 0);
+  return [...logits.keys()]
+    .sort((a, b) => logits[b]! - logits[a]!)
+    .slice(0, count)
+    .map((index) => ({ index, label: names?.[index] ?? String(index), score: parts[index]! / total }));
+}
