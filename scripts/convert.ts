@@ -15,7 +15,8 @@ const help = `npm run convert -- CHECKPOINT --out DIR [--quant f32|q8|q4] [--nam
 
 Turns a checkpoint into a model package that can be served.
 
-CHECKPOINT  a folder with config.json and *.safetensors (Hugging Face or original Mamba layout), or the .safetensors file in it
+CHECKPOINT  a folder with config.json and *.safetensors (Hugging Face or original Mamba layout, in-context models, VMamba) or PyTorch's .pth,
+            .pt or .bin, or the file in it; nothing of a PyTorch file is executed
 --out DIR   the package's folder, such as weights/models/NAME; an older package there is replaced
 --quant     f32, q8 (default) or q4: how matrices are stored; everything else stays f32, and with q4 some matrices stay q8
 --name      the model's name (default: the checkpoint folder's)

@@ -56,7 +56,7 @@ export async function withModel<T>(
 /** A name for a package from where its checkpoint lies. */
 export function nameOf(path: string): string {
   const full = resolve(path);
-  const name = /\.(safetensors|json)$/.test(full) ? basename(dirname(full)) : basename(full);
+  const name = /\.(safetensors|json|pth|pt|bin|ckpt)$/.test(full) ? basename(dirname(full)) : basename(full);
   return name.replace(/[^A-Za-z0-9._-]/g, "-");
 }
 

@@ -131,9 +131,9 @@ describe("a folder or a file", () => {
       message: /no weights in it; it must hold model.safetensors/,
     },
     {
-      title: "pytorch_model.bin only",
+      title: "a pytorch_model.bin that is none",
       files: { "config.json": "{}", "pytorch_model.bin": "x" },
-      message: /pytorch_model.bin is of a format that is not read; save the weights as safetensors/,
+      message: /pytorch_model.bin: no zip directory in it/,
     },
     {
       title: "two files to choose from",

@@ -3,16 +3,19 @@ import { open, readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type ByteSource, type Checkpoint, type CheckpointTensors, parseConfig } from "../checkpoint.ts";
 import { CheckpointError } from "../errors.ts";
+import { openPth } from "../pth.ts";
 import { openSafetensors, openSafetensorsIndex } from "../safetensors.ts";
 import { readChatTemplate } from "./chat-template.ts";
 
 const WEIGHTS = "model.safetensors";
+const PICKLE = /\.(bin|pth|pt|ckpt)$/;
 const PREPROCESSOR = "preprocessor_config.json";
 const INDEX = "model.safetensors.index.json";
 
 /**
  * Opens a checkpoint folder (config.json with model.safetensors, with one other .safetensors file, or with
- * model.safetensors.index.json and its parts) or one .safetensors file beside its config.json. Tensor names are left as they are.
+ * model.safetensors.index.json and its parts, or with one file of PyTorch's) or one of these files beside its config.json. Tensor names
+ * are left as they are.
  * @throws CheckpointError when something is missing, damaged or of a format that is not read
  */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
@@ -55,7 +58,12 @@ function chooseWeights(files: readonly string[], description: string): string {
       `${description}: no ${WEIGHTS} or ${INDEX}, but ${candidates.join(", ")}; name one of them instead of the folder`,
     );
   }
-  const other = files.find((file) => /\.(bin|pth|pt|ckpt|gguf)$/.test(file));
+  const pickles = files.filter((file) => PICKLE.test(file));
+  if (pickles.length === 1) return pickles[0] as string;
+  if (pickles.length > 1) {
+    throw new CheckpointError(`${description}: ${pickles.join(", ")} in it; name one of them instead of the folder`);
+  }
+  const other = files.find((file) => /\.gguf$/.test(file));
   throw new CheckpointError(
     other === undefined
       ? `${description}: no weights in it; it must hold ${WEIGHTS}, or ${INDEX} with its parts`
@@ -68,6 +76,7 @@ async function openWeights(folder: string, file: string, description: string): P
     const json = await readFile(join(folder, file), "utf8");
     return await openSafetensorsIndex(json, (part) => fileSource(join(folder, part)), `${description}: ${file}`);
   }
+  if (PICKLE.test(file)) return await openPth(await fileSource(join(folder, file)), join(folder, file));
   if (!file.endsWith(".safetensors")) throw new CheckpointError(unread(description, file));
   return await openSafetensors(await fileSource(join(folder, file)), join(folder, file));
 }

@@ -1,0 +1,123 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { openCheckpoint } from "../../weights/node/checkpoint.ts";
+import { readPickle } from "../../weights/pickle.ts";
+import { openPth } from "../../weights/pth.ts";
+import { canonicalCheckpoint } from "../../worker/engine/architectures/index.ts";
+import { effort } from "../effort.ts";
+
+const FILE = "test/golden/vmamba-v0-tiny/checkpoint.pth";
+const bytes = new Uint8Array(readFileSync(FILE));
+const open = (file: Uint8Array) =>
+  openPth({ size: file.length, read: async (offset, length) => file.slice(offset, offset + length) }, "x.pth");
+const ascii = (text: string): number[] => [...text].map((c) => c.charCodeAt(0));
+
+/** The file with bytes replaced, wherever they stand. */
+function altered(find: string, replace: string): Uint8Array {
+  const text = Buffer.from(bytes);
+  const out = Uint8Array.from(bytes);
+  let at = text.indexOf(find, 0, "latin1");
+  if (at < 0) throw new Error(`${find} is not in the file`);
+  for (; at >= 0; at = text.indexOf(find, at + 1, "latin1")) out.set(Buffer.from(replace, "latin1"), at);
+  return out;
+}
+
+test.each(["vmamba-v0-tiny", "vmamba-v2-tiny"])("%s: the .pth means what the safetensors file means", async (name) => {
+  const folder = `test/golden/${name}`;
+  const [pth, safe] = [await openCheckpoint(`${folder}/checkpoint.pth`), await openCheckpoint(folder)];
+  const [a, b] = [
+    await canonicalCheckpoint(pth.config, pth.tensors),
+    await canonicalCheckpoint(safe.config, safe.tensors),
+  ];
+  expect(a.hyperparameters).toEqual(b.hyperparameters);
+  for (const [i, tensor] of a.tensors.entries()) expect(await tensor.read()).toEqual(await b.tensors[i]!.read());
+});
+
+describe("a pickle", () => {
+  const P = [0x80, 2];
+  const read = (codes: number[]): unknown => readPickle(Uint8Array.from(codes), "x.pth");
+
+  test("of plain values is read", () => {
+    // {"a": [1, -2, 0.5, None, True]}
+    const pickle = [...P, 0x7d, 0x58, 1, 0, 0, 0, 0x61, 0x28, 0x4b, 1, 0x4a, 0xfe, 0xff, 0xff, 0xff, 0x47, 0x3f, 0xe0];
+    pickle.push(0, 0, 0, 0, 0, 0, 0x4e, 0x88, 0x74, 0x73, 0x2e);
+    expect(read(pickle)).toEqual(new Map([["a", [1, -2, 0.5, null, true]]]));
+  });
+
+  const refused: [string, number[], RegExp][] = [
+    ["os.system", [...P, ...ascii("cos\nsystem\n"), 0x2e], /names os\.system, which no tensor needs/],
+    ["builtins.eval", [...P, ...ascii("cbuiltins\neval\n"), 0x2e], /names builtins\.eval/],
+    ["STACK_GLOBAL", [...P, 0x93, 0x2e], /opcode STACK_GLOBAL, which no checkpoint of tensors needs/],
+    ["BUILD", [...P, 0x4e, 0x4e, 0x62, 0x2e], /opcode BUILD/],
+    ["INST", [...P, 0x28, ...ascii("ios\nsystem\n"), 0x2e], /opcode INST/],
+    ["OBJ", [...P, 0x28, 0x6f], /opcode OBJ/],
+    ["NEWOBJ", [...P, 0x81], /opcode NEWOBJ/],
+    ["EXT1", [...P, 0x82, 1], /opcode EXT1/],
+    ["an unknown opcode", [...P, 0xff], /opcode 0xff/],
+    ["protocol 4", [0x80, 4], /protocol 4, only 2/],
+    ["a call of a value", [...P, 0x4b, 1, 0x29, 0x52, 0x2e], /a call of something that is no function/],
+    ["a storage's call", [...P, ...ascii("ctorch\nFloatStorage\n"), 0x29, 0x52], /torch\.FloatStorage is not as/],
+    ["an empty stack", [...P, 0x2e], /a value that is not there/],
+    ["no mark", [...P, 0x74], /lacks a mark/],
+    ["a memo that is not there", [...P, 0x68, 9], /recalls 9/],
+    ["a text beyond the end", [...P, 0x58, 0xff, 0xff, 0xff, 0xff], /cut off/],
+    ["items on a number", [...P, 0x4b, 1, 0x4b, 1, 0x4b, 1, 0x73], /no dictionary/],
+    ["a storage that is none", [...P, 0x4e, 0x51], /not as torch\.save writes it/],
+    ["no end", [...P, 0x4e], /cut off/],
+  ];
+  test.each(refused)("with %s is refused", (_, codes, message) => {
+    expect(() => read(codes)).toThrow(message);
+  });
+});
+
+describe("a damaged or hostile file", () => {
+  test("that names another function is refused by its name", async () => {
+    await expect(
+      open(altered("ctorch._utils\n_rebuild_tensor_v2\n", "cposix\nsystem\n0000000000000000000\n")),
+    ).rejects.toThrow(/names posix\.system/);
+  });
+
+  test("with a compressed entry is refused", async () => {
+    const file = Uint8Array.from(bytes);
+    const directory = Buffer.from(file).indexOf(Uint8Array.of(0x50, 0x4b, 1, 2));
+    file[directory + 10] = 8;
+    await expect(open(file)).rejects.toThrow(/compressed \(method 8\)/);
+  });
+
+  test("whose sizes or offsets lie outside is refused", async () => {
+    const file = Uint8Array.from(bytes);
+    const directory = Buffer.from(file).indexOf(Uint8Array.of(0x50, 0x4b, 1, 2));
+    file.set([0xff, 0xff, 0xff, 0x7f], directory + 42);
+    await expect(open(file)).rejects.toThrow(/lies at bytes/);
+    file.set([0xff, 0xff, 0xff, 0xff], directory + 42);
+    await expect(open(file)).rejects.toThrow(/lacks its zip64 sizes/);
+  });
+
+  test.each([0, 1, 21, 22, 100, 7000, bytes.length - 30])("cut to %i bytes is refused", async (length) => {
+    await expect(open(bytes.slice(0, length))).rejects.toThrow(/x\.pth/);
+  });
+
+  test("that is no zip, or has no state dictionary, says so", async () => {
+    await expect(open(new Uint8Array(100))).rejects.toThrow(/no zip directory/);
+    await expect(open(altered("_rebuild_tensor_v2", "_rebuild_tensor_v3"))).rejects.toThrow(/_rebuild_tensor_v3/);
+  });
+
+  test("with any byte of its pickle or directory changed is read or refused in words, and never more", async () => {
+    const size = bytes.length;
+    const areas = [
+      [0, 7400],
+      [size - 8000, size],
+    ] as const;
+    for (let i = 0; i < effort.fuzzCases; i++) {
+      const [from, to] = areas[i % 2]!;
+      const file = Uint8Array.from(bytes);
+      file[from + ((i * 7919) % (to - from))]! ^= 1 << (i % 8);
+      try {
+        const tensors = await open(file);
+        for (const name of tensors.names()) await tensors.read(name);
+      } catch (error) {
+        expect((error as Error).name).toBe("CheckpointError");
+      }
+    }
+  });
+});
