@@ -54,6 +54,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
   for (const name of ["icl-gpt2", "icl-mamba"]) {
     await add(`${name}-linear`, "f32", await openCheckpoint(join(root, "test/golden", name)));
   }
+  await add("vmamba", "f32", {
+    ...(await openCheckpoint(join(root, "test/golden/vmamba-v2-tiny"))),
+    preprocessor: { size: { shortest_edge: 64 }, crop_size: 64 },
+  });
   await buildAssets(models, assets);
   await buildBrowser(assets);
   const config = join(root, "dist/browser-test.toml");

@@ -1,16 +1,13 @@
-import { env } from "cloudflare:workers";
+import { env, exports } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
-import { createReferenceBackend } from "../../kernels/reference/index.ts";
 import { INDEX_FILE } from "../../worker/edge/models/index-file.ts";
 import type { ClassificationReply } from "../../worker/edge/schemas/images.ts";
 import golden from "../golden/vmamba-v2-tiny/golden.json";
-import { call, errorOf } from "./support/client.ts";
+import { call, errorOf, ORIGIN } from "./support/client.ts";
 import { intercept, separate } from "./support/separate.ts";
 
-const withImages = intercept((file, fetch) =>
-  file === INDEX_FILE ? env.ASSETS.fetch("http://assets/weights/with-images.json") : fetch(),
-);
-const { send } = separate({ ASSETS: withImages }, createReferenceBackend());
+const send = (path: string, init: RequestInit = {}): Promise<Response> =>
+  exports.default.fetch(`${ORIGIN}${path}`, init);
 const PATH = "/v1/images/classifications";
 
 async function picture(name: string): Promise<Uint8Array> {
@@ -66,6 +63,17 @@ describe("POST /v1/images/classifications", () => {
     }
   });
 
+  test("observe gives the four scans of a stage", async () => {
+    const reply = await replied(await post(await picture("420.jpg"), "?model=vmamba&observe=2"));
+    const { height, width, values } = reply.data[0]!.scans!;
+    expect([height, width, values.length]).toEqual([6, 8, 4 * 48]);
+    expect(values.some((value) => value !== 0)).toBe(true);
+    expect(await errorOf(await post(await picture("420.jpg"), "?model=vmamba&observe=9"))).toMatchObject({
+      status: 400,
+      message: expect.stringMatching(/stages 1 to 4/),
+    });
+  });
+
   test("a picture turned by its Exif is the picture that its pixels show", async () => {
     const upright = await replied(await post(await picture("orientation-1.jpg")));
     const mirrored = await replied(await post(await picture("orientation-2.jpg")));
@@ -106,7 +114,10 @@ describe("POST /v1/images/classifications", () => {
   });
 
   test("where no image model is served, that is said", async () => {
-    const response = await call("POST", PATH, await picture("rgb.png"));
+    const { send } = separate({
+      ASSETS: intercept((file, fetch) => (file === INDEX_FILE ? Response.json([]) : fetch())),
+    });
+    const response = await send(PATH, { method: "POST", body: await picture("rgb.png") });
     expect(await errorOf(response)).toMatchObject({ status: 400, message: expect.stringMatching(/no image model/) });
   });
 

@@ -71,13 +71,7 @@ export async function buildTestAssets(packages: string, assets: string): Promise
   const huge = { vocab: 50_280, dim: 768, layers: 24, inner: 1536, state: 16, conv: 4, dtRank: 48 };
   const switches = { eps: 1e-5, tied: true, bias: false, convBias: true };
   const hollow = await writeHollowPackage("too-large", "mamba", { ...huge, ...switches }, join(assets, "weights"));
-  // The Worker's backend runs no image models: tests that bring another one ask for this index.
-  const { vmamba = [], others = [] } = Object.groupBy(index, ({ architecture }) =>
-    architecture === "vmamba" ? "vmamba" : "others",
-  );
-  await writeFile(join(assets, "weights", INDEX_FILE), JSON.stringify([...others, hollow]));
-  await writeFile(join(assets, "weights", "with-images.json"), JSON.stringify([...others, ...vmamba]));
-
+  await writeFile(join(assets, "weights", INDEX_FILE), JSON.stringify([...index, hollow]));
   await cp(join(root, "test/golden/images"), join(assets, "images"), { recursive: true });
 
   const damage = async (name: (typeof broken)[number], file: string, change: (bytes: Buffer) => Uint8Array) => {

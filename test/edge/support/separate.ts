@@ -1,6 +1,5 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { Backend } from "../../../kernels/backend.ts";
 import { createApp } from "../../../worker/edge/app.ts";
 import type { Env } from "../../../worker/edge/env.ts";
 import { backend } from "../../../worker/edge/models/backend.ts";
@@ -10,8 +9,8 @@ import type { Services } from "../../../worker/edge/services.ts";
 import { ORIGIN } from "./client.ts";
 
 /** An app with a catalog and a pool of its own: another isolate, as it were. */
-export function separate(bindings: Partial<Env>, on: Backend = backend) {
-  const services: Services = { catalog: createCatalog(), pool: createModelPool(on) };
+export function separate(bindings: Partial<Env>) {
+  const services: Services = { catalog: createCatalog(), pool: createModelPool(backend) };
   const variables: Env = { ...env, ...bindings };
   const app = createApp(services);
   const send = async (path: string, init: RequestInit = {}): Promise<Response> =>

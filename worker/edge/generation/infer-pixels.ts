@@ -1,4 +1,4 @@
-import { type Classification, classify, type PixelTensor } from "../../engine/images.ts";
+import { type Classification, type ClassifyOptions, classify, type PixelTensor } from "../../engine/images.ts";
 import type { Model } from "../../engine/model.ts";
 import type { AdvanceOptions } from "../../engine/sequence.ts";
 import { badValue } from "../http/api-error.ts";
@@ -8,10 +8,10 @@ import type { PixelRequest } from "../schemas/infer-pixels.ts";
 export async function classifyLoaded(
   model: Model,
   pixels: PixelTensor,
-  { signal, more }: AdvanceOptions,
+  { signal, more, observe }: AdvanceOptions & Pick<ClassifyOptions, "observe">,
 ): Promise<Classification> {
   while (!model.ready) await more?.();
-  const found = await classify(model, pixels, { signal });
+  const found = await classify(model, pixels, { signal, observe });
   if (!found.logits.every(Number.isFinite)) {
     throw badValue("inputs[0].data", "the model's logits are not finite: normalise the pixels as its training did");
   }

@@ -5,12 +5,14 @@ import { IMAGE_BYTES } from "./decode.ts";
 /** Pictures of one request: one pass. */
 export const MOST_IMAGES = 8;
 const MULTIPART_BYTES = 16 * 1024 * 1024;
-const FIELDS = ["model", "top_k"];
+const FIELDS = ["model", "top_k", "observe"];
 
 export interface ImagesRequest {
   readonly files: readonly Uint8Array[];
   readonly model: string | undefined;
   readonly topK: number;
+  /** number of the stage whose scans are wanted. */
+  readonly observe: number | undefined;
 }
 
 /**
@@ -54,7 +56,8 @@ export async function readImages(request: Request): Promise<ImagesRequest> {
   if (!Number.isInteger(topK) || topK < 1 || topK > 1000) {
     throw badValue("top_k", `top_k is ${JSON.stringify(values.get("top_k"))}: it must be an integer from 1 to 1000`);
   }
-  return { files, model: values.get("model"), topK };
+  const observe = values.has("observe") ? Number(values.get("observe")) : undefined;
+  return { files, model: values.get("model"), topK, observe };
 }
 
 async function readForm(request: Request, type: string): Promise<FormData> {

@@ -2,6 +2,8 @@ import { OpenAPIHono, z } from "@hono/zod-openapi";
 import { inputOf } from "../../engine/architectures/index.ts";
 import { ImageError, ModelError } from "../../engine/errors.ts";
 import { prepare } from "../../engine/image/prepare.ts";
+import { imageStages } from "../../engine/images.ts";
+import type { Model } from "../../engine/model.ts";
 import { type AppEnv, limitsOf } from "../env.ts";
 import { classifyLoaded } from "../generation/infer-pixels.ts";
 import { badValue } from "../http/api-error.ts";
@@ -22,7 +24,11 @@ import type { Services } from "../services.ts";
 export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   const app = new OpenAPIHono<AppEnv>();
   const file = z.string().openapi({ format: "binary" });
-  const fields = { model: z.string().optional(), top_k: z.coerce.number().int().min(1).max(1000).optional() };
+  const fields = {
+    model: z.string().optional(),
+    top_k: z.coerce.number().int().min(1).max(1000).optional(),
+    observe: z.coerce.number().int().min(1).optional(),
+  };
   app.openAPIRegistry.registerPath({
     method: "post",
     path: "/images/classifications",
@@ -46,7 +52,7 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   });
 
   app.post("/images/classifications", async (c) => {
-    const { files, model: name, topK } = await readImages(c.req.raw);
+    const { files, model: name, topK, observe } = await readImages(c.req.raw);
     const entry =
       name === undefined
         ? (await catalog.list(c.env)).find(({ architecture }) => inputOf(architecture) === "images")
@@ -65,6 +71,7 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       const spec = model.manifest.image;
       if (spec === undefined)
         throw new ModelError(`package ${entry.id} does not say what images it is fed: convert it again`);
+      checkStage(model, observe);
       const began = performance.now();
       const length = 3 * spec.height * spec.width;
       const data = new Float32Array(files.length * length);
@@ -79,8 +86,8 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       }
       const decoded = performance.now();
       const pixels = { shape: [files.length, 3, spec.height, spec.width] as const, data };
-      const { logits, classes, stages } = await record.time("prefill", () =>
-        classifyLoaded(model, pixels, { signal, more: lease.more }),
+      const { logits, classes, stages, responses } = await record.time("prefill", () =>
+        classifyLoaded(model, pixels, { signal, more: lease.more, observe }),
       );
       const reply: ClassificationReply = {
         object: "image.classifications",
@@ -88,6 +95,7 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
         data: files.map((_, index) => ({
           index,
           classes: best(logits.subarray(index * classes, (index + 1) * classes), topK, spec.classes),
+          ...(responses[index] && { scans: { ...responses[index], values: [...responses[index].values] } }),
         })),
         timings: {
           wall_milliseconds_across_io: {
@@ -105,6 +113,14 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   });
   app.all("/images/classifications", methodNotAllowed("POST"));
   return app;
+}
+
+/** @throws ApiError 400 */
+function checkStage(model: Model, observe: number | undefined): void {
+  if (observe === undefined) return;
+  const stages = imageStages(model.blocks).length - 2; // without stem and head
+  if (Number.isInteger(observe) && observe >= 1 && observe <= stages) return;
+  throw badValue("observe", `observe is ${observe}: ${model.manifest.id} has stages 1 to ${stages}`);
 }
 
 /** The classes with the largest logits and their shares of the softmax. */

@@ -17,6 +17,16 @@ export const ClassificationReply = z
               }),
             )
             .openapi({ description: "The best first." }),
+          scans: z
+            .object({
+              height: z.int(),
+              width: z.int(),
+              values: z
+                .array(z.number())
+                .openapi({ description: "(4, height, width): how strongly each scan responded." }),
+            })
+            .optional()
+            .openapi({ description: "Of the stage that `observe` names." }),
         }),
       )
       .openapi({ description: "One for each picture." }),

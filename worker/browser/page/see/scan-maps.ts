@@ -1,0 +1,52 @@
+import { element } from "../dom.ts";
+import type { Scans } from "./service.ts";
+
+const NAMES = ["row by row", "column by column", "rows, backwards", "columns, backwards"];
+const SIDE = 220;
+
+/** The four scans over the part of the picture that the model saw: each one's path, and where its state responded. */
+export function scanMaps(photo: ImageBitmap, scans: Scans): HTMLElement[] {
+  return NAMES.map((name, direction) => {
+    const canvas = element("canvas", { width: SIDE, height: SIDE });
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", `Scan ${name}: its path and how strongly its state responded along it`);
+    draw(canvas.getContext("2d")!, photo, scans, direction);
+    return element("figure", {}, canvas, element("figcaption", {}, name));
+  });
+}
+
+function draw(context: CanvasRenderingContext2D, photo: ImageBitmap, scans: Scans, direction: number): void {
+  const { height, width, values } = scans;
+  const short = Math.min(photo.width, photo.height);
+  context.drawImage(photo, (photo.width - short) / 2, (photo.height - short) / 2, short, short, 0, 0, SIDE, SIDE);
+  const map = values.slice(direction * height * width, (direction + 1) * height * width);
+  const [least, most] = [Math.min(...map), Math.max(...map)];
+  const [across, down] = [SIDE / width, SIDE / height];
+  for (const [pixel, value] of map.entries()) {
+    const strength = (value - least) / (most - least || 1);
+    context.fillStyle = `rgb(255 140 0 / ${0.75 * strength})`;
+    context.fillRect((pixel % width) * across, Math.floor(pixel / width) * down, across, down);
+  }
+  const path = order(direction, height, width);
+  const at = (pixel: number): [number, number] => [
+    ((pixel % width) + 0.5) * across,
+    (Math.floor(pixel / width) + 0.5) * down,
+  ];
+  context.strokeStyle = "rgb(255 255 255 / 0.7)";
+  context.lineWidth = 1.5;
+  context.beginPath();
+  for (const pixel of path) context.lineTo(...at(pixel));
+  context.stroke();
+  context.fillStyle = "#fff";
+  context.beginPath();
+  context.arc(...at(path[0]!), 4, 0, 2 * Math.PI);
+  context.fill();
+}
+
+/** The pixels in the order of a direction: 0 rows, 1 columns, 2 and 3 the same from the end. */
+export function order(direction: number, height: number, width: number): number[] {
+  const steps = Array.from({ length: height * width }, (_, s) =>
+    direction % 2 === 0 ? s : (s % height) * width + Math.floor(s / height),
+  );
+  return direction < 2 ? steps : steps.reverse();
+}
