@@ -4,6 +4,7 @@ import { coldStart } from "./bench/cold-start.ts";
 import { contextLength } from "./bench/context-length.ts";
 import { costs } from "./bench/costs.ts";
 import { formats } from "./bench/formats.ts";
+import { images } from "./bench/images.ts";
 import { madd } from "./bench/madd.ts";
 import { peers } from "./bench/peers.ts";
 import { snapshots } from "./bench/snapshots.ts";
@@ -24,6 +25,8 @@ chat        milliseconds to the first token in turns 2 and 20 of a chat that is 
             local edge runtime
 costs       CPU time of a token, and what Cloudflare asks for a million of them and for a session kept for a month
 formats     milliseconds a token to find which tokens a format allows, beside the model's pass
+images      one image through VMamba-T's shape with random weights, q8 and f32: multiply-adds a second, over those of the fastest bare
+            product of its matrices
 
 --only   one of the parts
 --peers  instead: the same random weights in llama.cpp and wllama, one thread each, in turns with ours; the first time, it installs them
@@ -43,6 +46,7 @@ const parts: Readonly<Record<string, () => Promise<Row[]>>> = {
   chat,
   costs,
   formats,
+  images,
 };
 
 await runCommand({

@@ -1,5 +1,5 @@
-import type { Backend, Encoding, Executable, TensorSpec } from "../../kernels/backend.ts";
-import { type Block, matrixNames, tensorShapes } from "../../kernels/blocks.ts";
+import type { Backend, CompileOptions, Encoding, Executable, TensorSpec } from "../../kernels/backend.ts";
+import { matrixNames, tensorShapes } from "../../kernels/blocks.ts";
 import { encodedBytes, f32ToBf16, GROUP, Q4_TILE_BYTES, Q8_TILE_BYTES, TILE_ROWS } from "../../weights/layout.ts";
 import { blocksOf } from "../../worker/engine/architectures/index.ts";
 
@@ -40,16 +40,27 @@ export async function randomMamba(
   sizes: Readonly<Record<string, number | boolean>>,
   encoding: Encoding,
 ): Promise<Executable> {
-  const blocks = blocksOf("mamba", sizes);
+  return randomModel(backend, "mamba", sizes, encoding);
+}
+
+/** The same of any architecture. */
+export async function randomModel(
+  backend: Backend,
+  architecture: string,
+  sizes: Readonly<Record<string, number | boolean | string>>,
+  encoding: Encoding,
+  options?: CompileOptions,
+): Promise<Executable> {
+  const blocks = blocksOf(architecture, sizes);
   const matrices = new Set(blocks.flatMap(matrixNames));
   const tensors = new Map<string, TensorSpec>();
   for (const [name, shape] of blocks.flatMap((b) => [...tensorShapes(b)])) {
     const encoded = matrices.has(name) ? encoding : "f32";
     tensors.set(name, { shape, encoding: encoded, bytes: encodedBytes(shape, encoded) });
   }
-  const executable = await backend.compile(blocks, tensors);
+  const executable = await backend.compile(blocks, tensors, options);
   for (const [name, spec] of tensors)
-    executable.load(name, 0, spec.encoding === "f32" ? randomF32(name, spec, blocks) : randomTiles(spec));
+    executable.load(name, 0, spec.encoding === "f32" ? randomF32(name, spec) : randomTiles(spec));
   return executable;
 }
 
@@ -72,9 +83,9 @@ function randomTiles(spec: TensorSpec): Uint8Array {
   return bytes;
 }
 
-function randomF32(name: string, spec: TensorSpec, blocks: readonly Block[]): Uint8Array {
-  const decays = blocks.some((b) => b.kind === "mamba" && b.A === name);
-  const stepBias = blocks.some((b) => b.kind === "mamba" && b.dtProj.bias === name);
+function randomF32(name: string, spec: TensorSpec): Uint8Array {
+  const decays = /\.A$/.test(name);
+  const stepBias = /dt_proj\.bias$/.test(name);
   const scale = 1 / Math.sqrt(spec.shape[1] ?? 1);
   const values = Float32Array.from({ length: spec.bytes / 4 }, (_, i) => {
     if (decays) return -(1 + (i % (spec.shape[1] ?? 1)));
