@@ -70,6 +70,81 @@ describe("a pickle", () => {
   });
 });
 
+/** A file of one pickle {"w": tensor} and its storage; `zip64` puts every size and offset where larger files have them. */
+function file(pickle: number[], storage: number[], zip64: boolean): Uint8Array {
+  const le = (value: number, bytes: number): number[] =>
+    Array.from({ length: bytes }, (_, i) => Math.floor(value / 256 ** i) % 256);
+  const [out, directory]: [number[], number[]] = [[], []];
+  const entries = [
+    ["x/data.pkl", pickle],
+    ["x/data/0", storage],
+  ] as const;
+  for (const [name, data] of entries) {
+    const header = out.length;
+    out.push(...ascii("PK\x03\x04"), ...le(45, 2), ...le(0, 12), ...le(data.length, 4), ...le(data.length, 4));
+    out.push(...le(name.length, 2), ...le(0, 2), ...ascii(name), ...data);
+    const extra = zip64 ? [1, 0, 24, 0, ...le(data.length, 8), ...le(data.length, 8), ...le(header, 8)] : [];
+    const short = (value: number): number[] => (zip64 ? [255, 255, 255, 255] : le(value, 4));
+    directory.push(...ascii("PK\x01\x02"), ...le(45, 2), ...le(45, 2), ...le(0, 12));
+    directory.push(...short(data.length), ...short(data.length), ...le(name.length, 2), ...le(extra.length, 2));
+    directory.push(...le(0, 10), ...short(header), ...ascii(name), ...extra);
+  }
+  const start = out.length;
+  out.push(...directory);
+  if (zip64) {
+    const end = out.length;
+    out.push(...ascii("PK\x06\x06"), ...le(44, 8), ...le(45, 2), ...le(45, 2), ...le(0, 8), ...le(2, 8), ...le(2, 8));
+    out.push(...le(directory.length, 8), ...le(start, 8));
+    out.push(...ascii("PK\x06\x07"), ...le(0, 4), ...le(end, 8), ...le(1, 4));
+  }
+  out.push(...ascii("PK\x05\x06"), ...le(0, 4), ...le(zip64 ? 0xffff : 2, 2), ...le(zip64 ? 0xffff : 2, 2));
+  out.push(...le(zip64 ? 0xffffffff : directory.length, 4), ...le(zip64 ? 0xffffffff : start, 4), 0, 0);
+  return Uint8Array.from(out);
+}
+
+/** {"w": a tensor of shape (2, 2)} in a storage of `count` elements, from element `offset` on. */
+function pickleOf(type: string, count: number, offset = 0, strides: readonly [number, number] = [2, 1]): number[] {
+  const text = (value: string): number[] => [0x58, value.length, 0, 0, 0, ...ascii(value)];
+  return [
+    ...[0x80, 2, 0x7d, ...text("w"), ...ascii("ctorch._utils\n_rebuild_tensor_v2\n"), 0x28, 0x28, ...text("storage")],
+    ...[...ascii(`ctorch\n${type}\n`), ...text("0"), ...text("cpu"), 0x4b, count, 0x74, 0x51, 0x4b, offset],
+    ...[0x4b, 2, 0x4b, 2, 0x86, 0x4b, strides[0], 0x4b, strides[1], 0x86, 0x89, 0x7d, 0x74, 0x52, 0x73, 0x2e],
+  ];
+}
+
+describe("a tensor", () => {
+  const ones = (one: number[], count: number): number[] => Array.from({ length: count }, () => one).flat();
+
+  test.each([
+    ["FloatStorage", [0, 0, 128, 63]],
+    ["DoubleStorage", [0, 0, 0, 0, 0, 0, 240, 63]],
+    ["HalfStorage", [0, 60]],
+    ["BFloat16Storage", [128, 63]],
+  ])("of a %s is read, in zip and zip64", async (type, one) => {
+    for (const zip64 of [false, true]) {
+      const tensors = await open(file(pickleOf(type, 5, 1), ones(one, 5), zip64));
+      expect(tensors.shape("w")).toEqual([2, 2]);
+      expect(await tensors.read("w")).toEqual(new Float32Array(4).fill(1));
+    }
+  });
+
+  test.each([
+    ["integers", pickleOf("LongStorage", 4), 32, /LongStorage, only floats/],
+    [
+      "more elements than the storage has",
+      pickleOf("FloatStorage", 4, 1),
+      16,
+      /takes elements 1\.\.5 of a storage of 4/,
+    ],
+    ["a storage of other bytes", pickleOf("FloatStorage", 4), 12, /a storage of 4, which has 12 bytes/],
+    ["another order", pickleOf("FloatStorage", 4, 0, [1, 2]), 16, /not contiguous/],
+    ["strides of nothing", pickleOf("FloatStorage", 4, 0, [0, 0]), 16, /not contiguous/],
+  ])("with %s is refused", async (_, pickle, size, message) => {
+    const tensors = await open(file(pickle, new Array(size).fill(0), false));
+    await expect(tensors.read("w")).rejects.toThrow(message);
+  });
+});
+
 describe("a damaged or hostile file", () => {
   test("that names another function is refused by its name", async () => {
     await expect(

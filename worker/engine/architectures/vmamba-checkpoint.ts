@@ -57,7 +57,7 @@ class Keys {
     return this.#tensors.shape(this.#key(name));
   }
 
-  /** @throws ModelError when it has another shape; sizes of 1 do not count, and leading sizes may be one. */
+  /** @throws ModelError when it is missing */
   async read(name: string): Promise<Float32Array> {
     return this.#tensors.read(this.#key(name));
   }
