@@ -1,4 +1,5 @@
-"""A trained VMamba on disk, in the official names: model.safetensors (in parts when it is large), config.json.
+"""A trained VMamba on disk, in the official names: model.safetensors (in parts when it is large), config.json with the
+classes' names as id2label, and preprocessor_config.json.
 
 Matrices and dense convolutions are rounded to bf16; depthwise convolutions, dt_projs, A_logs, Ds, biases and norms stay f32.
 """
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from augment import Augment
+from augment import MEAN, STD, Augment
 from shards import read_shards, write_shards
 from vmamba_model import Sizes, VMamba
 
@@ -16,13 +17,19 @@ F32 = ("conv2d.weight", "dt_projs.weight", "A_logs", "Ds", "dt_projs_bias")
 BATCH = 256
 
 
-def write_model(model: VMamba, folder: Path) -> None:
+def write_model(model: VMamba, folder: Path, classes: list[str], size: int) -> None:
+    """size: pixels of the square pictures that it was trained on."""
     tensors = {
         name: tensor.detach().cpu().to(torch.float32 if tensor.ndim < 2 or name.endswith(F32) else torch.bfloat16).contiguous()
         for name, tensor in model.state_dict().items()
     }
     write_shards(tensors, folder)
-    (folder / "config.json").write_text(json.dumps(model.sizes.config(), indent=1))
+    config = model.sizes.config() | {"id2label": dict(enumerate(classes))}
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
+    bicubic = 3
+    seen = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}, "resample": bicubic}
+    preprocessor = {**seen, "rescale_factor": 1 / 255, "image_mean": MEAN, "image_std": STD}
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=1))
 
 
 def read_model(folder: Path, device: str) -> VMamba:

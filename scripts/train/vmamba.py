@@ -8,7 +8,7 @@ result is that of a training that never stopped. A step is a function of the see
 and dropped branches are drawn on the CPU. The forward and backward pass with the augmentation is one CUDA graph.
 
 OUT gets curve.jsonl (a line an epoch: step, seconds, loss, learning rate, pictures a second, and top-1 of the averaged weights in bf16).
-When the training is done, or with --export, also the averaged weights (model.safetensors, config.json; see vision_checkpoint.py) and what
+When the training is done, or with --export, also the averaged weights (model.safetensors, config.json, preprocessor_config.json; see vision_checkpoint.py) and what
 the folder's model says of every validation picture in f32: predictions.npz and summary.json.
 --smoke trains for 20 s, says how many epochs fit into 18 minutes and exports, so that a call tries everything.
 """
@@ -260,8 +260,9 @@ def main() -> None:
     if not args.smoke:
         training.save(state)
     if training.done or args.smoke or args.export:
-        write_model(training.averaged, args.out)
-        evaluate_folder(args.out, *training.validation, read_classes(args.images), device)
+        classes = read_classes(args.images)
+        write_model(training.averaged, args.out, classes, training.images.shape[1])
+        evaluate_folder(args.out, *training.validation, classes, device)
 
 
 if __name__ == "__main__":
