@@ -110,7 +110,7 @@ test("by keyboard: the tabs, a chat, and places for the demos", async () => {
   const { page, errors } = await visit();
   await page.focus("#tab-write");
   await page.keyboard.press("ArrowRight");
-  expect(await page.evaluate(() => document.activeElement?.id)).toBe("tab-chat");
+  await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe("tab-chat");
   await page.selectOption("#model", site.chat);
   await page.selectOption("#backend", "wasm");
   await page.focus("#words");

@@ -11,9 +11,10 @@ const SAMPLE_MS = 500;
 const MOST_GROWTH = 1.05;
 /**
  * V8 lets a heap without a limit grow for tens of thousands of requests before it collects, also that of a Worker of one line. A deployed
- * isolate has 128 MB; so that one can see in seconds what grows for ever, every isolate of the local runtime has little.
+ * isolate has 128 MB; so that one can see in seconds what grows for ever, every isolate of the local runtime has little. V8 aborts where
+ * that does not suffice, and the Worker alone takes 10 MB.
  */
-const V8_FLAGS = "--max-heap-size=16";
+const V8_FLAGS = "--max-heap-size=32";
 /** Requests after which the local runtime's own isolates are as large as they become, at most. */
 const WARM_UP = 6_000;
 const WARM_UP_STEP = 500;
