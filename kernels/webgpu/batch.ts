@@ -50,9 +50,8 @@ export class Batch {
     const table = plan.matrices.get(embedding.weight)!;
     const stride = tokenRows * dimQuads;
     this.#embed = table.parts.map(({ firstRow, tileRows }, i) => {
-      const parts = outSlices(mambas[0]!, tokenRows);
-      const record = params.record(firstRow, 8 * tileRows, table.tileCols, dimQuads, parts, stride);
-      return pipelines.bind("rrwwu", [a.tokens, weights.matrix(table.name)[i]!, a.u, a.partial, record]);
+      const record = params.record(firstRow, 8 * tileRows, table.tileCols, dimQuads);
+      return pipelines.bind("rrwu", [a.tokens, weights.matrix(table.name)[i]!, a.u, record]);
     });
     this.#blocks = mambas.map((_, i) => this.#bindBlock(i));
     const parts = outSlices(mambas.at(-1)!, tokenRows);
@@ -120,7 +119,7 @@ export class Batch {
     const { dim, inner, state, conv, dtRank, norm } = block;
     const V = weights.vectors[index]!;
     const stride = tokenRows * dimQuads;
-    const partsBefore = outSlices(mambas[Math.max(0, index - 1)]!, tokenRows);
+    const partsBefore = index === 0 ? 0 : outSlices(mambas[index - 1]!, tokenRows);
     const fold = params.record(0, dimQuads, partsBefore, stride, at.norm, f32Word(dim), f32Word(norm.eps));
     const convolution = params.record(inner, conv, xzStride, innerPad, at.conv, at.convBias);
     const bcSlices = xSlices(m, tokenRows);

@@ -1,9 +1,8 @@
-import { decodeParts } from "./kernels.ts";
 import type { GpuModel } from "./model.ts";
 import { f32Word } from "./params.ts";
+import { decodeParts, enterGroups } from "./plan.ts";
 import type { Recorder } from "./recorder.ts";
 import type { WebGpuState } from "./states.ts";
-import { ENTER_ROWS } from "./wgsl/enter.ts";
 
 /** One token of one sequence, two dispatches a Mamba block. Every bind group exists beforehand; only the state's is the sequence's. */
 export class Decode {
@@ -17,15 +16,14 @@ export class Decode {
     this.#model = model;
     const { plan, activations: a, weights, pipelines, params } = model;
     const { embedding, mambas, dimQuads, norm } = plan;
-    const partsBefore = decodeParts(plan, mambas[0]!);
     const table = plan.matrices.get(embedding.weight)!;
     this.#embed = table.parts.map(({ firstRow, tileRows }, i) => {
-      const record = params.record(firstRow, 8 * tileRows, table.tileCols, dimQuads, partsBefore, dimQuads);
-      return pipelines.bind("rrwwu", [a.tokens, weights.matrix(table.name)[i]!, a.u, a.partial, record]);
+      const record = params.record(firstRow, 8 * tileRows, table.tileCols, dimQuads);
+      return pipelines.bind("rrwu", [a.tokens, weights.matrix(table.name)[i]!, a.u, record]);
     });
     this.#enter = mambas.map(({ block }, i) => {
       const [inProj, xProj] = [weights.matrix(block.inProj.weight)[0]!, weights.matrix(block.xProj)[0]!];
-      const record = params.record(i % 2, 0, 0, 0);
+      const record = params.record(i % 2, i === 0 ? 0 : decodeParts(plan, mambas[i - 1]!), 0, 0);
       return pipelines.bind("wrrrwrwu", [a.u, a.partial, inProj, weights.vectors[i]!, a.xz, xProj, a.bc, record]);
     });
     this.#leave = mambas.map(({ block }, i) => {
@@ -47,7 +45,7 @@ export class Decode {
     const { kernels, plan } = this.#model;
     const m = plan.mambas[index]!;
     const own = state.groups[index]!;
-    recorder.dispatch(kernels.enter[index]!, [this.#enter[index]!, own], Math.ceil((2 * m.block.inner) / ENTER_ROWS));
+    recorder.dispatch(kernels.enter[index]!, [this.#enter[index]!, own], enterGroups(plan, m));
     recorder.dispatch(kernels.leave[index]!, [this.#leave[index]!, own], decodeParts(plan, m));
   }
 

@@ -7,26 +7,45 @@ const MAP_READ = 1;
 /** The usage of what kernels read and write and the host fills and reads. */
 export const STORAGE = USAGE.storage | USAGE.copySrc | USAGE.copyDst;
 
+/** What went wrong on a device first. */
+interface Watch {
+  failure: WebGpuError | undefined;
+}
+
+/** One listener a device, however many backends it has. */
+const watches = new WeakMap<GPUDevice, Watch>();
+
+function watch(device: GPUDevice): Watch {
+  let seen = watches.get(device);
+  if (seen === undefined) {
+    const made: Watch = { failure: undefined };
+    device.lost.then(({ reason, message }) => {
+      made.failure ??= new WebGpuError("device lost", `${message || reason}: take another backend`);
+    });
+    device.addEventListener("uncapturederror", (event) => {
+      made.failure ??= describe((event as GPUUncapturedErrorEvent).error, "a command");
+    });
+    watches.set(device, made);
+    seen = made;
+  }
+  return seen;
+}
+
 /** A device with an account of its memory and of what went wrong on it. */
 export class Gpu {
   readonly device: GPUDevice;
   /** bytes of all buffers that live. */
   liveBytes = 0;
-  #failure: WebGpuError | undefined;
+  readonly #watch: Watch;
 
   constructor(device: GPUDevice) {
     this.device = device;
-    device.lost.then(({ reason, message }) => {
-      this.#failure ??= new WebGpuError("device lost", `${message || reason}: take another backend`);
-    });
-    device.addEventListener("uncapturederror", (event) => {
-      this.#failure ??= describe((event as GPUUncapturedErrorEvent).error, "a command");
-    });
+    this.#watch = watch(device);
   }
 
   /** @throws WebGpuError once the device has failed */
   check(): void {
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#watch.failure !== undefined) throw this.#watch.failure;
   }
 
   /** A buffer of zeros. */

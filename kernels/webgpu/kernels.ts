@@ -1,7 +1,6 @@
 import type { Encoding } from "../backend.ts";
 import type { Kernel, KernelSource, Pipelines } from "./pipelines.ts";
-import type { Plan } from "./plan.ts";
-import type { MambaSizes } from "./sizes.ts";
+import { bcParts, decodeParts, type Plan } from "./plan.ts";
 import type { Variants } from "./variants.ts";
 import { CHOOSE } from "./wgsl/choose.ts";
 import { CONV } from "./wgsl/conv.ts";
@@ -31,11 +30,6 @@ export interface ModelKernels {
   readonly scan: readonly Kernel[];
 }
 
-/** Parts that a block's fused decode leaves of what it adds to u. */
-export function decodeParts(plan: Plan, m: MambaSizes): number {
-  return Math.ceil(m.block.inner / plan.decodeChannels);
-}
-
 /** Compiles those that are not there yet, side by side. @throws WebGpuError */
 export async function makeKernels(
   pipelines: Pipelines,
@@ -57,8 +51,12 @@ export async function makeKernels(
   plan.mambas.forEach((m, i) => {
     const { inProj, xProj, dtProj, outProj, state } = m.block;
     const before = decodeParts(plan, plan.mambas[Math.max(0, i - 1)]!);
-    sources[`enter${i}`] = enterSource(m, before, encoding(inProj.weight), encoding(xProj), variants);
-    sources[`leave${i}`] = leaveSource(m, plan.decodeChannels, encoding(dtProj.weight), encoding(outProj.weight));
+    sources[`enter${i}`] = enterSource(
+      ...([m, plan.decodeRows, before, encoding(inProj.weight), encoding(xProj), variants] as const),
+    );
+    sources[`leave${i}`] = leaveSource(
+      ...([m, plan.decodeChannels, bcParts(plan, m), encoding(dtProj.weight), encoding(outProj.weight)] as const),
+    );
     sources[`scan${i}`] = scanSource(state);
     for (const name of [inProj.weight, xProj, dtProj.weight, outProj.weight]) used.add(encoding(name));
   });

@@ -45,6 +45,8 @@ export interface Plan {
   /** a multiple of GEMM_TILE. */
   readonly tokenRows: number;
   readonly maxSequences: number;
+  /** rows of in_proj that a workgroup of the fused decode's first half takes. */
+  readonly decodeRows: number;
   /** channels that a workgroup of the fused decode's second half takes. */
   readonly decodeChannels: number;
   /** f32s of each activation buffer. */
@@ -57,8 +59,10 @@ export type ActivationName = "u" | "xn" | "partial" | "xz" | "x" | "dt" | "y" | 
 export interface PlanOptions {
   /** bytes of a matrix in one buffer; larger ones are cut. Default the device's limit of a binding. */
   readonly matrixLimit?: number;
-  /** channels that a workgroup of the fused decode's second half takes. Default 64. */
-  readonly decodeChannels?: 32 | 64 | 128;
+  /** rows of in_proj that a workgroup of the fused decode's first half takes. Default 32. */
+  readonly decodeRows?: 8 | 16 | 32 | 64;
+  /** channels that a workgroup of the fused decode's second half takes. Default 32. */
+  readonly decodeChannels?: 8 | 16 | 32 | 64 | 128;
 }
 
 /** Everything that can be known before a device is touched. @throws KernelError */
@@ -67,7 +71,7 @@ export function makePlan(
   tensors: ReadonlyMap<string, TensorSpec>,
   options: CompileOptions,
   bindingLimit: number,
-  { matrixLimit = bindingLimit, decodeChannels = 64 }: PlanOptions = {},
+  { matrixLimit = bindingLimit, decodeRows = 32, decodeChannels = 32 }: PlanOptions = {},
 ): Plan {
   const names = checkTensors(blocks, tensors);
   const [embedding, norm, head] = [blocks[0], blocks.at(-2), blocks.at(-1)];
@@ -117,7 +121,9 @@ export function makePlan(
     x: tokenRows * most((m) => m.innerPad),
     dt: tokenRows * most((m) => m.innerPad),
     y: tokenRows * most((m) => m.innerPad),
-    bc: most((m) => 8 * m.xTileRows * Math.max(Math.ceil(m.block.inner / 32), xSlices(m, tokenRows) * tokenRows)),
+    bc: most(
+      (m) => 8 * m.xTileRows * Math.max(Math.ceil(m.block.inner / decodeRows), xSlices(m, tokenRows) * tokenRows),
+    ),
     dbc: tokenRows * most((m) => m.dbcStride),
     logits: HEAD_BLOCK * pad(head.vocab, 8),
   };
@@ -145,6 +151,7 @@ export function makePlan(
     maxTokens,
     tokenRows,
     maxSequences: checkCount("maxSequences", options.maxSequences, 8),
+    decodeRows,
     decodeChannels,
     floats,
     memory: {
@@ -169,6 +176,21 @@ function planMatrix(name: string, spec: TensorSpec, bindingLimit: number): Matri
 function slices(tileRows: number, tileCols: number, tokenRows: number): number {
   const groups = Math.ceil(tileRows / 8) * (tokenRows / GEMM_TILE);
   return Math.max(1, Math.min(MOST_SLICES, tileCols, Math.ceil(BUSY / groups)));
+}
+
+/** Workgroups of a block's fused first half. */
+export function enterGroups({ decodeRows }: Plan, { block }: MambaSizes): number {
+  return Math.ceil((2 * block.inner) / decodeRows);
+}
+
+/** Parts that it leaves of Δ, B and C: those of its workgroups that have channels of x. */
+export function bcParts({ decodeRows }: Plan, { block }: MambaSizes): number {
+  return Math.ceil(block.inner / decodeRows);
+}
+
+/** Workgroups of the second half, and parts that they leave of what the block adds to u. */
+export function decodeParts({ decodeChannels }: Plan, { block }: MambaSizes): number {
+  return Math.ceil(block.inner / decodeChannels);
 }
 
 /** Slices that out_proj's columns are cut into for many tokens. */

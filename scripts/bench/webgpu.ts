@@ -31,7 +31,7 @@ import { decodeRate, logitsRate, prefillRate } from "./webgpu/rates.ts";
  * node webgpu.mjs [--smoke] [--small] [--sweep] [manifest.msgpack]
  *
  * --smoke ends after the first checks and one measurement, in seconds. --small takes a small model for trying the program itself on a
- * software adapter. --sweep compares shapes of the product of many tokens. A manifest adds a model of its sizes, with random weights.
+ * software adapter. --sweep compares workgroup shapes: both halves of a decode in q8, then the product of many tokens. A manifest adds a model of its sizes, with random weights.
  */
 const flags = new Set(process.argv.slice(2).filter((a) => a.startsWith("--")));
 const manifestFile = process.argv.slice(2).find((a) => !a.startsWith("--"));
@@ -85,13 +85,15 @@ if (flags.has("--smoke")) {
   await section("mamba-130m shape, f32, beside the reference", checkLogits);
   if (manifestFile !== undefined) await section(manifestFile, () => packageRates(manifestFile));
   if (flags.has("--sweep")) {
-    for (const decodeChannels of [32, 128] as const) {
-      await section(`decode of ${decodeChannels} channels a workgroup`, async () => {
-        const { executable } = await build("q8", { decodeChannels });
-        const { tokensPerSecond } = await decodeRate(executable, tokens, 4);
-        say(`decode: ${tokensPerSecond.toFixed(0)} tok/s`);
-        executable.dispose();
-      });
+    for (const decodeRows of [8, 16, 32, 64] as const) {
+      for (const decodeChannels of [8, 16, 32, 64] as const) {
+        await section(`decode of ${decodeRows} rows, then ${decodeChannels} channels a workgroup`, async () => {
+          const { executable } = await build("q8", { decodeRows, decodeChannels });
+          const { tokensPerSecond, launchMicroseconds } = await decodeRate(executable, tokens, 4);
+          say(`decode: ${tokensPerSecond.toFixed(0)} tok/s, ${launchMicroseconds.toFixed(0)} µs to launch`);
+          executable.dispose();
+        });
+      }
     }
     for (const gemm of [
       { tokens: 4, quads: 1 },

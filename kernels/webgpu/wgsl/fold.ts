@@ -12,16 +12,25 @@ struct Sizes { source: u32, quads: u32, parts: u32, stride: u32, norm: u32, dim:
 @group(0) @binding(3) var<storage, read_write> xn: array<vec4f>; // (rows, dim)
 @group(0) @binding(4) var<storage, read> rows: array<u32>;
 @group(0) @binding(5) var<uniform> P: Sizes;
-var<workgroup> red: array<f32, 128>;
+var<workgroup> red: array<f32, 256>;
 var<workgroup> tree: array<f32, 16>;
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
   let row = rows[wid.x] * P.quads;
   var ss = 0.0;
-  for (var v = lid; v < P.quads; v += 128u) {
+  for (var v = lid; v < P.quads; v += 256u) {
     var t = u[P.source + row + v];
-    for (var p = 0u; p < P.parts; p++) { t += partial[p * P.stride + row + v]; }
+    let at = row + v;
+    var p = 0u;
+    // Eight loads on their way at once: decode leaves dozens of parts, and has this one workgroup.
+    for (; p + 8u <= P.parts; p += 8u) {
+      let i = p * P.stride + at;
+      let s = P.stride;
+      t += ((partial[i] + partial[i + s]) + (partial[i + 2u * s] + partial[i + 3u * s]))
+        + ((partial[i + 4u * s] + partial[i + 5u * s]) + (partial[i + 6u * s] + partial[i + 7u * s]));
+    }
+    for (; p < P.parts; p++) { t += partial[p * P.stride + at]; }
     u[P.source + row + v] = t;
     ss += dot(t, t);
   }
@@ -29,14 +38,14 @@ fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: v
   workgroupBarrier();
   if (lid < 16u) {
     var s = 0.0;
-    for (var i = 0u; i < 8u; i++) { s += red[lid * 8u + i]; }
+    for (var i = 0u; i < 16u; i++) { s += red[lid * 16u + i]; }
     tree[lid] = s;
   }
   workgroupBarrier();
   var s = 0.0;
   for (var i = 0u; i < 16u; i++) { s += tree[i]; }
   let scale = inverseSqrt(s / P.dim + P.eps);
-  for (var v = lid; v < P.quads; v += 128u) {
+  for (var v = lid; v < P.quads; v += 256u) {
     let w = P.norm + v * 4u;
     xn[wid.x * P.quads + v] = u[P.source + row + v] * vec4f(V[w], V[w + 1u], V[w + 2u], V[w + 3u]) * scale;
   }

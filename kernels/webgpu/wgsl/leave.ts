@@ -3,36 +3,75 @@ import type { KernelSource } from "../pipelines.ts";
 import type { MambaSizes } from "../sizes.ts";
 import { MATH } from "./math.ts";
 import { CHUNKS, declareMatrix, UNITS, unitProduct, unpackers } from "./matrix.ts";
+import { addParts } from "./parts.ts";
+
+/** Loads of out_proj that a thread has on its way from the beginning: what registers hold beside the rest. */
+const EARLY: Readonly<Record<Encoding, number>> = { f32: 2, q8: 16, q4: 16 };
 
 /**
- * The second half of a Mamba block for one token, one workgroup for `channels` channels:
+ * The second half of a Mamba block for one token, one workgroup for `channels` channels (8, 16, 32, 64 or 128):
  *   Δ, B, C = Σ bc,  Δ ← softplus(dt_proj · Δ)
  *   h ← exp(Δ A) h + Δ B x,  y = (C h + D x) · silu(z)
  *   partial[workgroup] = out_proj[:, its channels] · y     a part of what is added to u: whoever reads u next sums the parts
+ * In the last step a thread takes four rows and all the channels, so nothing is left to be summed. Weights and state depend on nothing and
+ * are on their way before the first sum is waited for.
  */
-export function leaveSource(sizes: MambaSizes, channels: number, dtProj: Encoding, outProj: Encoding): KernelSource {
+export function leaveSource(
+  sizes: MambaSizes,
+  channels: number,
+  bcParts: number,
+  dtProj: Encoding,
+  outProj: Encoding,
+): KernelSource {
   const { block, dimQuads, innerPad, vectors, xTileRows, ssm } = sizes;
   const { dim, inner, state: N, dtRank: R } = block;
   const xQuads = 2 * xTileRows;
-  const groups = Math.floor(256 / xQuads);
-  const bcParts = Math.ceil(inner / 32);
+  const groups = Math.min(Math.max(1, Math.floor(256 / xQuads)), bcParts);
+  const turns = Math.ceil(bcParts / groups);
   const dtTiles = Math.ceil(R / 32);
-  const dtSlots = 1024 / channels;
+  const dtUnits = dtTiles * UNITS[dtProj];
+  // Threads that share a row of dt_proj: no more than it has units.
+  const dtSlots = Math.min(1024 / channels, 2 ** Math.ceil(Math.log2(dtUnits)));
+  const dtTurns = Array.from({ length: Math.ceil(dtUnits / dtSlots) }, (_, i) => i);
   const dtRows = Math.ceil(inner / 8);
   const outTiles = Math.ceil(inner / 32);
-  const outUnits = (channels / 32) * UNITS[outProj];
-  const outRows = Math.ceil(dim / 8);
+  const outChunks = CHUNKS[outProj];
+  const outUnits = channels / (4 * outChunks);
+  const outQuads = 2 * Math.ceil(dim / 8);
+  const early = outUnits <= EARLY[outProj] ? outUnits : 0;
+  const units = Array.from({ length: outUnits }, (_, i) => i);
+  const tiles = Array.from({ length: Math.ceil(channels / 32) }, (_, i) => i);
   const lanes = 256 / channels;
+  const states = Array.from({ length: Math.ceil(N / lanes) }, (_, i) => i);
   const four = (array: string, chunk: string): string =>
     `vec4f(${[0, 1, 2, 3].map((i) => `${array}[(${chunk}) * 4u + ${i}u]`).join(", ")})`;
-  const chunkOf = (tile: string, unit: string, encoding: Encoding, c: number): string =>
-    `${tile} * 8u + ${unit} * ${CHUNKS[encoding]}u + ${Math.min(c, CHUNKS[encoding] - 1)}u`;
+  const dtChunk = (c: number): string =>
+    four("bcs", `tile * 8u + unit * ${CHUNKS[dtProj]}u + ${Math.min(c, CHUNKS[dtProj] - 1)}u`);
+  const tileOf = (unit: number): number => Math.floor(unit / UNITS[outProj]);
+  // A workgroup of fewer channels than a tile has begins in its midst.
+  const outTile = (i: number): string =>
+    channels < 32
+      ? `min(wid.x / ${32 / channels}u, ${outTiles - 1}u)`
+      : `min(wid.x * ${channels / 32}u + ${i}u, ${outTiles - 1}u)`;
+  const outUnit = (unit: number): string =>
+    channels < 32 ? `wid.x % ${32 / channels}u * ${outUnits}u + ${unit}u` : `${unit % UNITS[outProj]}u`;
+  const outLoad = (quad: string, unit: number): string =>
+    `O_load((${quad} >> 1u) * ${outTiles}u + ${outTile(tileOf(unit))}, ${outUnit(unit)}, ${quad} & 1u)`;
+  const outScale = (quad: string, tile: number): string =>
+    `O_scale((${quad} >> 1u) * ${outTiles}u + ${outTile(tile)}, ${quad} & 1u)`;
+  const outDot = (load: string, scale: string, unit: number): string =>
+    `O_dot(${load}, ${scale}, ${four("ys", `${unit * outChunks}u`)}, ${four("ys", `${unit * outChunks + outChunks - 1}u`)})`;
+  const store = (quad: string): string => `    if (wid.x == 0u) {
+      let b = ${vectors.outBias}u + ${quad} * 4u;
+      s += vec4f(V[b], V[b + 1u], V[b + 2u], V[b + 3u]);
+    }
+    partial[wid.x * ${dimQuads}u + ${quad}] = s;`;
   return {
     label: "leave",
     groups: ["rrrrrw", "w"],
     wgsl: /* wgsl */ `
 @group(0) @binding(0) var<storage, read> xz: array<f32>; // (2, inner)
-@group(0) @binding(1) var<storage, read> bc: array<vec4f>; // (inner / 32, dtRank + 2 state)
+@group(0) @binding(1) var<storage, read> bc: array<vec4f>; // (parts, dtRank + 2 state)
 ${declareMatrix("T", dtProj, 2)}
 @group(0) @binding(3) var<storage, read> V: array<f32>;
 ${declareMatrix("O", outProj, 4)}
@@ -47,9 +86,44 @@ var<workgroup> ys: array<f32, ${channels}>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
+  let quad = min(lid, ${outQuads - 1}u);
+${units
+  .slice(0, early)
+  .map((i) => `  let ow${i} = ${outLoad("quad", i)};`)
+  .join("\n")}
+${early > 0 ? tiles.map((i) => `  let os${i} = ${outScale("quad", i)};`).join("\n") : ""}
+  let hf = lid & 1u;
+  let slot = (lid >> 1u) % ${dtSlots}u;
+  let dt_row = min(wid.x * ${channels / 8}u + lid / ${2 * dtSlots}u, ${dtRows - 1}u);
+${dtTurns
+  .map(
+    (i) => `  let j${i} = min(slot + ${i * dtSlots}u, ${dtUnits - 1}u);
+  let tw${i} = T_load(dt_row * ${dtTiles}u + j${i} / ${UNITS[dtProj]}u, j${i} % ${UNITS[dtProj]}u, hf);
+  let ts${i} = T_scale(dt_row * ${dtTiles}u + j${i} / ${UNITS[dtProj]}u, hf);`,
+  )
+  .join("\n")}
+  let dt_bias = V[${vectors.dtBias}u + min(wid.x * ${channels}u + lid % ${channels}u, ${inner - 1}u)];
+  let c = lid / ${lanes}u;
+  let channel = min(wid.x * ${channels}u + c, ${inner - 1}u);
+  let live = wid.x * ${channels}u + c < ${inner}u;
+  let x = xz[channel];
+  let z = xz[${innerPad}u + channel];
+  let skip = V[${vectors.D}u + channel];
+${states
+  .map(
+    (i) => `  let n${i} = lid % ${lanes}u + ${i * lanes}u;
+  let at${i} = channel * ${N}u + min(n${i}, ${N - 1}u);
+  let a${i} = V[${vectors.A}u + at${i}];
+  let h${i} = state[${ssm}u + at${i}];`,
+  )
+  .join("\n")}
+
   var total = vec4f();
-  if (lid < ${groups * xQuads}u) {
-    for (var p = lid / ${xQuads}u; p < ${bcParts}u; p += ${groups}u) { total += bc[p * ${xQuads}u + lid % ${xQuads}u]; }
+  let p0 = lid / ${xQuads}u;
+  if (p0 < ${groups}u) {
+    let q0 = lid % ${xQuads}u;
+    ${addParts("total", "bc", Math.floor(bcParts / groups), (p) => `(p0 + ${p} * ${groups}u) * ${xQuads}u + q0`, `${Math.floor(bcParts / groups)}u`)}
+    ${bcParts % groups === 0 ? "" : `if (p0 < ${bcParts % groups}u) { total += bc[(p0 + ${(turns - 1) * groups}u) * ${xQuads}u + q0]; }`}
   }
   red[lid] = total;
   workgroupBarrier();
@@ -60,82 +134,64 @@ fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: v
   }
   workgroupBarrier();
 
-  let hf = lid & 1u;
   {
-    let slot = (lid >> 1u) % ${dtSlots}u;
-    let tr = lid / ${2 * dtSlots}u;
-    let row = min(wid.x * ${channels / 8}u + tr, ${dtRows - 1}u);
     var acc = vec4f();
-    for (var j = slot; j < ${dtTiles * UNITS[dtProj]}u; j += ${dtSlots}u) {
-      let tile = j / ${UNITS[dtProj]}u;
-      let unit = j % ${UNITS[dtProj]}u;
-      acc += T_unit(row * ${dtTiles}u + tile, unit, hf, ${four("bcs", chunkOf("tile", "unit", dtProj, 0))}, ${four("bcs", chunkOf("tile", "unit", dtProj, 1))});
-    }
-    red[(tr * 2u + hf) * ${dtSlots}u + slot] = acc;
+${dtTurns
+  .map((i) => {
+    const guard = (i + 1) * dtSlots <= dtUnits ? "" : `if (slot + ${i * dtSlots}u < ${dtUnits}u) `;
+    return `    ${guard}{
+      let tile = j${i} / ${UNITS[dtProj]}u;
+      let unit = j${i} % ${UNITS[dtProj]}u;
+      acc += T_dot(tw${i}, ts${i}, ${dtChunk(0)}, ${dtChunk(1)});
+    }`;
+  })
+  .join("\n")}
+    if (lid < ${(channels / 4) * dtSlots}u) { red[((lid / ${2 * dtSlots}u) * 2u + hf) * ${dtSlots}u + slot] = acc; }
   }
   workgroupBarrier();
   if (lid < ${channels}u) {
-    var s = V[${vectors.dtBias}u + min(wid.x * ${channels}u + lid, ${inner - 1}u)];
+    var s = dt_bias;
     for (var i = 0u; i < ${dtSlots}u; i++) { s += red[(lid >> 2u) * ${dtSlots}u + i][lid & 3u]; }
     dts[lid] = softplus(s);
   }
   workgroupBarrier();
 
   {
-    let c = lid / ${lanes}u;
-    let channel = wid.x * ${channels}u + c;
+    let dt = dts[c];
+    let dx = dt * x;
     var s = 0.0;
-    if (channel < ${inner}u) {
-      let dt = dts[c];
-      let dx = dt * xz[channel];
-      for (var n = lid % ${lanes}u; n < ${N}u; n += ${lanes}u) {
-        let i = channel * ${N}u + n;
-        let h = exp(dt * V[${vectors.A}u + i]) * state[${ssm}u + i] + dx * bcs[${R}u + n];
-        state[${ssm}u + i] = h;
-        s += bcs[${R + N}u + n] * h;
-      }
-    }
+${states
+  .map(
+    (i) => `    if (live && n${i} < ${N}u) {
+      let h = exp(dt * a${i}) * h${i} + dx * bcs[${R}u + n${i}];
+      state[${ssm}u + at${i}] = h;
+      s += bcs[${R + N}u + n${i}] * h;
+    }`,
+  )
+  .join("\n")}
     sums[lid] = s;
   }
   workgroupBarrier();
-  if (lid < ${channels}u) {
-    let channel = wid.x * ${channels}u + lid;
-    var y = 0.0;
-    if (channel < ${inner}u) {
-      y = V[${vectors.D}u + channel] * xz[channel];
-      for (var i = 0u; i < ${lanes}u; i++) { y += sums[lid * ${lanes}u + i]; }
-      y *= xz[${innerPad}u + channel];
-    }
-    ys[lid] = y;
+  if (lid % ${lanes}u == 0u) {
+    var y = skip * x;
+    for (var i = 0u; i < ${lanes}u; i++) { y += sums[lid + i]; }
+    ys[c] = select(0.0, y * z, live);
   }
   workgroupBarrier();
 
-  let slot = (lid >> 1u) & 3u;
-  for (var base = 0u; base < ${outRows}u; base += 32u) {
-    let tr = base + (lid >> 3u);
-    var acc = vec4f();
-    if (tr < ${outRows}u) {
-      for (var j = slot; j < ${outUnits}u; j += 4u) {
-        let tile = j / ${UNITS[outProj]}u;
-        let unit = j % ${UNITS[outProj]}u;
-        let column = wid.x * ${channels / 32}u + tile;
-        if (column < ${outTiles}u) {
-          acc += O_unit(tr * ${outTiles}u + column, unit, hf, ${four("ys", chunkOf("tile", "unit", outProj, 0))}, ${four("ys", chunkOf("tile", "unit", outProj, 1))});
-        }
-      }
-    }
-    red[((lid >> 3u) * 2u + hf) * 4u + slot] = acc;
-    workgroupBarrier();
-    let quad = base * 2u + lid;
-    if (lid < 64u && quad < ${2 * outRows}u) {
-      var s = (red[lid * 4u] + red[lid * 4u + 1u]) + (red[lid * 4u + 2u] + red[lid * 4u + 3u]);
-      if (wid.x == 0u) {
-        let b = ${vectors.outBias}u + quad * 4u;
-        s += vec4f(V[b], V[b + 1u], V[b + 2u], V[b + 3u]);
-      }
-      partial[wid.x * ${dimQuads}u + quad] = s;
-    }
-    workgroupBarrier();
+${
+  early > 0
+    ? `  if (lid < ${outQuads}u) {
+    var s = vec4f();
+${units.map((i) => `    s += ${outDot(`ow${i}`, `os${tileOf(i)}`, i)};`).join("\n")}
+${store("lid")}
+  }`
+    : ""
+}
+  for (var q = lid${early > 0 ? " + 256u" : ""}; q < ${outQuads}u; q += 256u) {
+    var s = vec4f();
+${units.map((i) => `    s += ${outDot(outLoad("q", i), outScale("q", tileOf(i)), i)};`).join("\n")}
+${store("q")}
   }
 }
 `,

@@ -19,15 +19,17 @@ ${declareMatrix("W", encoding, 1)}
 @group(0) @binding(2) var<storage, read> V: array<f32>;
 @group(0) @binding(3) var<storage, read_write> logits: array<f32>; // (vocab)
 @group(0) @binding(4) var<uniform> P: Sizes;
-${unpackers([encoding])}${rowsProduct(encoding, dimQuads, variants)}
+${unpackers([encoding])}${rowsProduct(encoding, dimQuads, LOGIT_ROWS, variants)}
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
+  let row = min(tile_row(wid.x, lid), P.tile_rows - 1u);
+  let fetched = fetch(lid, row);
   for (var v = lid; v < ${dimQuads}u; v += 256u) { xs[v] = xn[P.row * ${dimQuads}u + v]; }
   workgroupBarrier();
   prepare(lid);
-  let sum = sum_rows(lid, accumulate(lid, min(wid.x * 4u + (lid >> 6u), P.tile_rows - 1u)));
-  let at = wid.x * 32u + lid;
-  if (lid < 32u && at < P.tile_rows * 8u) { logits[P.first + at] = V[P.first + at] + sum; }
+  let sum = sum_rows(lid, accumulate(lid, row, fetched));
+  let at = wid.x * ${LOGIT_ROWS}u + lid;
+  if (lid < ${LOGIT_ROWS}u && at < P.tile_rows * 8u) { logits[P.first + at] = V[P.first + at] + sum; }
 }
 `,
   };

@@ -18,11 +18,12 @@ export function declareMatrix(name: string, encoding: Encoding, binding: number)
   return `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${type}>;\n`;
 }
 
-const scales = (name: string, vectors: number): string => /* wgsl */ `
-fn ${name}_scales(tile: u32, hf: u32) -> vec4f {
-  let s = ${name}[tile * ${vectors}u];
-  let w = select(s.xy, s.zw, hf == 1u);
-  return bitcast<vec4f>(vec4u(w.x << 16u, w.x & 0xffff0000u, w.y << 16u, w.y & 0xffff0000u));
+/** vec4u of a tile: the 8 scales in bf16, then the values. */
+const VECTORS = { q8: 17, q4: 9 } as const;
+
+const SCALES = /* wgsl */ `
+fn scale_values(s: vec2u) -> vec4f {
+  return bitcast<vec4f>(vec4u(s.x << 16u, s.x & 0xffff0000u, s.y << 16u, s.y & 0xffff0000u));
 }
 `;
 
@@ -34,60 +35,67 @@ const NIBBLES = /* wgsl */ `
 fn nibbles(w: u32) -> vec4f { return vec4f(vec4u(w, w >> 8u, w >> 16u, w >> 24u) & vec4u(15u)) - ${Q4_ZERO}.0; }
 `;
 
-/** fn name_unit(tile, unit, hf, x0, x1): a quad's product with the unit's columns, x0 and (q4 only) x1 being 4 of x each. */
+/** Type of what a unit's load leaves in registers. */
+export const LOADED: Readonly<Record<Encoding, string>> = { f32: "mat4x4f", q8: "vec4u", q4: "vec4u" };
+
+/**
+ * A unit is loaded and multiplied apart, so that kernels can have many loads on their way before they wait for anything:
+ *   fn name_load(tile, unit, hf) → LOADED       a quad's part of the unit
+ *   fn name_scale(tile, hf) → vec2u             the quad's scales as they lie there
+ *   fn name_dot(w, s, x0, x1) → vec4f           the product with the unit's columns, x0 and (q4 only) x1 being 4 of x each
+ */
 export function unitProduct(name: string, encoding: Encoding): string {
-  const signature = `fn ${name}_unit(tile: u32, unit: u32, hf: u32, x0: vec4f, x1: vec4f) -> vec4f`;
-  const rows = (row: (r: string) => string): string => `vec4f(${["x", "y", "z", "w"].map(row).join(", ")})`;
-  switch (encoding) {
-    case "f32":
-      return /* wgsl */ `
-${signature} {
+  const signature = `fn ${name}_dot(w: ${LOADED[encoding]}, s: vec2u, x0: vec4f, x1: vec4f) -> vec4f`;
+  if (encoding === "f32") {
+    return /* wgsl */ `
+fn ${name}_load(tile: u32, unit: u32, hf: u32) -> mat4x4f {
   let at = tile * 64u + unit * 8u + hf * 4u;
-  return vec4f(dot(${name}[at], x0), dot(${name}[at + 1u], x0), dot(${name}[at + 2u], x0), dot(${name}[at + 3u], x0));
+  return mat4x4f(${name}[at], ${name}[at + 1u], ${name}[at + 2u], ${name}[at + 3u]);
 }
-`;
-    case "q8":
-      return /* wgsl */ `${scales(name, 17)}
-${signature} {
-  let w = ${name}[tile * 17u + 1u + unit * 2u + hf];
-  return ${name}_scales(tile, hf) * ${rows((r) => `dot(signed_bytes(w.${r}), x0)`)};
-}
-`;
-    case "q4":
-      return /* wgsl */ `${scales(name, 9)}
-${signature} {
-  let w = ${name}[tile * 9u + 1u + unit * 2u + hf];
-  return ${name}_scales(tile, hf) * ${rows((r) => `dot(nibbles(w.${r}), x0) + dot(nibbles(w.${r} >> 4u), x1)`)};
-}
+fn ${name}_scale(tile: u32, hf: u32) -> vec2u { return vec2u(); }
+${signature} { return x0 * w; }
 `;
   }
+  const product = (r: string): string =>
+    encoding === "q8" ? `dot(signed_bytes(w.${r}), x0)` : `dot(nibbles(w.${r}), x0) + dot(nibbles(w.${r} >> 4u), x1)`;
+  return /* wgsl */ `${quantizedLoads(name, encoding)}
+${signature} { return scale_values(s) * vec4f(${["x", "y", "z", "w"].map(product).join(", ")}); }
+`;
 }
 
-/** fn name_packed(tile, unit, hf, x0, x1): the same with columns of x in int8, four in a word, exact but for their rounding. */
-export function packedProduct(name: string, encoding: Encoding): string {
+/** The same with columns of x in int8, four in a word, exact but for their rounding. */
+export function packedProduct(name: string, encoding: "q8" | "q4"): string {
   const rows = (row: (r: string) => string): string => `vec4f(vec4i(${["x", "y", "z", "w"].map(row).join(", ")}))`;
-  const [vectors, load, dots] =
+  const [zero, dots] =
     encoding === "q8"
-      ? [17, "", rows((r) => `dot4I8Packed(w.${r}, x0)`)]
+      ? ["", rows((r) => `dot4I8Packed(w.${r}, x0)`)]
       : [
-          9,
           `let zero = ${Q4_ZERO} * (dot4I8Packed(0x01010101u, x0) + dot4I8Packed(0x01010101u, x1));`,
           rows((r) => `dot4I8Packed(w.${r} & 0x0f0f0f0fu, x0) + dot4I8Packed((w.${r} >> 4u) & 0x0f0f0f0fu, x1) - zero`),
         ];
-  return /* wgsl */ `${scales(name, vectors)}
-fn ${name}_packed(tile: u32, unit: u32, hf: u32, x0: u32, x1: u32) -> vec4f {
-  let w = ${name}[tile * ${vectors}u + 1u + unit * 2u + hf];
-  ${load}
-  return ${name}_scales(tile, hf) * ${dots};
+  return /* wgsl */ `${quantizedLoads(name, encoding)}
+fn ${name}_dot(w: vec4u, s: vec2u, x0: u32, x1: u32) -> vec4f {
+  ${zero}
+  return scale_values(s) * ${dots};
 }
 `;
+}
+
+function quantizedLoads(name: string, encoding: "q8" | "q4"): string {
+  const vectors = VECTORS[encoding];
+  return /* wgsl */ `
+fn ${name}_load(tile: u32, unit: u32, hf: u32) -> vec4u { return ${name}[tile * ${vectors}u + 1u + unit * 2u + hf]; }
+fn ${name}_scale(tile: u32, hf: u32) -> vec2u {
+  let s = ${name}[tile * ${vectors}u];
+  return select(s.xy, s.zw, hf == 1u);
+}`;
 }
 
 /** fn name_block(tile, chunk, hf): the 4 × 4 values of a quad and a chunk; element [j] holds column j of the 4 rows. */
 export function blockValues(name: string, encoding: Encoding): string {
   const signature = `fn ${name}_block(tile: u32, chunk: u32, hf: u32) -> mat4x4f`;
   const block = (row: (r: string) => string): string => /* wgsl */ `
-  let s = ${name}_scales(tile, hf);
+  let s = scale_values(${name}_scale(tile, hf));
   let m = transpose(mat4x4f(${["x", "y", "z", "w"].map(row).join(", ")}));
   return mat4x4f(m[0] * s, m[1] * s, m[2] * s, m[3] * s);
 `;
@@ -100,15 +108,15 @@ ${signature} {
 }
 `;
     case "q8":
-      return /* wgsl */ `${scales(name, 17)}
+      return /* wgsl */ `${quantizedLoads(name, "q8")}
 ${signature} {
-  let w = ${name}[tile * 17u + 1u + chunk * 2u + hf];
+  let w = ${name}_load(tile, chunk, hf);
 ${block((r) => `signed_bytes(w.${r})`)}}
 `;
     case "q4":
-      return /* wgsl */ `${scales(name, 9)}
+      return /* wgsl */ `${quantizedLoads(name, "q4")}
 ${signature} {
-  let w = ${name}[tile * 9u + 1u + (chunk >> 1u) * 2u + hf] >> vec4u((chunk & 1u) * 4u);
+  let w = ${name}_load(tile, chunk >> 1u, hf) >> vec4u((chunk & 1u) * 4u);
 ${block((r) => `nibbles(w.${r})`)}}
 `;
   }
@@ -116,5 +124,8 @@ ${block((r) => `nibbles(w.${r})`)}}
 
 /** The helpers that the encodings of a kernel's matrices need. */
 export function unpackers(encodings: readonly Encoding[]): string {
-  return (encodings.includes("q8") ? BYTES : "") + (encodings.includes("q4") ? NIBBLES : "");
+  const quantized = encodings.some((e) => e !== "f32");
+  return (
+    (quantized ? SCALES : "") + (encodings.includes("q8") ? BYTES : "") + (encodings.includes("q4") ? NIBBLES : "")
+  );
 }

@@ -1,46 +1,74 @@
 import type { Encoding } from "../../../weights/layout.ts";
 import type { Variants } from "../variants.ts";
-import { CHUNKS, packedProduct, UNITS, unitProduct } from "./matrix.ts";
+import { CHUNKS, LOADED, packedProduct, UNITS, unitProduct } from "./matrix.ts";
 
 /** Columns above which int8 activations no longer fit beside the f32 ones in a workgroup's 16 KiB. */
 const MOST_PACKED = 2048;
+/** Loads of the matrix that a thread has on its way before anything is waited for: what registers hold beside the rest. */
+const EARLY: Readonly<Record<Encoding, number>> = { f32: 2, q8: 8, q4: 8 };
 
 /** Whether a matrix of the encoding and of `quads` × 4 columns is multiplied with int8 activations. */
-export function isPacked(encoding: Encoding, quads: number, { packed }: Variants): boolean {
+export function isPacked(encoding: Encoding, quads: number, { packed }: Variants): encoding is "q8" | "q4" {
   return packed && encoding !== "f32" && 4 * quads <= MOST_PACKED;
 }
 
 /**
- * A workgroup's product of 32 rows of the matrix W with the vector `xs` in workgroup memory. Declares xs, red and tree, and
- *   fn prepare(lid)               once xs is there: what the product needs of it
- *   fn accumulate(lid, row)       this thread's part, of tile row `row`: its quad's half by lid & 1, every 32nd unit of the columns
- *   fn sum_rows(lid, acc) → f32   the sums over the columns, that of row `lid` for lid < 32
+ * A workgroup's product of `rows` rows (8, 16, 32 or 64) of the matrix W with the vector `xs` in workgroup memory. Declares xs, red and tree, and
+ *   fn fetch(lid, row) → Fetched            the first of this thread's loads; row is tile_row(wid, lid), of the workgroup and the thread
+ *   fn prepare(lid)                         once xs is there: what the product needs of it
+ *   fn accumulate(lid, row, f) → vec4f      this thread's part: its quad's half by lid & 1, every `slots`th unit of the columns
+ *   fn sum_rows(lid, acc) → f32             the sums over the columns, that of row `lid` for lid < rows
  * each to be called by all 256 threads; a barrier between them is the caller's.
  */
-export function rowsProduct(encoding: Encoding, quads: number, variants: Variants): string {
+export function rowsProduct(encoding: Encoding, quads: number, rows: number, variants: Variants): string {
   const units = (quads / 8) * UNITS[encoding];
+  const slots = 1024 / rows;
   const packed = isPacked(encoding, quads, variants);
+  const turns = Math.ceil(units / slots);
+  const early = Array.from({ length: Math.min(turns, EARLY[encoding]) }, (_, i) => i);
+  const [vector, scale] = packed ? ["xq", "xscale[tile] * "] : ["xs", ""];
   const chunk = (c: number): string =>
-    `tile * 8u + unit * ${CHUNKS[encoding]}u + ${Math.min(c, CHUNKS[encoding] - 1)}u`;
-  const product = packed
-    ? `xscale[tile] * W_packed(row * ${quads / 8}u + tile, unit, hf, xq[${chunk(0)}], xq[${chunk(1)}])`
-    : `W_unit(row * ${quads / 8}u + tile, unit, hf, xs[${chunk(0)}], xs[${chunk(1)}])`;
+    `${vector}[tile * 8u + unit * ${CHUNKS[encoding]}u + ${Math.min(c, CHUNKS[encoding] - 1)}u]`;
+  const add = (w: string, s: string): string => `
+    let tile = j / ${UNITS[encoding]}u;
+    let unit = j % ${UNITS[encoding]}u;
+    acc += ${scale}W_dot(${w}, ${s}, ${chunk(0)}, ${chunk(1)});`;
+  const at = `row * ${quads / 8}u + tile`;
+  // Only the last turn may have too few units for all threads.
+  const guard = (i: number): string => (slots * (i + 1) <= units ? "" : `if (j < ${units}u) `);
   return /* wgsl */ `
 ${packed ? packedProduct("W", encoding) : unitProduct("W", encoding)}
 var<workgroup> xs: array<vec4f, ${quads}>;
 var<workgroup> red: array<vec4f, 256>;
 ${packed ? quantizer(quads) : "fn prepare(lid: u32) {}\n"}
-fn accumulate(lid: u32, row: u32) -> vec4f {
+struct Fetched { ${early.map((i) => `w${i}: ${LOADED[encoding]}, s${i}: vec2u`).join(", ")} }
+fn tile_row(wid: u32, lid: u32) -> u32 { return wid * ${rows / 8}u + lid / ${2 * slots}u; }
+fn fetch(lid: u32, row: u32) -> Fetched {
   let hf = lid & 1u;
+  let slot = (lid >> 1u) % ${slots}u;
+  var f: Fetched;
+${early
+  .map(
+    (i) => `  {
+    let j = min(slot + ${i * slots}u, ${units - 1}u);
+    let tile = ${at.replace("tile", `j / ${UNITS[encoding]}u`)};
+    f.w${i} = W_load(tile, j % ${UNITS[encoding]}u, hf);
+    f.s${i} = W_scale(tile, hf);
+  }`,
+  )
+  .join("\n")}
+  return f;
+}
+fn accumulate(lid: u32, row: u32, f: Fetched) -> vec4f {
+  let hf = lid & 1u;
+  let slot = (lid >> 1u) % ${slots}u;
   var acc = vec4f();
-  for (var j = (lid >> 1u) & 31u; j < ${units}u; j += 32u) {
-    let tile = j / ${UNITS[encoding]}u;
-    let unit = j % ${UNITS[encoding]}u;
-    acc += ${product};
+${early.map((i) => `  {\n    let j = slot + ${i * slots}u;\n    ${guard(i)}{${add(`f.w${i}`, `f.s${i}`)} }\n  }`).join("\n")}
+  for (var j = slot + ${early.length * slots}u; j < ${units}u; j += ${slots}u) {${add(`W_load(${at}, unit, hf)`, `W_scale(${at}, hf)`)}
   }
   return acc;
 }
-${variants.subgroup > 0 ? subgroupSum(variants.subgroup) : TREE_SUM}`;
+${variants.subgroup > 0 ? subgroupSum(Math.min(variants.subgroup, 2 * slots), rows) : treeSum(rows)}`;
 }
 
 /** Each group of 32 columns to int8 with a scale of its own, as the tiles' rows are cut. */
@@ -61,20 +89,24 @@ fn prepare(lid: u32) {
 `;
 }
 
-const TREE_SUM = /* wgsl */ `
+/** 256 threads leave what they have, 64 sum four each, and a thread a row the rest. */
+function treeSum(rows: number): string {
+  const slots = 1024 / rows;
+  return /* wgsl */ `
 var<workgroup> tree: array<vec4f, 64>;
 fn sum_rows(lid: u32, acc: vec4f) -> f32 {
-  red[((lid >> 6u) * 2u + (lid & 1u)) * 32u + ((lid >> 1u) & 31u)] = acc;
+  red[((lid / ${2 * slots}u) * 2u + (lid & 1u)) * ${slots}u + (lid >> 1u) % ${slots}u] = acc;
   workgroupBarrier();
   if (lid < 64u) { tree[lid] = (red[lid * 4u] + red[lid * 4u + 1u]) + (red[lid * 4u + 2u] + red[lid * 4u + 3u]); }
   workgroupBarrier();
   var sum = 0.0;
-  if (lid < 32u) {
-    for (var i = 0u; i < 8u; i++) { sum += tree[(lid >> 2u) * 8u + i][lid & 3u]; }
+  if (lid < ${rows}u) {
+    for (var i = 0u; i < ${slots / 4}u; i++) { sum += tree[(lid >> 2u) * ${slots / 4}u + i][lid & 3u]; }
   }
   return sum;
 }
 `;
+}
 
 /**
  * Of each two lanes that are `size` apart or less, by the bits of their place. That a subgroup's lanes are neighbours in lid is what
@@ -88,16 +120,17 @@ export function subgroupReduce(value: string, from: number, size: number): strin
   return steps.join(" ");
 }
 
-function subgroupSum(size: number): string {
-  const parts = 64 / size;
+function subgroupSum(size: number, rows: number): string {
+  const lanes = 2048 / rows;
+  const parts = lanes / size;
   return /* wgsl */ `
 fn sum_rows(lid: u32, acc: vec4f) -> f32 {
   var a = acc;
   ${subgroupReduce("a", 2, size)}
-  if ((lid & ${size - 1}u) < 2u) { red[((lid >> 6u) * 2u + (lid & 1u)) * ${parts}u + ((lid & 63u) / ${size}u)] = a; }
+  if ((lid & ${size - 1}u) < 2u) { red[((lid / ${lanes}u) * 2u + (lid & 1u)) * ${parts}u + ((lid % ${lanes}u) / ${size}u)] = a; }
   workgroupBarrier();
   var sum = 0.0;
-  if (lid < 32u) {
+  if (lid < ${rows}u) {
     for (var i = 0u; i < ${parts}u; i++) { sum += red[(lid >> 2u) * ${parts}u + i][lid & 3u]; }
   }
   return sum;
