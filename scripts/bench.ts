@@ -10,6 +10,7 @@ import { peers } from "./bench/peers.ts";
 import { snapshots } from "./bench/snapshots.ts";
 import { throughput } from "./bench/throughput.ts";
 import { runCommand, UsageError } from "./lib/cli.ts";
+import { type Row, table } from "./lib/table.ts";
 
 const help = `npm run bench [-- --only PART --peers --json]
 
@@ -33,9 +34,6 @@ images      one image through VMamba-T's shape with random weights, q8 and f32: 
          into dist/peers
 --json   one JSON object instead of tables
 `;
-
-/** A table's rows: column → cell. */
-export type Row = Readonly<Record<string, string | number>>;
 
 const parts: Readonly<Record<string, () => Promise<Row[]>>> = {
   throughput,
@@ -69,11 +67,3 @@ await runCommand({
     if (json === true) process.stdout.write(`${JSON.stringify({ machine, ...result })}\n`);
   },
 });
-
-function table(rows: readonly Row[]): string {
-  const columns = [...new Set(rows.flatMap((r) => Object.keys(r)))];
-  const line = (cells: readonly (string | number)[]): string => `| ${cells.join(" | ")} |\n`;
-  return (
-    line(columns) + line(columns.map(() => "---")) + rows.map((r) => line(columns.map((c) => r[c] ?? ""))).join("")
-  );
-}

@@ -1,4 +1,4 @@
-/** The directory of a zip file of stored entries, as torch.save writes it (PKWARE APPNOTE 6.3.10, zip64 included). */
+/** The directory of a zip file of stored entries, as torch.save and numpy.savez write it (PKWARE APPNOTE 6.3.10, zip64 included). */
 import type { ByteSource } from "./checkpoint.ts";
 import { CheckpointError } from "./errors.ts";
 
@@ -13,10 +13,17 @@ const COMMENT_BYTES = 65_535;
 const MOST_ENTRIES = 100_000;
 const MOST_DIRECTORY = 32 * 2 ** 20;
 
-/** @throws CheckpointError on what is damaged, compressed or encrypted, or lies outside the file */
-export async function readZip(source: ByteSource, description: string): Promise<Map<string, ZipEntry>> {
+/**
+ * @param writer what such files come from, for messages
+ * @throws CheckpointError on what is damaged, compressed or encrypted, or lies outside the file
+ */
+export async function readZip(
+  source: ByteSource,
+  description: string,
+  writer = "torch.save",
+): Promise<Map<string, ZipEntry>> {
   const damaged = (what: string): CheckpointError =>
-    new CheckpointError(`${description}: ${what}; the file is damaged, or not from torch.save: save it again`);
+    new CheckpointError(`${description}: ${what}; the file is damaged, or not from ${writer}: save it again`);
   const view = async (offset: number, bytes: number, what: string): Promise<DataView> => {
     if (!Number.isSafeInteger(offset) || offset < 0 || offset + bytes > source.size)
       throw damaged(`${what} lies at bytes ${offset}..${offset + bytes} of ${source.size}`);
@@ -27,7 +34,7 @@ export async function readZip(source: ByteSource, description: string): Promise<
   const tail = await view(source.size - tailBytes, tailBytes, "the end");
   let end = tailBytes - END_BYTES;
   while (end >= 0 && tail.getUint32(end, true) !== 0x06054b50) end--;
-  if (end < 0) throw damaged("no zip directory in it (torch.save before 1.6 wrote no zip files)");
+  if (end < 0) throw damaged("no zip directory in it (PyTorch before 1.6 wrote no zip files)");
   let [count, size, start] = [
     tail.getUint16(end + 10, true),
     tail.getUint32(end + 12, true),
@@ -56,7 +63,7 @@ export async function readZip(source: ByteSource, description: string): Promise<
     if (next > size) throw damaged(`entry ${i} of its directory is cut off`);
     const name = new TextDecoder().decode(new Uint8Array(directory.buffer, directory.byteOffset + at + 46, nameBytes));
     if ((u16(8) & 1) !== 0) throw damaged(`${name} is encrypted`);
-    if (u16(10) !== 0) throw damaged(`${name} is compressed (method ${u16(10)}), and torch.save compresses nothing`);
+    if (u16(10) !== 0) throw damaged(`${name} is compressed (method ${u16(10)}), and ${writer} compresses nothing`);
     if (entries.has(name)) throw damaged(`${name} is in it twice`);
     const long = wide(directory, at + 46 + nameBytes, extraBytes, [u32(24), u32(20), u32(42)]);
     if (long === undefined) throw damaged(`${name} lacks its zip64 sizes`);

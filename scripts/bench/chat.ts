@@ -1,7 +1,7 @@
-import type { Row } from "../bench.ts";
 import { type DevServer, startDevServer } from "../lib/dev-server.ts";
 import { median } from "../lib/measure.ts";
 import { events } from "../lib/sse.ts";
+import type { Row } from "../lib/table.ts";
 
 const TURNS = 20;
 /** The first turn loads the model, so the second is what later ones are compared with. */

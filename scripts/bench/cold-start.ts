@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { folderSink } from "../../weights/node/folder.ts";
-import type { Row } from "../bench.ts";
 import { startDevServer } from "../lib/dev-server.ts";
 import { median, seconds } from "../lib/measure.ts";
+import type { Row } from "../lib/table.ts";
 import { BUILT_IN } from "./built-in.ts";
 import { writeRandom130m } from "./random-package.ts";
 

@@ -1,9 +1,9 @@
 import { Model } from "../../worker/engine/model.ts";
 import { Sequence } from "../../worker/engine/sequence.ts";
-import type { Row } from "../bench.ts";
 import { progressBar } from "../lib/cli.ts";
 import { inTurns } from "../lib/measure.ts";
 import { openBackend } from "../lib/open-model.ts";
+import type { Row } from "../lib/table.ts";
 import { builtInSource } from "./built-in.ts";
 
 const LENGTHS = [0, 1_000, 10_000, 100_000];

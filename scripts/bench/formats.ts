@@ -7,8 +7,8 @@ import { trieOf } from "../../worker/engine/constraint/token-trie.ts";
 import { Model } from "../../worker/engine/model.ts";
 import { draw } from "../../worker/engine/random.ts";
 import { Sequence } from "../../worker/engine/sequence.ts";
-import type { Row } from "../bench.ts";
 import { openBackend } from "../lib/open-model.ts";
+import type { Row } from "../lib/table.ts";
 import { builtInSource } from "./built-in.ts";
 
 const TEXTS = 20;

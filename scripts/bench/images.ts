@@ -5,9 +5,9 @@ import { createWasmBackend } from "../../kernels/wasm/index.ts";
 import { ARENA_START, instantiate } from "../../kernels/wasm/kernels.ts";
 import { loadWasmModules } from "../../kernels/wasm/node.ts";
 import { encodedBytes } from "../../weights/layout.ts";
-import type { Row } from "../bench.ts";
 import { inTurns } from "../lib/measure.ts";
 import { randomModel, VMAMBA_T } from "../lib/random-model.ts";
+import type { Row } from "../lib/table.ts";
 
 const SIDE = 224;
 const ROUNDS = 5;

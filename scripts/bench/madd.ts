@@ -1,9 +1,9 @@
 import type { Backend, Executable } from "../../kernels/backend.ts";
 import { createWasmBackend } from "../../kernels/wasm/index.ts";
 import { loadMaddModule, loadWasmModules } from "../../kernels/wasm/node.ts";
-import type { Row } from "../bench.ts";
 import { inTurns } from "../lib/measure.ts";
 import { MAMBA_130M, randomMamba } from "../lib/random-model.ts";
+import type { Row } from "../lib/table.ts";
 import { DECODE, decoding, prefilling } from "./throughput.ts";
 
 const ROUNDS = 9;

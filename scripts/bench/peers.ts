@@ -1,9 +1,9 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Encoding } from "../../kernels/backend.ts";
-import type { Row } from "../bench.ts";
 import { median } from "../lib/measure.ts";
 import { MAMBA_130M } from "../lib/random-model.ts";
+import type { Row } from "../lib/table.ts";
 import { checkPeer, checkReads } from "./peers/check.ts";
 import { installPeers, PEER_FOLDER } from "./peers/install.ts";
 import { openLlamaCpp } from "./peers/llama-cpp.ts";

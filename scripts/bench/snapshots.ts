@@ -1,9 +1,9 @@
 import { Model } from "../../worker/engine/model.ts";
 import { Sequence } from "../../worker/engine/sequence.ts";
 import { decodeSnapshot, encodeSnapshot, restoreSnapshot, takeSnapshot } from "../../worker/engine/snapshot.ts";
-import type { Row } from "../bench.ts";
 import { inTurns } from "../lib/measure.ts";
 import { openBackend } from "../lib/open-model.ts";
+import type { Row } from "../lib/table.ts";
 import { builtInSource } from "./built-in.ts";
 
 const ROUNDS = 21;

@@ -2,10 +2,10 @@ import type { Backend, Executable, SequenceState } from "../../kernels/backend.t
 import { measureReadBandwidth } from "../../kernels/wasm/bandwidth.ts";
 import { createWasmBackend } from "../../kernels/wasm/index.ts";
 import { loadWasmModules } from "../../kernels/wasm/node.ts";
-import type { Row } from "../bench.ts";
 import { inTurns } from "../lib/measure.ts";
 import { openModel } from "../lib/open-model.ts";
 import { MAMBA_130M, randomMamba } from "../lib/random-model.ts";
+import type { Row } from "../lib/table.ts";
 import { BUILT_IN_MASTER } from "./built-in.ts";
 
 const PROMPT = 512;

@@ -1,9 +1,6 @@
 import jpegFactory from "@jsquash/jpeg/codec/dec/mozjpeg_dec.js";
-import jpegModule from "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm";
-import pngModule from "@jsquash/png/codec/pkg/squoosh_png_bg.wasm";
 import webpFactory from "@jsquash/webp/codec/dec/webp_dec.js";
-import webpModule from "@jsquash/webp/codec/dec/webp_dec.wasm";
-import type { ImageFormat } from "../../engine/image/image-header.ts";
+import type { ImageFormat } from "./image-header.ts";
 
 /** RGBA rows. */
 export interface Decoded {
@@ -11,6 +8,10 @@ export interface Decoded {
   readonly width: number;
   readonly height: number;
 }
+
+/** The compiled decoders of @jsquash: how a module is had differs from runtime to runtime. */
+export type CodecModules = Readonly<Record<ImageFormat, WebAssembly.Module>>;
+export type Codecs = Readonly<Record<ImageFormat, (bytes: Uint8Array) => Promise<Decoded | null>>>;
 
 interface JpegDecoder {
   decode(bytes: Uint8Array, orient: boolean): Decoded | null;
@@ -24,18 +25,20 @@ interface WebpDecoder {
  * Every picture gets an instance of its own: WebAssembly's memory never shrinks, and what a damaged file left behind in it must neither
  * stay nor reach the next picture. The compiled modules are shared, so an instance takes about a millisecond.
  */
-export const codecs: Readonly<Record<ImageFormat, (bytes: Uint8Array) => Promise<Decoded | null>>> = {
-  async jpeg(bytes) {
-    // false: orientation is ours to apply, for all formats alike.
-    return (await start<JpegDecoder>(jpegFactory, jpegModule)).decode(bytes, false);
-  },
-  async webp(bytes) {
-    return (await start<WebpDecoder>(webpFactory, webpModule)).decode(bytes);
-  },
-  async png(bytes) {
-    return decodePng(bytes);
-  },
-};
+export function createCodecs(modules: CodecModules): Codecs {
+  return {
+    async jpeg(bytes) {
+      // false: orientation is ours to apply, for all formats alike.
+      return (await start<JpegDecoder>(jpegFactory, modules.jpeg)).decode(bytes, false);
+    },
+    async webp(bytes) {
+      return (await start<WebpDecoder>(webpFactory, modules.webp)).decode(bytes);
+    },
+    async png(bytes) {
+      return decodePng(modules.png, bytes);
+    },
+  };
+}
 
 /** Emscripten's loader, given the module: it would fetch and compile one. */
 function start<T>(factory: (options: object) => Promise<T>, module: WebAssembly.Module): Promise<T> {
@@ -59,10 +62,10 @@ interface PngExports {
 }
 
 /** The package's own loader keeps one instance for ever. What the decoder hands out goes through the constructor of ImageData. */
-function decodePng(bytes: Uint8Array): Decoded | null {
+function decodePng(module: WebAssembly.Module, bytes: Uint8Array): Decoded | null {
   let found: Decoded | null = null;
   const wbg: Record<string, (...args: number[]) => number> = {};
-  for (const { name } of WebAssembly.Module.imports(pngModule)) {
+  for (const { name } of WebAssembly.Module.imports(module)) {
     wbg[name] = name.startsWith("__wbg_newwithownedu8clampedarray")
       ? (address, length, width, height) => {
           found = {
@@ -76,7 +79,7 @@ function decodePng(bytes: Uint8Array): Decoded | null {
           throw new Error(`the PNG decoder called ${name}`);
         };
   }
-  const exports = new WebAssembly.Instance(pngModule, { wbg }).exports as unknown as PngExports;
+  const exports = new WebAssembly.Instance(module, { wbg }).exports as unknown as PngExports;
   const address = exports.__wbindgen_malloc(bytes.length, 1);
   new Uint8Array(exports.memory.buffer, address, bytes.length).set(bytes);
   exports.decode(address, bytes.length);
