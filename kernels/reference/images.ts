@@ -99,16 +99,21 @@ export function scanOrder({ height, width }: ImageSize, scan: number): number[] 
   return scan < 2 ? order : order.reverse();
 }
 
-/** C h of one scan at every position. */
-export function scan2d(block: Ss2dBlock, { weights, observe }: Context, x: Stream, k: number): Stream {
+/** C h of one scan at every position. @param projected xProj of each position: dt, B and C of all four scans */
+function scan2d(
+  block: Ss2dBlock,
+  { weights }: Context,
+  x: Stream,
+  projected: readonly Float64Array[],
+  k: number,
+): Stream {
   const { inner, state: N, dtRank: R } = block;
   const { dtProj, A: name } = block.scans[k]!;
   const A = weights(name);
   const h = new Float64Array(inner * N);
   const at: Float64Array[] = [];
   for (const p of scanOrder(x, k)) {
-    const all = linear({ weight: block.xProj }, weights, x.at[p]!, k === 0 ? observe : undefined);
-    const own = all.subarray(k * (R + 2 * N), (k + 1) * (R + 2 * N));
+    const own = projected[p]!.subarray(k * (R + 2 * N), (k + 1) * (R + 2 * N));
     const [B, C] = [own.subarray(R, R + N), own.subarray(R + N)];
     const dt = linear(dtProj, weights, own.subarray(0, R)).map(softplus);
     at[p] = Float64Array.from({ length: inner }, (_, i) => {
@@ -130,7 +135,8 @@ export function ss2d(block: Ss2dBlock, context: Context, u: Stream): ScanRespons
   const { inner } = block;
   const xz = u.at.map((v) => linear(block.inProj, weights, normalize(block.norm, weights, v), observe));
   const x = depthwise(block, context, { ...u, at: xz.map((v) => v.subarray(0, inner)) });
-  const scans = Array.from({ length: SCANS }, (_, k) => scan2d(block, context, x, k));
+  const projected = x.at.map((v) => linear({ weight: block.xProj }, weights, v, observe));
+  const scans = Array.from({ length: SCANS }, (_, k) => scan2d(block, context, x, projected, k));
   const D = weights(block.D);
   u.at.forEach((v, p) => {
     const y = x.at[p]!.map((xi, i) => scans.reduce((sum, s) => sum + s.at[p]![i]!, D[i]! * xi));

@@ -16,12 +16,15 @@ export interface ConvState {
   readonly ssm: Float64Array;
 }
 
-/** Hears of each vector that a matrix is multiplied by, under the matrix's name: what a quantizer wants to know. */
-export type Observer = (weight: string, x: Float64Array) => void;
+/**
+ * Hears of each vector that a matrix is multiplied by, under the matrix's name: what a quantizer wants to know. What it returns is multiplied
+ * instead: so a test can round activations as another backend does.
+ */
+export type Observer = (weight: string, x: Float64Array) => Float64Array | undefined;
 
 /** y = W x + b; W (rows, cols). */
-export function linear(l: Linear, weights: Weights, x: Float64Array, observe?: Observer): Float64Array {
-  observe?.(l.weight, x);
+export function linear(l: Linear, weights: Weights, given: Float64Array, observe?: Observer): Float64Array {
+  const x = observe?.(l.weight, given) ?? given;
   const W = weights(l.weight);
   const b = l.bias === undefined ? undefined : weights(l.bias);
   const rows = W.length / x.length;

@@ -2,6 +2,7 @@ import type { Backend, CompileOptions, Encoding, Executable, TensorSpec } from "
 import { matrixNames, tensorShapes } from "../../kernels/blocks.ts";
 import { encodedBytes, f32ToBf16, GROUP, Q4_TILE_BYTES, Q8_TILE_BYTES, TILE_ROWS } from "../../weights/layout.ts";
 import { blocksOf } from "../../worker/engine/architectures/index.ts";
+import { staysF32 } from "../../worker/engine/architectures/vmamba-checkpoint.ts";
 
 /** Sizes of state-spaces/mamba-130m. */
 export const MAMBA_130M = {
@@ -55,7 +56,8 @@ export async function randomModel(
   const matrices = new Set(blocks.flatMap(matrixNames));
   const tensors = new Map<string, TensorSpec>();
   for (const [name, shape] of blocks.flatMap((b) => [...tensorShapes(b)])) {
-    const encoded = matrices.has(name) ? encoding : "f32";
+    const quantized = matrices.has(name) && !(architecture === "vmamba" && staysF32(name));
+    const encoded = quantized ? encoding : "f32";
     tensors.set(name, { shape, encoding: encoded, bytes: encodedBytes(shape, encoded) });
   }
   const executable = await backend.compile(blocks, tensors, options);

@@ -6,6 +6,7 @@ import { encodedBytes } from "../../weights/layout.ts";
 import { blocksOf } from "../../worker/engine/architectures/index.ts";
 import { DEFAULT_MEMORY_BUDGET } from "../../worker/engine/model.ts";
 import { reference, wasm, wasmBaseline } from "../support/backends.ts";
+import { roundingReference } from "../support/rounding-reference.ts";
 import { compileImages, OTHER_STATE, randomImage, randomVmamba, see, V0_ODD, V2_ODD } from "./image-fixtures.ts";
 import { differences, distance } from "./wasm-fixtures.ts";
 
@@ -60,12 +61,13 @@ describe.each(sizes)("VMamba on wasm: %s", (_, hyperparameters) => {
     }
   });
 
-  test("q8 is close to the reference with the same weights", async () => {
+  test("q8 computes what the reference computes from the same weights and equally rounded activations", async () => {
     const model = randomVmamba(hyperparameters, "q8");
-    const ours = await see(await compileImages(wasm, model), images);
-    const theirs = await see(await compileImages(reference, model), images);
+    const ours = await see(await compileImages(wasm, model), images, observed);
+    const theirs = await see(await compileImages(roundingReference, model), images, observed);
     ours.forEach((output, i) => {
-      expect(distance(output.logits, theirs[i]!.logits)).toBeLessThan(8e-2);
+      expect(distance(output.logits, theirs[i]!.logits)).toBeLessThan(1e-5);
+      expect(distance(output.responses!.values, theirs[i]!.responses!.values)).toBeLessThan(1e-5);
     });
   });
 });
