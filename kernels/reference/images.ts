@@ -100,7 +100,7 @@ export function scanOrder({ height, width }: ImageSize, scan: number): number[] 
 }
 
 /** C h of one scan at every position. @param projected xProj of each position: dt, B and C of all four scans */
-function scan2d(
+export function scan2d(
   block: Ss2dBlock,
   { weights }: Context,
   x: Stream,

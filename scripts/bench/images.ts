@@ -1,10 +1,9 @@
 import type { Executable, ImageInput } from "../../kernels/backend.ts";
-import { multiplyAdds } from "../../kernels/blocks.ts";
-import { imageSizes } from "../../kernels/image-blocks.ts";
 import { createWasmBackend } from "../../kernels/wasm/index.ts";
 import { ARENA_START, instantiate } from "../../kernels/wasm/kernels.ts";
 import { loadWasmModules } from "../../kernels/wasm/node.ts";
 import { encodedBytes } from "../../weights/layout.ts";
+import { imageCost } from "../../worker/engine/images.ts";
 import { inTurns } from "../lib/measure.ts";
 import { randomModel, VMAMBA_T } from "../lib/random-model.ts";
 import type { Row } from "../lib/table.ts";
@@ -31,11 +30,7 @@ export async function images(): Promise<Row[]> {
     const size = { maxImage: { height: SIDE, width: SIDE }, maxImages: 1 };
     const model = await randomModel(backend, "vmamba", VMAMBA_T, encoding, size);
     const image = randomImage();
-    const sizes = imageSizes(model.blocks, image);
-    const total = model.blocks.reduce((sum, b, i) => {
-      const { height, width } = sizes[i + 1]!;
-      return sum + multiplyAdds(b) * height * width;
-    }, 0);
+    const total = imageCost(model.blocks, image);
     const products = await bareProducts(encoding);
     const work: Record<string, () => void | Promise<void>> = { image: () => see(model, image), ...products.work };
     const time = await inTurns(work, ROUNDS);

@@ -3,11 +3,14 @@
     python3 scripts/train/image_vectors.py --out test/golden/images
 
 OUT gets the pictures, vectors.bin (RGB bytes of all cases, one after another) and vectors.json: of each case the file, `resize` (pixels of
-the short side, bicubic) and `crop` (pixels of the square in the middle). Exif's orientation is applied first, alpha is dropped.
+the short side), the filter and `crop` (pixels of the square in the middle). Exif's orientation is applied first, alpha is dropped, of 16
+bits the upper 8 count. cmyk.jpg, animated.gif and animated.webp have no vectors: they are refused.
 """
 
 import argparse
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +30,28 @@ def picture(width: int, height: int, seed: int) -> Image.Image:
     left, top = width // 4, height // 3
     rgb[top : top + height // 4, left : left + width // 3] = random.uniform(0, 255, 3)
     return Image.fromarray(rgb.clip(0, 255).astype("u1"))
+
+
+def write_png16(file: Path, values: np.ndarray) -> str:
+    """values u16 (height, width, 3) or (height, width); Pillow writes no RGB of 16 bits."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    height, width = values.shape[:2]
+    rows = values.astype(">u2").reshape(height, -1).tobytes()
+    stride = len(rows) // height
+    lines = b"".join(b"\0" + rows[y * stride : (y + 1) * stride] for y in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 16, 2 if values.ndim == 3 else 0, 0, 0, 0)
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
+    return file.name
+
+
+def make_refused(out: Path) -> None:
+    picture(60, 40, 14).convert("CMYK").save(out / "cmyk.jpg", quality=85)
+    first, *others = (picture(32, 24, seed) for seed in (15, 16, 17))
+    first.save(out / "animated.gif", save_all=True, append_images=others, duration=100)
+    first.save(out / "animated.webp", save_all=True, append_images=others, duration=100, quality=80)
 
 
 def make_pictures(out: Path) -> list[str]:
@@ -51,6 +76,9 @@ def make_pictures(out: Path) -> list[str]:
         exif = Image.Exif()
         exif[0x0112] = orientation
         names.append(save(f"orientation-{orientation}.jpg", picture(40, 24, 11), quality=95, subsampling=0, exif=exif))
+    fine = np.random.default_rng(18).integers(0, 256, (43, 52, 3), dtype="u2")  # the lower bits
+    names.append(write_png16(out / "rgb-16.png", np.asarray(picture(52, 43, 18), "u2") * 256 + fine))
+    names.append(write_png16(out / "grey-16.png", np.asarray(picture(52, 43, 19), "u2")[..., 0] * 256 + fine[..., 0]))
     turned = Image.Exif()
     turned[0x0112] = 6
     names.append(save("orientation-6.png", picture(30, 20, 12), exif=turned))
@@ -58,12 +86,19 @@ def make_pictures(out: Path) -> list[str]:
     return names
 
 
-def prepared(file: Path, resize: int, crop: int) -> bytes:
+def read(file: Path) -> Image.Image:
+    image = Image.open(file)
+    if image.mode.startswith("I;16"):  # Pillow's own conversion takes what is above 255 for white
+        image = Image.fromarray((np.asarray(image) >> 8).astype("u1"))
+    return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def prepared(file: Path, resize: int, crop: int, resampling: Image.Resampling) -> bytes:
     """As torchvision's Resize and CenterCrop round sizes and places."""
-    image = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
+    image = read(file)
     short = min(image.size)
     width, height = (int(resize * side / short) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.BICUBIC)
+    image = image.resize((width, height), resampling)
     left, top = round((width - crop) / 2), round((height - crop) / 2)
     return image.crop((left, top, left + crop, top + crop)).tobytes()
 
@@ -73,11 +108,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
+    make_refused(out)
+    filters = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
     cases, data = [], b""
     for name in make_pictures(out):
         for resize, crop in ((32, 32), (48, 40), (20, 13)) if "orientation" not in name else ((24, 20),):
-            cases.append({"file": name, "resize": resize, "crop": crop})
-            data += prepared(out / name, resize, crop)
+            for key, resampling in filters.items():
+                cases.append({"file": name, "resize": resize, "filter": key, "crop": crop})
+                data += prepared(out / name, resize, crop, resampling)
     (out / "vectors.bin").write_bytes(data)
     (out / "vectors.json").write_text(json.dumps({"pillow": PIL.__version__, "cases": cases}, indent=1) + "\n")
 

@@ -1,5 +1,6 @@
 import { env, exports } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { sha256 } from "../../worker/edge/http/keys.ts";
 import { INDEX_FILE } from "../../worker/edge/models/index-file.ts";
 import type { ClassificationReply } from "../../worker/edge/schemas/images.ts";
 import golden from "../golden/vmamba-v2-tiny/golden.json";
@@ -25,6 +26,10 @@ async function replied(response: Response): Promise<ClassificationReply> {
   const reply = await response.json<ClassificationReply>();
   expect({ status: response.status, reply }).toMatchObject({ status: 200 });
   return reply;
+}
+
+async function sha256Hex(text: string): Promise<string> {
+  return [...(await sha256(text))].map((b) => b.toString(16).padStart(2, "0")).join("");
 }
 
 describe("POST /v1/images/classifications", () => {
@@ -86,16 +91,25 @@ describe("POST /v1/images/classifications", () => {
     [
       "JSON",
       () => post('{"url":"https://a.b/c.jpg"}', "", { "content-type": "application/json" }),
+      415,
+      "image_unsupported",
+      /body is JSON: send a picture's bytes as the body \(JPEG, PNG or WebP\), or a form/,
+    ],
+    ["JSON that does not say so", () => post('{"image":"…"}', ""), 415, "image_unsupported", /body is JSON, in which/],
+    ["a data: URL", () => post("data:image/png;base64,iVBORw0KGgo=", ""), 415, "image_unsupported", /a data: URL/],
+    [
+      "a data: URL in a form",
+      () => post(form([], { image: "data:image/png;base64,iVBORw0KGgo=" }), ""),
       400,
-      "url_not_supported",
-      /bytes as the body/,
+      "invalid_value",
+      /image is a text: send it as a file/,
     ],
     ["a URL in a form", () => post(form([], { image: "https://a.b" }), ""), 400, "url_not_supported", /not fetched/],
     ["a form without pictures", () => post(form([], { top_k: "1" }), ""), 400, "missing_field", /no file/],
     ["nine pictures", () => post(form(Array(9).fill(zip)), ""), 400, "invalid_value", /9 pictures.* 8/],
     ["an unknown field", () => post(zip, "?size=3"), 400, "unknown_field", /"size"/],
     ["top_k 0", () => post(zip, "?top_k=0"), 400, "invalid_value", /top_k is "0"/],
-    ["a language model", () => post(zip, "?model=tiny"), 400, "model_not_found", /tiny@.* is not fed images/],
+    ["a language model", () => post(zip, "?model=tiny"), 400, "invalid_value", /tiny@.* is not fed images/],
     ["an unknown model", () => post(zip, "?model=none"), 404, "model_not_found", /none/],
     ["a zip", () => post(zip), 415, "image_unsupported", /zip archive/],
     ["nothing", () => post(""), 415, "image_unsupported", /empty/],
@@ -118,7 +132,77 @@ describe("POST /v1/images/classifications", () => {
       ASSETS: intercept((file, fetch) => (file === INDEX_FILE ? Response.json([]) : fetch())),
     });
     const response = await send(PATH, { method: "POST", body: await picture("rgb.png") });
-    expect(await errorOf(response)).toMatchObject({ status: 400, message: expect.stringMatching(/no image model/) });
+    expect(await errorOf(response)).toMatchObject({
+      status: 404,
+      code: "model_not_found",
+      message: expect.stringMatching(/no image model/),
+    });
+  });
+
+  test("a request that costs more than one may is refused with the numbers, before anything is decoded", async () => {
+    const few = separate({ MAX_MULTIPLY_ADDS_PER_REQUEST: 1e7 });
+    const none = separate({ MAX_MULTIPLY_ADDS_PER_REQUEST: 1e4 });
+    const send = (to: typeof few, files: Uint8Array[]) =>
+      to.send(PATH, { method: "POST", body: form(files, { model: "vmamba" }) });
+    const picture1 = await picture("rgb.png");
+    expect(await errorOf(await send(few, Array(8).fill(zip)))).toMatchObject({
+      status: 400,
+      param: "image",
+      message: expect.stringMatching(
+        /8 images of 48×64 cost \d{8} multiply-adds on vmamba@\w+, a request may cost 10000000: send 2 at a time/,
+      ),
+    });
+    await replied(await send(few, [picture1]));
+    expect(await errorOf(await send(none, [picture1]))).toMatchObject({
+      status: 400,
+      message: expect.stringMatching(/a request may cost 10000: no image of this size can be served/),
+    });
+    const tensors = { inputs: [{ name: "pixels", datatype: "FP32", shape: [1, 3, 8, 8], data: Array(192).fill(0) }] };
+    const infer = (to: typeof few) =>
+      to.send("/v2/models/vmamba/infer", { method: "POST", body: JSON.stringify(tensors) });
+    expect((await infer(few)).status).toBe(200);
+    expect([(await infer(none)).status, await (await infer(none)).text()]).toEqual([
+      400,
+      expect.stringMatching(/1 images of 8×8 cost \d+ multiply-adds/),
+    ]);
+  });
+
+  test("takes a key where there are keys, with the scope to infer", async () => {
+    const keys = [
+      ["app-key", "infer"],
+      ["ops-key", "admin"],
+    ] as const;
+    const list = keys.map(async ([key, scope]) => ({ sha256: await sha256Hex(key), name: key, scopes: [scope] }));
+    const { send } = separate({ API_KEYS: JSON.stringify(await Promise.all(list)) });
+    const body = await picture("rgb.png");
+    const as = async (key?: string): Promise<Response> =>
+      send(`${PATH}?model=vmamba`, {
+        method: "POST",
+        body,
+        ...(key && { headers: { authorization: `Bearer ${key}` } }),
+      });
+    expect(await errorOf(await as())).toMatchObject({ status: 401 });
+    expect(await errorOf(await as("wrong"))).toMatchObject({ status: 401 });
+    expect(await errorOf(await as("ops-key"))).toMatchObject({
+      status: 403,
+      message: expect.stringMatching(/needs a key with the scope/),
+    });
+    await replied(await as("app-key"));
+  });
+
+  test("is counted: requests by status, images, and the model's memory", async () => {
+    const { send, get } = separate({});
+    const body = form([await picture("rgb.png"), await picture("420.jpg")], { model: "vmamba" });
+    await replied(await send(PATH, { method: "POST", body }));
+    await (await send(PATH, { method: "POST", body: zip })).text();
+    const metrics = await (await get("/metrics")).text();
+    expect(metrics).toContain(`mamba_edge_requests_total{method="POST",route="${PATH}",status="200"} 1\n`);
+    expect(metrics).toContain(`mamba_edge_requests_total{method="POST",route="${PATH}",status="415"} 1\n`);
+    expect(metrics).toMatch(/^mamba_edge_images_total 2$/m);
+    expect(metrics).toMatch(/^mamba_edge_tokens_total\{kind="computed"\} 0$/m);
+    expect(metrics).toMatch(/^mamba_edge_model_loaded\{model="vmamba@\w+"\} 1$/m);
+    expect(metrics).toMatch(/^mamba_edge_active_sequences\{model="vmamba@\w+"\} 0$/m);
+    expect(Number(/stage="prefill"\} (\S+)/.exec(metrics)![1])).toBeGreaterThanOrEqual(0);
   });
 
   test("GET is a 405, and the endpoint is described", async () => {

@@ -13,15 +13,15 @@ async function file(name: string): Promise<Uint8Array> {
 describe("pictures of every kind, resized and cropped as Pillow does", async () => {
   const wanted = await file("vectors.bin");
   let at = 0;
-  for (const { file: name, resize, crop } of vectors.cases) {
+  for (const { file: name, resize, filter, crop } of vectors.cases) {
     const bytes = wanted.subarray(at, at + crop * crop * 3);
     at += bytes.length;
-    test(`${name} to ${resize}, ${crop} of it`, async () => {
+    test(`${name} to ${resize} ${filter}, ${crop} of it`, async () => {
       const got = resizeAndCrop(await decodeImage(await file(name)), {
         shortSide: resize,
         height: crop,
         width: crop,
-        filter: "bicubic",
+        filter: filter as "bicubic" | "bilinear",
       });
       const off = got.map((value, i) => Math.abs(value - bytes[i]!));
       expect(Math.max(...off)).toBeLessThanOrEqual(3);
@@ -46,6 +46,9 @@ describe("pictures that are refused", () => {
     ["a text", async () => text("hello"), /begin with 68 65 6c 6c/],
     ["a zip", async () => text("PK\x03\x04"), /a zip archive: send a JPEG/],
     ["a GIF", async () => text("GIF89a"), /a GIF/],
+    ["an animated GIF", () => file("animated.gif"), /a GIF: send a JPEG, a PNG or a WebP/],
+    ["an animated WebP with pictures", () => file("animated.webp"), /the WebP is animated: send one picture/],
+    ["a CMYK JPEG of Pillow's", () => file("cmyk.jpg"), /CMYK colours, grey and RGB can be read/],
     ["an AVIF", async () => text("\0\0\0\x1cftypavif"), /a avif file/],
     ["a JPEG of two bytes", async () => (await file("420.jpg")).subarray(0, 2), /ends after 2 bytes/],
     ["a PNG cut off in its header", async () => (await file("rgb.png")).subarray(0, 20), /ends after 20 bytes/],

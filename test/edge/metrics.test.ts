@@ -26,7 +26,10 @@ describe("GET /metrics", () => {
       expect(response.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
       return parse(await response.text());
     };
-    expect(Object.keys(await read()).sort()).toEqual(["mamba_edge_snapshot_bytes_stored_total"]);
+    expect(Object.keys(await read()).sort()).toEqual([
+      "mamba_edge_images_total",
+      "mamba_edge_snapshot_bytes_stored_total",
+    ]);
 
     const long = { prompt: "abc", max_tokens: 5, logit_bias: { 0: -100 } };
     await (await post(long)).text();

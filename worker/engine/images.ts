@@ -1,5 +1,6 @@
 import type { ImageInput, ScanResponses } from "../../kernels/backend.ts";
-import type { Block } from "../../kernels/blocks.ts";
+import { type Block, multiplyAdds } from "../../kernels/blocks.ts";
+import { type ImageSize, imageSizes } from "../../kernels/image-blocks.ts";
 import { ModelError } from "./errors.ts";
 import { nextMacrotask } from "./macrotask.ts";
 import type { Model } from "./model.ts";
@@ -106,6 +107,15 @@ export async function classifyImages(
       responses: outputs.flatMap(({ responses }) => (responses === undefined ? [] : [responses])),
     };
   });
+}
+
+/** Multiply-adds of one image of a size. */
+export function imageCost(blocks: readonly Block[], image: ImageSize): number {
+  const sizes = imageSizes(blocks, image);
+  return blocks.reduce((sum, block, i) => {
+    const { height, width } = sizes[i + 1]!;
+    return sum + multiplyAdds(block) * height * width;
+  }, 0);
 }
 
 export function imageStages(blocks: readonly Block[]): ImageStage[] {

@@ -13,10 +13,10 @@ test("the decoders start in the deployed runtime, and a damaged picture is an er
   await using server = await startTestServer({}, { edit });
   const wanted = await golden("vectors.bin");
   let at = 0;
-  for (const { file, resize, crop } of vectors.cases) {
+  for (const { file, resize, filter, crop } of vectors.cases) {
     const bytes = wanted.subarray(at, at + crop * crop * 3);
     at += bytes.length;
-    if (resize !== crop) continue;
+    if (resize !== crop || filter !== "bicubic") continue;
     const response = await fetch(`${server.url}/?side=${resize}`, { method: "POST", body: await golden(file) });
     const seen = new Uint8Array(await response.arrayBuffer());
     expect([file, response.status, seen.length]).toEqual([file, 200, bytes.length]);

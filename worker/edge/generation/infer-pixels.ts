@@ -1,7 +1,9 @@
 import { type Classification, type ClassifyOptions, classify, type PixelTensor } from "../../engine/images.ts";
 import type { Model } from "../../engine/model.ts";
 import type { AdvanceOptions } from "../../engine/sequence.ts";
+import type { Limits } from "../env.ts";
 import { badValue } from "../http/api-error.ts";
+import { checkImageBudget } from "../models/request-budget.ts";
 import type { PixelRequest } from "../schemas/infer-pixels.ts";
 
 /** Classifies pixels once all weights are there. @throws ApiError 400 on logits that are not finite */
@@ -21,6 +23,7 @@ export async function classifyLoaded(
 /** @throws ApiError 400 on a tensor that this model cannot be fed */
 export async function inferPixels(
   model: Model,
+  limits: Limits,
   { inputs: [{ shape, data }] }: PixelRequest,
   options: AdvanceOptions,
 ): Promise<{ images: number; classes: number; data: number[] }> {
@@ -39,6 +42,7 @@ export async function inferPixels(
   if (data.length !== n * 3 * height * width) {
     throw bad(`which takes ${n * 3 * height * width} numbers, the data are ${data.length}: they must agree`);
   }
+  checkImageBudget(model, limits, n, { height, width }, at);
   const values = Float32Array.from(data);
   const wrong = values.findIndex((v) => !Number.isFinite(v));
   if (wrong >= 0) {

@@ -23,7 +23,7 @@ export async function readImages(request: Request): Promise<ImagesRequest> {
   const type = request.headers.get("content-type") ?? "";
   const values = new Map<string, string>(new URL(request.url).searchParams);
   if (values.has("url")) throw noUrl("url");
-  if (/^application\/json\b/i.test(type)) throw noUrl("body");
+  if (/^application\/([\w.-]+\+)?json\b/i.test(type)) throw noJson();
   const files: Uint8Array[] = [];
   if (/^multipart\/form-data\b/i.test(type)) {
     for (const [name, value] of await readForm(request, type)) {
@@ -71,6 +71,12 @@ async function readForm(request: Request, type: string): Promise<FormData> {
       "invalid_form",
     );
   }
+}
+
+function noJson(): ApiError {
+  const message =
+    "the body is JSON: send a picture's bytes as the body (JPEG, PNG or WebP), or a form (multipart/form-data) with files named image. Neither URLs nor base64 are read";
+  return new ApiError({ status: 415, code: "image_unsupported", param: "body", message });
 }
 
 function noUrl(param: string): ApiError {

@@ -1,3 +1,5 @@
+import type { ImageSize } from "../../../kernels/image-blocks.ts";
+import { imageCost } from "../../engine/images.ts";
 import type { Model } from "../../engine/model.ts";
 import type { Limits } from "../env.ts";
 import { type ApiError, badValue } from "../http/api-error.ts";
@@ -16,6 +18,24 @@ type RequestLimits = Pick<Limits, "maxMultiplyAdds" | "maxPromptTokens" | "maxTo
 /** Tokens that a request may give. */
 export function mostPromptTokens(model: Cost, limits: RequestLimits): number {
   return Math.min(limits.maxPromptTokens, Math.floor(limits.maxMultiplyAdds / model.multiplyAddsPerToken));
+}
+
+/** @param param the field that the images came in @throws ApiError 400 with the limit and what was seen */
+export function checkImageBudget(
+  { manifest, blocks }: Pick<Model, "manifest" | "blocks">,
+  { maxMultiplyAdds }: Pick<Limits, "maxMultiplyAdds">,
+  images: number,
+  size: ImageSize,
+  param: string,
+): void {
+  const each = imageCost(blocks, size);
+  if (images * each <= maxMultiplyAdds) return;
+  const most = Math.floor(maxMultiplyAdds / each);
+  const remedy = most > 0 ? `send ${most} at a time` : "no image of this size can be served: send smaller ones";
+  throw badValue(
+    param,
+    `${images} images of ${size.height}×${size.width} cost ${images * each} multiply-adds on ${manifest.id}, a request may cost ${maxMultiplyAdds}: ${remedy}`,
+  );
 }
 
 /** @param seen how many tokens there are, in words */

@@ -30,12 +30,14 @@ export function createMetrics(): Metrics {
   const tokens = new Map<string, number>();
   const seconds = new Map<string, number>();
   let snapshotBytes = 0;
+  let images = 0;
 
   function add(record: RequestRecord, { route, method, status }: Outcome): void {
     increase(requests, labels({ method, route, status }), 1);
     for (const [kind, count] of Object.entries(record.tokens)) increase(tokens, labels({ kind }), count);
     for (const stage of STAGES) increase(seconds, labels({ stage }), record.milliseconds[stage] / 1000);
     snapshotBytes += record.snapshotBytes;
+    images += record.images;
   }
 
   function render(models: readonly PoolStats[]): string {
@@ -50,6 +52,7 @@ export function createMetrics(): Metrics {
         "Seconds by stage. A deployed Worker's clock advances only at I/O: no measure of computing.",
         seconds,
       ),
+      family("images_total", "counter", "Images classified.", new Map([["", images]])),
       family("snapshot_bytes_stored_total", "counter", "Bytes of states stored.", new Map([["", snapshotBytes]])),
       family(
         "active_sequences",

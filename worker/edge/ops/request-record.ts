@@ -28,6 +28,8 @@ export class RequestRecord {
   key: string | undefined;
   model: string | undefined;
   snapshotBytes = 0;
+  /** that were classified. */
+  images = 0;
   readonly tokens: { -readonly [K in keyof TokenCounts]: number } = { prompt: 0, generated: 0, reused: 0, computed: 0 };
   /** milliseconds on the wall: a deployed Worker's clock advances only at I/O. */
   readonly milliseconds: Record<Stage, number> = { load: 0, prefill: 0, decode: 0, store: 0 };

@@ -6,11 +6,12 @@ import { imageStages } from "../../engine/images.ts";
 import type { Model } from "../../engine/model.ts";
 import { type AppEnv, limitsOf } from "../env.ts";
 import { classifyLoaded } from "../generation/infer-pixels.ts";
-import { badValue } from "../http/api-error.ts";
+import { ApiError, badValue } from "../http/api-error.ts";
 import { methodNotAllowed } from "../http/method-not-allowed.ts";
 import { decodeImage } from "../images/decode.ts";
 import { readImages } from "../images/read-request.ts";
 import { packageSource } from "../models/package-source.ts";
+import { checkImageBudget } from "../models/request-budget.ts";
 import { ErrorReply, errorReplies, json } from "../schemas/common.ts";
 import { ClassificationReply } from "../schemas/images.ts";
 import type { Services } from "../services.ts";
@@ -57,14 +58,16 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       name === undefined
         ? (await catalog.list(c.env)).find(({ architecture }) => inputOf(architecture) === "images")
         : await catalog.find(c.env, name);
-    if (entry === undefined || inputOf(entry.architecture) !== "images") {
-      const seen = entry === undefined ? "no image model is served here" : `${entry.id} is not fed images`;
-      throw badValue("model", `${seen}: GET /v1/models lists the models`, "model_not_found");
+    if (entry === undefined) throw noImageModel();
+    if (inputOf(entry.architecture) !== "images") {
+      const message = `${entry.id} is not fed images: GET /v1/models lists the models, leave model out for the first that is`;
+      throw badValue("model", message);
     }
     const { signal } = c.req.raw;
+    const limits = limitsOf(c.env);
     const record = c.get("record");
     const source = packageSource(c.env, entry);
-    const lease = await record.time("load", () => pool.lease(entry.id, source, { limits: limitsOf(c.env), signal }));
+    const lease = await record.time("load", () => pool.lease(entry.id, source, { limits, signal }));
     const end = record.begin(entry.id);
     try {
       const { model } = lease;
@@ -72,6 +75,7 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       if (spec === undefined)
         throw new ModelError(`package ${entry.id} does not say what images it is fed: convert it again`);
       checkStage(model, observe);
+      checkImageBudget(model, limits, files.length, spec, "image");
       const began = performance.now();
       const length = 3 * spec.height * spec.width;
       const data = new Float32Array(files.length * length);
@@ -89,6 +93,7 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       const { logits, classes, stages, responses } = await record.time("prefill", () =>
         classifyLoaded(model, pixels, { signal, more: lease.more, observe }),
       );
+      record.images += files.length;
       const reply: ClassificationReply = {
         object: "image.classifications",
         model: entry.id,
@@ -113,6 +118,12 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   });
   app.all("/images/classifications", methodNotAllowed("POST"));
   return app;
+}
+
+function noImageModel(): ApiError {
+  const message =
+    "no image model is served here: put a package of one into weights/models or the bucket, and build again";
+  return new ApiError({ status: 404, code: "model_not_found", param: "model", message });
 }
 
 /** @throws ApiError 400 */

@@ -124,10 +124,13 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
       );
       const end = record.begin(entry.id);
       try {
-        const { positions, outputs } = await record.time("prefill", () =>
-          request.run(lease.model, { signal, more: lease.more }),
-        );
-        record.count({ prompt: positions, computed: positions });
+        const {
+          tokens,
+          images = 0,
+          outputs,
+        } = await record.time("prefill", () => request.run(lease.model, { signal, more: lease.more }));
+        record.count({ prompt: tokens, computed: tokens });
+        record.images += images;
         const { name, versions } = nameOf(entry);
         return c.json({
           model_name: name,
@@ -153,21 +156,21 @@ interface Inference {
   run(
     model: Model,
     options: AdvanceOptions,
-  ): Promise<{ positions: number; outputs: z.output<typeof InferReply>["outputs"] }>;
+  ): Promise<{ tokens: number; images?: number; outputs: z.output<typeof InferReply>["outputs"] }>;
 }
 
 async function readInference(input: ReturnType<typeof inputOf>, request: Request, limits: Limits): Promise<Inference> {
-  if (input === "images") return pixelInference(await readJson(request, PixelRequest));
+  if (input === "images") return pixelInference(await readJson(request, PixelRequest), limits);
   if (input === "vectors") return vectorInference(await readJson(request, VectorRequest), limits);
   return tokenInference(await readJson(request, InferRequest), limits);
 }
 
-function pixelInference(body: PixelRequest): Inference {
+function pixelInference(body: PixelRequest, limits: Limits): Inference {
   return {
     id: body.id,
     async run(model, options) {
-      const { images, classes, data } = await inferPixels(model, body, options);
-      return { positions: images, outputs: [{ name: "logits", datatype: "FP32", shape: [images, classes], data }] };
+      const { images, classes, data } = await inferPixels(model, limits, body, options);
+      return { tokens: 0, images, outputs: [{ name: "logits", datatype: "FP32", shape: [images, classes], data }] };
     },
   };
 }
@@ -185,7 +188,7 @@ function tokenInference(body: InferRequest, limits: Limits): Inference {
         { name: "logits", datatype: "FP32" as const, shape, data: [...logits] },
         { name: "log_probs", datatype: "FP32" as const, shape: [1, length], data: [...logProbs] },
       ].filter(({ name }) => (name === "logits" ? wanted.logits !== "none" : wanted.targets !== undefined));
-      return { positions: length, outputs };
+      return { tokens: length, outputs };
     },
   };
 }
@@ -195,7 +198,7 @@ function vectorInference(body: VectorRequest, limits: Limits): Inference {
     id: body.id,
     async run(model, options) {
       const { shape, data, count } = await inferVectors(model, limits, body, options);
-      return { positions: count, outputs: [{ name: "outputs", datatype: "FP32", shape, data: [...data] }] };
+      return { tokens: count, outputs: [{ name: "outputs", datatype: "FP32", shape, data: [...data] }] };
     },
   };
 }

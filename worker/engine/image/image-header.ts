@@ -23,6 +23,8 @@ const OTHERS: readonly (readonly [name: string, begins: string])[] = [
   ["a TIFF", "II*\0"],
   ["a TIFF", "MM\0*"],
   ["an SVG or XML text", "<"],
+  ["a data: URL, in which pictures are not read", "data:"],
+  ["JSON, in which pictures are not read", "{"],
 ];
 
 /**
