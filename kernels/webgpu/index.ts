@@ -1,18 +1,21 @@
-import type { Backend, CompileOptions, TensorSpec } from "../backend.ts";
+import type { Backend, CompileOptions, Executable, MemoryPlan, TensorSpec } from "../backend.ts";
 import type { Block } from "../blocks.ts";
 import { createActivations } from "./activations.ts";
+import { makeBlockKernels } from "./blocks/kernels.ts";
+import { planSequences } from "./blocks/sequence-plan.ts";
+import { SequenceExecutable } from "./blocks/sequences.ts";
 import { WebGpuExecutable } from "./executable.ts";
 import { Gpu } from "./gpu.ts";
 import { type ModelKernels, makeKernels } from "./kernels.ts";
 import { Params } from "./params.ts";
 import { Pipelines } from "./pipelines.ts";
-import { makePlan, type PlanOptions } from "./plan.ts";
+import { isFused, makePlan, type PlanOptions } from "./plan.ts";
 import { BASELINE, type Variants } from "./variants.ts";
 import { Weights } from "./weights.ts";
 import type { GemmShape } from "./wgsl/gemm.ts";
 
 export { WebGpuError, type WebGpuFailure } from "./errors.ts";
-export type { WebGpuExecutable } from "./executable.ts";
+export { WebGpuExecutable } from "./executable.ts";
 export { describeVariants, tune } from "./tune.ts";
 export { BASELINE, offeredVariants, type Variants } from "./variants.ts";
 
@@ -29,11 +32,26 @@ export interface WebGpuBackend extends Backend {
   readonly liveBytes: number;
   /** pipelines compiled so far. */
   readonly pipelines: number;
-  compile(
+  /** As `compile`, of a language model of Mamba blocks, which the fused kernels run. @throws KernelError of another */
+  compileFused(
     blocks: readonly Block[],
     tensors: ReadonlyMap<string, TensorSpec>,
     options?: CompileOptions,
   ): Promise<WebGpuExecutable>;
+}
+
+type Tensors = ReadonlyMap<string, TensorSpec>;
+
+/** Bytes that a model takes on a device that binds so many. @throws KernelError */
+export function planWebGpu(
+  blocks: readonly Block[],
+  tensors: Tensors,
+  compile: CompileOptions,
+  limit: number,
+  options: PlanOptions = {},
+): Pick<Executable, "maxTokens" | "maxSequences" | "memory"> {
+  if (isFused(blocks)) return makePlan(blocks, tensors, compile, limit, options);
+  return planSequences(blocks, tensors, compile, limit, options.matrixLimit);
 }
 
 /**
@@ -58,18 +76,36 @@ export function createWebGpuBackend(device: GPUDevice, options: WebGpuOptions = 
     get pipelines() {
       return pipelines.count;
     },
-    plan: (blocks, tensors, compile = {}) => makePlan(blocks, tensors, compile, limit, options).memory,
-    async compile(blocks, tensors, compile = {}) {
-      const plan = makePlan(blocks, tensors, compile, limit, options);
-      const compileKernels = (which: Variants): Promise<ModelKernels> =>
-        gpu.guarded("compiling the model", () => makeKernels(pipelines, plan, gemm, which));
-      const kernels = await compileKernels(variants);
-      const params = new Params(gpu);
-      return gpu.guarded("allocating the model's memory", () => {
-        const weights = new Weights(gpu, plan);
-        const activations = createActivations(gpu, plan);
-        return new WebGpuExecutable({ gpu, pipelines, plan, kernels, weights, activations, params }, compileKernels);
-      });
-    },
+    plan: (blocks, tensors, compile = {}): MemoryPlan => planWebGpu(blocks, tensors, compile, limit, options).memory,
+    compile: (blocks, tensors, compile = {}): Promise<Executable> =>
+      (isFused(blocks) ? compileFused : compileSequences)(blocks, tensors, compile),
+    compileFused,
   };
+
+  async function compileFused(
+    blocks: readonly Block[],
+    tensors: Tensors,
+    compile: CompileOptions = {},
+  ): Promise<WebGpuExecutable> {
+    const plan = makePlan(blocks, tensors, compile, limit, options);
+    const compileKernels = (which: Variants): Promise<ModelKernels> =>
+      gpu.guarded("compiling the model", () => makeKernels(pipelines, plan, gemm, which));
+    const kernels = await compileKernels(variants);
+    const params = new Params(gpu);
+    return gpu.guarded("allocating the model's memory", () => {
+      const weights = new Weights(gpu, plan);
+      const activations = createActivations(gpu, plan);
+      return new WebGpuExecutable({ gpu, pipelines, plan, kernels, weights, activations, params }, compileKernels);
+    });
+  }
+
+  async function compileSequences(
+    blocks: readonly Block[],
+    tensors: Tensors,
+    compile: CompileOptions,
+  ): Promise<SequenceExecutable> {
+    const plan = planSequences(blocks, tensors, compile, limit, options.matrixLimit);
+    const kernels = await gpu.guarded("compiling the model", () => makeBlockKernels(pipelines, plan.tensors));
+    return gpu.guarded("allocating the model's memory", () => new SequenceExecutable(gpu, pipelines, kernels, plan));
+  }
 }

@@ -40,7 +40,7 @@ export class Params {
       this.#buffers.push(this.#gpu.buffer("params", STRIDE * SLOTS, USAGE.uniform | USAGE.copyDst));
       this.#slots = 0;
     }
-    return { buffer: this.#buffers.at(-1)!, offset: STRIDE * this.#slots++, size: 64 };
+    return { buffer: this.#buffers.at(-1)!, offset: STRIDE * this.#slots++, size: 128 };
   }
 
   dispose(): void {

@@ -65,6 +65,21 @@ export interface PlanOptions {
   readonly decodeChannels?: 8 | 16 | 32 | 64 | 128;
 }
 
+/** Whether the fused kernels run a model: a language model of Mamba blocks. What else there is runs block by block (blocks/). */
+export function isFused(blocks: readonly Block[]): boolean {
+  const middle = blocks.slice(1, -2);
+  const [norm, head] = [blocks.at(-2), blocks.at(-1)];
+  return (
+    blocks[0]?.kind === "embedding" &&
+    blocks[0].dim <= WIDEST &&
+    middle.length > 0 &&
+    middle.every((b) => b.kind === "mamba" && b.norm.type === "rms") &&
+    norm?.kind === "norm" &&
+    norm.norm.type === "rms" &&
+    head?.kind === "head"
+  );
+}
+
 /** Everything that can be known before a device is touched. @throws KernelError */
 export function makePlan(
   blocks: readonly Block[],
@@ -76,23 +91,9 @@ export function makePlan(
   const names = checkTensors(blocks, tensors);
   const [embedding, norm, head] = [blocks[0], blocks.at(-2), blocks.at(-1)];
   const middle = blocks.slice(1, -2).filter((b) => b.kind === "mamba");
-  if (
-    embedding?.kind !== "embedding" ||
-    norm?.kind !== "norm" ||
-    head?.kind !== "head" ||
-    middle.length === 0 ||
-    middle.length !== blocks.length - 3
-  ) {
+  if (!isFused(blocks) || embedding?.kind !== "embedding" || norm?.kind !== "norm" || head?.kind !== "head") {
     throw new KernelError(
-      `the webgpu backend runs embedding, mamba …, norm, head; this model is ${blocks.map((b) => b.kind).join(", ")}: run it on wasm`,
-    );
-  }
-  if ([...middle, norm].some((b) => b.norm.type !== "rms")) {
-    throw new KernelError("the webgpu backend has the RMS norm only, this model has another: run it on wasm");
-  }
-  if (embedding.dim > WIDEST) {
-    throw new KernelError(
-      `the webgpu backend runs models up to ${WIDEST} wide, this one is ${embedding.dim}: run it on wasm`,
+      `the fused kernels run embedding, mamba …, norm, head with RMS norms, up to ${WIDEST} wide: this model is ${blocks.map((b) => b.kind).join(", ")}`,
     );
   }
   const mambas = middle.map(mambaSizes);
@@ -162,7 +163,7 @@ export function makePlan(
   };
 }
 
-function planMatrix(name: string, spec: TensorSpec, bindingLimit: number): MatrixPlan {
+export function planMatrix(name: string, spec: TensorSpec, bindingLimit: number): MatrixPlan {
   const [rows = 0, cols = 0] = spec.shape;
   const tileCols = Math.ceil(cols / 32);
   const bytesPerTileRow = tileCols * TILE_BYTES[spec.encoding];

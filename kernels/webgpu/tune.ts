@@ -1,4 +1,5 @@
-import type { WebGpuExecutable } from "./executable.ts";
+import type { Executable } from "../backend.ts";
+import { WebGpuExecutable } from "./executable.ts";
 import { BASELINE, type VariantName, type Variants } from "./variants.ts";
 
 /** Tokens compared in one pass, and after them one by one. */
@@ -21,10 +22,11 @@ export interface Tuning {
 
 /**
  * Tries what a device offers beyond core WGSL, on a loaded model: a variant is kept when its logits are the baseline's, as far as its
- * rounding allows, and it is faster. The executable then computes with what was kept.
+ * rounding allows, and it is faster. The executable then computes with what was kept. Models that run block by block have no variants.
  * @throws WebGpuError when the device fails; a variant that does not compile is only noted
  */
-export async function tune(executable: WebGpuExecutable, offered: Variants): Promise<Tuning> {
+export async function tune(executable: Executable, offered: Variants): Promise<Tuning> {
+  if (!(executable instanceof WebGpuExecutable)) return { variants: BASELINE, notes: [] };
   const encodings = new Set(Array.from(executable.model.plan.matrices.values(), ({ spec }) => spec.encoding));
   const quantized = encodings.has("q8") || encodings.has("q4");
   const rounded = quantized ? ROUNDED.quantized : ROUNDED.f32;

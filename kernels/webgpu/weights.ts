@@ -69,7 +69,7 @@ export class Weights {
   }
 }
 
-interface Sink {
+export interface Sink {
   /** bytes that must be written together. */
   readonly unit: number;
   /** @param bytes whole units, or the tensor's end */
@@ -77,7 +77,7 @@ interface Sink {
 }
 
 /** Puts the pieces of a tensor together to whole units. */
-class TensorLoader {
+export class TensorLoader {
   readonly #name: string;
   readonly #bytes: number;
   readonly #sink: Sink;
@@ -119,7 +119,13 @@ class TensorLoader {
   }
 }
 
-function vectorWriter(gpu: Gpu, name: string, buffer: GPUBuffer, base: number, negative: boolean): Sink["write"] {
+export function vectorWriter(
+  gpu: Gpu,
+  name: string,
+  buffer: GPUBuffer,
+  base: number,
+  negative: boolean,
+): Sink["write"] {
   return (offset, bytes) => {
     if (negative) checkNegative(name, offset, bytes);
     write(gpu, buffer, base + offset, bytes);
@@ -136,7 +142,7 @@ function checkNegative(name: string, offset: number, bytes: Uint8Array): void {
 }
 
 /** Quantized tiles go where they are; rows of f32 become tiles on the way. */
-function matrixSink(gpu: Gpu, matrix: MatrixPlan, buffers: readonly GPUBuffer[]): Sink {
+export function matrixSink(gpu: Gpu, matrix: MatrixPlan, buffers: readonly GPUBuffer[]): Sink {
   const { cols, spec, bytesPerTileRow } = matrix;
   const put = (offset: number, bytes: Uint8Array): void => {
     for (let at = 0; at < bytes.length; ) {

@@ -121,6 +121,12 @@ async function section(name: string, work: () => Promise<void>): Promise<void> {
   }
 }
 
+/** Whose executables have the fused kernels. */
+function fusedBackend(options?: WebGpuOptions) {
+  const backend = createWebGpuBackend(device, options);
+  return { ...backend, compile: backend.compileFused };
+}
+
 async function build(
   encoding: Encoding,
   options: WebGpuOptions,
@@ -128,7 +134,7 @@ async function build(
   const { blocks, tensors } = tensorsOf(sizes, encoding);
   const model = quickModel(blocks, tensors);
   const before = performance.now();
-  const executable = await compileModel(createWebGpuBackend(device, options), model, { maxTokens: prompt });
+  const executable = await compileModel(fusedBackend(options), model, { maxTokens: prompt });
   say(`compiled and loaded in ${(performance.now() - before).toFixed(0)} ms`);
   return { executable, model };
 }
@@ -197,7 +203,7 @@ async function packageRates(file: string): Promise<void> {
   const blocks = blocksOf(manifest.architecture, manifest.hyperparameters);
   const specs = new Map<string, TensorSpec>(manifest.tensors.map((t) => [t.name, t]));
   const model = quickModel(blocks, specs);
-  const executable = await compileModel(createWebGpuBackend(device), model, { maxTokens: prompt });
+  const executable = await compileModel(fusedBackend(), model, { maxTokens: prompt });
   const vocab = blocks.find((b) => b.kind === "embedding")?.vocab ?? 0;
   await rates(manifest.id, { executable }, vocab);
 }

@@ -27,12 +27,15 @@ const xs = [
   [2, 0, 1],
 ];
 
-test("in-context-learning: the shape of golden.json, within 1e-4 of it, and nothing else on stdout", async () => {
+test.each([
+  "wasm",
+  "webgpu",
+])("in-context-learning on %s: the shape of golden.json, within 1e-4 of it, and nothing else on stdout", async (backend) => {
   const golden = readFileSync("test/golden/icl-mambaformer/golden.json", "utf8");
-  const { code, out } = await predict(["test/golden/icl-mambaformer"], golden);
+  const { code, out } = await predict(["test/golden/icl-mambaformer", "--backend", backend], golden);
   expect(code).toBe(0);
   const [seen, wanted] = [JSON.parse(out), JSON.parse(golden)];
-  expect(seen).toMatchObject({ kind: "in-context-learning", source: "mamba-edge, wasm" });
+  expect(seen).toMatchObject({ kind: "in-context-learning", source: `mamba-edge, ${backend}` });
   for (const [i, { xs, ys, predictions }] of wanted.cases.entries()) {
     expect(seen.cases[i]).toMatchObject({ xs, ys });
     const largest = Math.max(...predictions.map(Math.abs));

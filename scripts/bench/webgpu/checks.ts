@@ -1,6 +1,6 @@
 import { type Encoding, type Executable, SAMPLED, type Sampling, type Span } from "../../../kernels/backend.ts";
 import { createReferenceBackend } from "../../../kernels/reference/index.ts";
-import type { WebGpuBackend, WebGpuExecutable } from "../../../kernels/webgpu/index.ts";
+import type { WebGpuBackend } from "../../../kernels/webgpu/index.ts";
 import { PenaltyWindow } from "../../../worker/engine/penalty-window.ts";
 import { draw } from "../../../worker/engine/random.ts";
 import { sample, validateSampling } from "../../../worker/engine/sampling.ts";
@@ -121,7 +121,7 @@ function logProbability(logits: Float32Array, token: number): number {
 
 /** Three sequences in a pass, two of which came from the reference and go back to it. */
 async function checkCompany(
-  ours: WebGpuExecutable,
+  ours: Executable,
   model: RandomModel,
   vocab: number,
   say: (name: string, error: number, limit: number) => void,
@@ -159,7 +159,7 @@ async function checkCompany(
 
 /** Tokens chosen ahead of the host are those that the engine's sampler chooses from the logits. */
 async function checkChoice(
-  ours: WebGpuExecutable,
+  ours: Executable,
   tokens: number[],
   say: (name: string, error: number, limit: number) => void,
 ): Promise<void> {

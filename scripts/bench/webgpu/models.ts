@@ -169,7 +169,7 @@ function randomTiles(spec: TensorSpec): Uint8Array {
   return bytes;
 }
 
-function encode(shape: readonly number[], values: Float32Array, encoding: Encoding): Uint8Array {
+export function encode(shape: readonly number[], values: Float32Array, encoding: Encoding): Uint8Array {
   const [rows = 1, cols = 1] = shape;
   if (encoding === "q8") return packQ8(quantizeQ8(rows, cols, values));
   if (encoding === "q4") return packQ4(quantizeQ4(rows, cols, values));

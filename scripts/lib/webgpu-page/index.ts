@@ -13,10 +13,11 @@ import {
   type SpanOutput,
   type TensorSpec,
 } from "../../../kernels/backend.ts";
-import { type Block, tensorShapes } from "../../../kernels/blocks.ts";
-import { checkState } from "../../../kernels/check.ts";
-import { type StatePart, stateLayout } from "../../../kernels/state.ts";
-import { makePlan, type Plan } from "../../../kernels/webgpu/plan.ts";
+import { type Block, inputWidth, tensorShapes } from "../../../kernels/blocks.ts";
+import { checkState, spanLength } from "../../../kernels/check.ts";
+import { grows, type StatePart, stateLayout } from "../../../kernels/state.ts";
+import { planWebGpu } from "../../../kernels/webgpu/index.ts";
+import { isFused } from "../../../kernels/webgpu/plan.ts";
 import { MOST_TOP_K } from "../../../kernels/webgpu/wgsl/choose.ts";
 import { launchChromium } from "../chromium.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
@@ -93,9 +94,9 @@ export async function openPageBackend(): Promise<PageBackend> {
     return {
       name: "webgpu",
       adapter,
-      plan: (blocks, tensors, options = {}) => makePlan(blocks, tensors, options, BINDING_LIMIT).memory,
+      plan: (blocks, tensors, options = {}) => planWebGpu(blocks, tensors, options, BINDING_LIMIT).memory,
       async compile(blocks, tensors, options = {}) {
-        const plan = makePlan(blocks, tensors, options, BINDING_LIMIT);
+        const plan = { ...planWebGpu(blocks, tensors, options, BINDING_LIMIT), blocks, tensors };
         const id = ids++;
         await line.call("compile", id, [...blocks], [...tensors], options);
         return new PageExecutable(line, id, plan, () => ids++);
@@ -113,7 +114,14 @@ export async function openPageBackend(): Promise<PageBackend> {
   }
 }
 
+/** What is known of a compiled model out here. */
+type Plan = ReturnType<typeof planWebGpu> & {
+  readonly blocks: readonly Block[];
+  readonly tensors: ReadonlyMap<string, TensorSpec>;
+};
+
 class PageState implements SequenceState {
+  positions = 0;
   readonly id: number;
   readonly executable: PageExecutable;
 
@@ -128,16 +136,18 @@ class PageState implements SequenceState {
   }
 
   write(values: Float32Array): void {
-    checkState(values, this.executable.blocks);
+    this.positions = checkState(values, this.executable.blocks);
     this.executable.line.call("writeState", this.id, toBase64(new Uint8Array(values.slice().buffer)));
   }
 
   copyFrom(other: SequenceState): void {
     this.executable.line.call("copyState", this.id, (other as PageState).id);
+    this.positions = (other as PageState).positions;
   }
 
   reset(): void {
     this.executable.line.call("resetState", this.id);
+    this.positions = 0;
   }
 
   dispose(): void {
@@ -147,7 +157,7 @@ class PageState implements SequenceState {
 
 /** The outside of an executable in the page. */
 export class PageExecutable implements Executable {
-  readonly samples = { topK: MOST_TOP_K };
+  readonly samples?: { readonly topK: number };
   readonly line: Line;
   readonly id: number;
   readonly #plan: Plan;
@@ -159,6 +169,7 @@ export class PageExecutable implements Executable {
     this.id = id;
     this.#plan = plan;
     this.#nextId = nextId;
+    if (isFused(plan.blocks)) this.samples = { topK: MOST_TOP_K };
   }
 
   get blocks(): readonly Block[] {
@@ -205,14 +216,14 @@ export class PageExecutable implements Executable {
     const inside = spans.map(
       ({ state, tokens, targets, vectors, ...rest }): PageSpan => ({
         ...rest,
-        ...(vectors && { vectors }),
+        ...(vectors && { vectors: toBase64(new Uint8Array(vectors.slice().buffer)) }),
         state: (state as PageState).id,
         tokens: tokens === SAMPLED ? null : Array.from(tokens),
         ...(targets && { targets: Array.from(targets) }),
       }),
     );
     this.line.call("begin", this.id, id, inside);
-    return new PagePass(this, id);
+    return new PagePass(this, id, spans);
   }
 
   run(spans: readonly Span[]): PagePass {
@@ -232,15 +243,21 @@ export class PagePass implements Pass {
   dispatches = 0;
   readonly #executable: PageExecutable;
   readonly #id: number;
+  readonly #spans: readonly Span[];
 
-  constructor(executable: PageExecutable, id: number) {
+  constructor(executable: PageExecutable, id: number, spans: readonly Span[]) {
     this.#executable = executable;
     this.#id = id;
+    this.#spans = spans;
   }
 
   advance(end = this.#executable.blocks.length): void {
     if (end > this.#executable.blocksLoaded) throw new KernelError(`block ${end - 1} is not loaded yet`);
     this.#executable.line.call("advance", this.#id, end);
+    const { blocks } = this.#executable;
+    if (this.block < blocks.length && end === blocks.length && grows(blocks)) {
+      for (const span of this.#spans) (span.state as PageState).positions += spanLength(span, inputWidth(blocks));
+    }
     this.block = end;
   }
 

@@ -1,15 +1,17 @@
-import { type CompileOptions, SAMPLED, type Span, type TensorSpec } from "../../../kernels/backend.ts";
+import { type CompileOptions, type Executable, SAMPLED, type Span, type TensorSpec } from "../../../kernels/backend.ts";
 import type { Block } from "../../../kernels/blocks.ts";
-import { createWebGpuBackend, type WebGpuBackend, type WebGpuExecutable } from "../../../kernels/webgpu/index.ts";
+import { createWebGpuBackend, type WebGpuBackend } from "../../../kernels/webgpu/index.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 
 /** What runs in the page: the backend, its objects known to the outside by number. Everything that passes is JSON. */
 
 /** A span whose state is a number and whose tokens are null when they are the chosen one. */
-export type PageSpan = Omit<Span, "state" | "tokens" | "targets"> & {
+export type PageSpan = Omit<Span, "state" | "tokens" | "targets" | "vectors"> & {
   readonly state: number;
   readonly tokens: number[] | null;
   readonly targets?: number[];
+  /** f32s as text. */
+  readonly vectors?: string;
 };
 
 export interface PageOutput {
@@ -18,11 +20,14 @@ export interface PageOutput {
   readonly token?: number;
 }
 
-type PageState = ReturnType<WebGpuExecutable["createState"]>;
-type PagePass = ReturnType<WebGpuExecutable["begin"]>;
+type PageState = ReturnType<Executable["createState"]>;
+/** Every pass of this backend counts its kernels. */
+type PagePass = ReturnType<Executable["begin"]> & { readonly dispatches: number };
+
+const toF32 = (text: string): Float32Array => new Float32Array(fromBase64(text).buffer);
 
 let backend: WebGpuBackend;
-const executables = new Map<number, WebGpuExecutable>();
+const executables = new Map<number, Executable>();
 const states = new Map<number, PageState>();
 const passes = new Map<number, PagePass>();
 
@@ -46,7 +51,7 @@ const page = {
     return toBase64(new Uint8Array((await states.get(state)!.read()).buffer));
   },
   writeState(state: number, values: string): void {
-    states.get(state)!.write(new Float32Array(fromBase64(values).buffer));
+    states.get(state)!.write(toF32(values));
   },
   copyState(state: number, from: number): void {
     states.get(state)!.copyFrom(states.get(from)!);
@@ -60,9 +65,14 @@ const page = {
   },
   begin(id: number, pass: number, spans: PageSpan[]): void {
     const inside = spans.map(
-      (s): Span => ({ ...s, state: states.get(s.state)!, tokens: s.tokens === null ? SAMPLED : s.tokens }),
+      ({ state, tokens, vectors, ...rest }): Span => ({
+        ...rest,
+        state: states.get(state)!,
+        tokens: tokens === null ? SAMPLED : tokens,
+        ...(vectors !== undefined && { vectors: toF32(vectors) }),
+      }),
     );
-    passes.set(pass, executables.get(id)!.begin(inside));
+    passes.set(pass, executables.get(id)!.begin(inside) as PagePass);
   },
   advance(pass: number, end: number): void {
     passes.get(pass)!.advance(end);

@@ -1,5 +1,5 @@
 import type { Backend, Executable } from "../../../kernels/backend.ts";
-import { describeVariants, tune, type Variants, type WebGpuExecutable } from "../../../kernels/webgpu/index.ts";
+import { describeVariants, tune, type Variants } from "../../../kernels/webgpu/index.ts";
 import { httpSource } from "../../../weights/http.ts";
 import { PackageLoad, readManifest } from "../../../weights/loader.ts";
 import type { PackageSource } from "../../../weights/source.ts";
@@ -97,7 +97,7 @@ async function openLocal(
 
   const chosen: Chosen = { backend: "wasm", reason: "WASM computes until WebGPU is ready" };
   let lost: unknown;
-  let compiled: WebGpuExecutable | undefined;
+  let compiled: Executable | undefined;
   const remembering: Backend = {
     name: "webgpu",
     plan: (...args) => gpu.backend.plan(...args),
@@ -159,7 +159,7 @@ async function openLocal(
 }
 
 /** What of the GPU's offers the model computes with from now on, in words. A device that fails meanwhile is noticed by the next pass. */
-async function tuned(executable: WebGpuExecutable, offered: Variants): Promise<string> {
+async function tuned(executable: Executable, offered: Variants): Promise<string> {
   try {
     return describeVariants((await tune(executable, offered)).variants);
   } catch {

@@ -1,0 +1,90 @@
+import type { Encoding } from "../../backend.ts";
+import { KernelError } from "../../backend.ts";
+import { type Block, matrixNames } from "../../blocks.ts";
+import type { Kernel, KernelSource, Pipelines } from "../pipelines.ts";
+import { attentionSource, WIDEST_HEAD } from "../wgsl/attention.ts";
+import { CONV } from "../wgsl/conv.ts";
+import { GATED_ADD, PICK, POSITIONS } from "../wgsl/elementwise.ts";
+import { embedSource } from "../wgsl/embed.ts";
+import { GATHER } from "../wgsl/gather.ts";
+import { NORM } from "../wgsl/norm.ts";
+import { productSource } from "../wgsl/product.ts";
+import { MOST_S4D_STATE, s4dSource } from "../wgsl/s4d.ts";
+import { scanSource } from "../wgsl/scan.ts";
+import { SCORE } from "../wgsl/score.ts";
+import type { TensorPlan } from "./tensors.ts";
+
+/** The kernels that a list of blocks needs, by name. */
+export class BlockKernels {
+  readonly #kernels: Readonly<Record<string, Kernel>>;
+
+  constructor(kernels: Readonly<Record<string, Kernel>>) {
+    this.#kernels = kernels;
+  }
+
+  get(name: string): Kernel {
+    return this.#kernels[name]!;
+  }
+
+  product(encoding: Encoding): Kernel {
+    return this.get(`product ${encoding}`);
+  }
+}
+
+/** Compiles those that are not there yet, side by side. @throws WebGpuError */
+export async function makeBlockKernels(pipelines: Pipelines, plan: TensorPlan): Promise<BlockKernels> {
+  return new BlockKernels(await pipelines.make(blockSources(plan)));
+}
+
+function blockSources({ blocks, specs }: TensorPlan): Record<string, KernelSource> {
+  const sources: Record<string, KernelSource> = {};
+  const encoding = (name: string): Encoding => specs.get(name)!.encoding;
+  for (const block of blocks) {
+    Object.assign(sources, sourcesOf(block, encoding));
+    if ("norm" in block && block.norm !== undefined) sources.norm = NORM;
+    if (block.kind === "embedding") continue;
+    for (const e of matrixNames(block).map(encoding)) sources[`product ${e}`] = productSource(e);
+  }
+  return sources;
+}
+
+/** Beside norms and products. */
+function sourcesOf(block: Block, encoding: (name: string) => Encoding): Record<string, KernelSource> {
+  switch (block.kind) {
+    case "embedding":
+      return { embed: embedSource(encoding(block.weight)), score: SCORE };
+    case "positions":
+      return { positions: POSITIONS };
+    case "attention": {
+      const width = block.dim / block.heads;
+      return { [`attention ${width}`]: attentionSource(width) };
+    }
+    case "s4d":
+      return { [`s4d ${block.s4d.state}`]: s4dSource(block.s4d.state), gate: GATED_ADD };
+    case "s4-mamba":
+      return { [`s4d ${block.s4d.state}`]: s4dSource(block.s4d.state), conv: CONV };
+    case "mamba":
+      return { [`scan ${block.state}`]: scanSource(block.state), conv: CONV, gather: GATHER };
+    case "head":
+      return { pick: PICK };
+    default:
+      return {};
+  }
+}
+
+/** @throws KernelError on sizes that no kernel is made for */
+export function checkSizes(blocks: readonly Block[]): void {
+  blocks.forEach((block, i) => {
+    const where = `block ${i} (${block.kind})`;
+    if (block.kind === "attention" && block.dim / block.heads > WIDEST_HEAD) {
+      throw new KernelError(
+        `${where} has heads ${block.dim / block.heads} wide, the webgpu backend takes up to ${WIDEST_HEAD}: run it on wasm`,
+      );
+    }
+    if ((block.kind === "s4d" || block.kind === "s4-mamba") && block.s4d.state > MOST_S4D_STATE) {
+      throw new KernelError(
+        `${where} has ${block.s4d.state} states a channel, the webgpu backend takes up to ${MOST_S4D_STATE}: run it on wasm`,
+      );
+    }
+  });
+}

@@ -1,0 +1,98 @@
+import type { Encoding } from "../../../weights/layout.ts";
+import type { KernelSource } from "../pipelines.ts";
+import { GELU, NONE } from "./math.ts";
+import { blockValues, declareMatrix, unpackers } from "./matrix.ts";
+
+/** Positions, and rows of the matrix, that a workgroup takes. */
+export const PRODUCT_TILE = 32;
+
+/** What becomes of a product's values. */
+export const ACTIVATIONS = { none: 0, exact: 1, tanh: 2 } as const;
+export type Activation = keyof typeof ACTIVATIONS;
+
+/**
+ * O = act(A Wᵀ + bias), or O += it: a product that ends a step without another kernel behind it. Columns of A behind the matrix's are not
+ * looked at, so that a row of A may be part of a longer one. A workgroup keeps 32 × 32 outcomes in registers, 4 × 4 a thread, and takes 32
+ * columns at a time.
+ */
+export function productSource(encoding: Encoding): KernelSource {
+  return {
+    label: `product ${encoding}`,
+    groups: ["rrrwu"],
+    wgsl: /* wgsl */ `
+struct Sizes {
+  positions: u32, cols: u32, tiles: u32, tile_rows: u32, a_first: u32, a_stride: u32, o_first: u32, o_stride: u32,
+  bias: u32, act: u32, add: u32,
+}
+@group(0) @binding(0) var<storage, read> A: array<vec4f>; // (positions, columns)
+${declareMatrix("W", encoding, 1)}
+@group(0) @binding(2) var<storage, read> V: array<f32>;
+@group(0) @binding(3) var<storage, read_write> O: array<vec4f>; // (positions, rows)
+@group(0) @binding(4) var<uniform> P: Sizes;
+${unpackers([encoding])}${blockValues("W", encoding)}${GELU}
+var<workgroup> a_tile: array<vec4f, 256>; // (32 columns, 32 positions)
+var<workgroup> w_tile: array<vec4f, 256>; // (32 columns, 32 rows)
+
+fn columns(position: u32, quad: u32) -> vec4f {
+  let c = vec4u(quad * 4u) + vec4u(0u, 1u, 2u, 3u);
+  let v = A[P.a_first + min(position, P.positions - 1u) * P.a_stride + quad];
+  return select(vec4f(), v, c < vec4u(P.cols));
+}
+
+fn finish(v: vec4f) -> vec4f {
+  if (P.act == ${ACTIVATIONS.exact}u) { return vec4f(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w)); }
+  if (P.act == ${ACTIVATIONS.tanh}u) { return vec4f(gelu_tanh(v.x), gelu_tanh(v.y), gelu_tanh(v.z), gelu_tanh(v.w)); }
+  return v;
+}
+
+fn put(position: u32, quad: u32, sum: vec4f) {
+  if (position >= P.positions || quad >= P.tile_rows * 2u) { return; }
+  var bias = vec4f();
+  if (P.bias != ${NONE}u) {
+    let b = P.bias + quad * 4u;
+    bias = vec4f(V[b], V[b + 1u], V[b + 2u], V[b + 3u]);
+  }
+  let at = P.o_first + position * P.o_stride + quad;
+  let v = finish(sum + bias);
+  if (P.add == 1u) { O[at] += v; } else { O[at] = v; }
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
+  let x = lid & 7u;
+  let y = lid >> 3u;
+  let position = wid.y * ${PRODUCT_TILE}u + x * 4u;
+  let row = min(wid.x * ${PRODUCT_TILE / 8}u + (x >> 1u), P.tile_rows - 1u);
+  var c0 = vec4f();
+  var c1 = vec4f();
+  var c2 = vec4f();
+  var c3 = vec4f();
+  for (var t = 0u; t < P.tiles; t++) {
+    let quad = t * 8u + y;
+    let a = transpose(mat4x4f(columns(position, quad), columns(position + 1u, quad), columns(position + 2u, quad), columns(position + 3u, quad)));
+    let w = W_block(row * P.tiles + t, y, x & 1u);
+    workgroupBarrier();
+    for (var j = 0u; j < 4u; j++) {
+      a_tile[(y * 4u + j) * 8u + x] = a[j];
+      w_tile[(y * 4u + j) * 8u + x] = w[j];
+    }
+    workgroupBarrier();
+    for (var k = 0u; k < 32u; k++) {
+      let p = a_tile[k * 8u + y];
+      let r = w_tile[k * 8u + x];
+      c0 += p.x * r;
+      c1 += p.y * r;
+      c2 += p.z * r;
+      c3 += p.w * r;
+    }
+  }
+  let first = wid.y * ${PRODUCT_TILE}u + y * 4u;
+  let quad = wid.x * ${PRODUCT_TILE / 4}u + x;
+  put(first, quad, c0);
+  put(first + 1u, quad, c1);
+  put(first + 2u, quad, c2);
+  put(first + 3u, quad, c3);
+}
+`,
+  };
+}
