@@ -4,7 +4,7 @@
 
 OUT gets the pictures, vectors.bin (RGB bytes of all cases, one after another) and vectors.json: of each case the file, `resize` (pixels of
 the short side), the filter and `crop` (pixels of the square in the middle). Exif's orientation is applied first, alpha is dropped, of 16
-bits the upper 8 count. cmyk.jpg, animated.gif and animated.webp have no vectors: they are refused.
+bits the upper 8 count. cmyk.jpg, animated.gif and animated.webp have no vectors: they are refused; nor have the largest-… ones.
 """
 
 import argparse
@@ -45,6 +45,13 @@ def write_png16(file: Path, values: np.ndarray) -> str:
     header = struct.pack(">IIBBBBB", width, height, 16, 2 if values.ndim == 3 else 0, 0, 0, 0)
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
     return file.name
+
+
+def make_largest(out: Path) -> None:
+    """As many pixels as are read, in the kinds whose decoding takes most memory."""
+    image = picture(64, 64, 20).resize((2048, 2048), Image.Resampling.BICUBIC)
+    image.save(out / "largest-progressive.jpg", quality=10, subsampling=0, progressive=True)
+    image.quantize(8).convert("RGB").save(out / "largest-lossless.webp", lossless=True)
 
 
 def make_refused(out: Path) -> None:
@@ -109,6 +116,7 @@ def main() -> None:
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     make_refused(out)
+    make_largest(out)
     filters = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
     cases, data = [], b""
     for name in make_pictures(out):

@@ -167,6 +167,31 @@ describe("POST /v1/images/classifications", () => {
     ]);
   });
 
+  test("a picture whose decoding takes much memory gets it from idle models, or is a 413", async () => {
+    const largest = await picture("largest-progressive.jpg");
+    const { send, post, get } = separate({ MEMORY_BUDGET_MB: 66 });
+    const loaded = async (): Promise<string[]> =>
+      [...(await (await get("/metrics")).text()).matchAll(/model_loaded\{model="(\w+)@/g)].map(([, name]) => name!);
+    await (await post({ model: "slow", prompt: "a", max_tokens: 1 })).text();
+    await replied(await send(`${PATH}?model=vmamba`, { method: "POST", body: await picture("rgb.png") }));
+    expect(await loaded()).toEqual(["slow", "vmamba"]);
+    await replied(await send(`${PATH}?model=vmamba`, { method: "POST", body: largest }));
+    expect(await loaded()).toEqual(["vmamba"]);
+    // What was taken is given back.
+    await (await post({ model: "slow", prompt: "a", max_tokens: 1 })).text();
+    expect(await loaded()).toEqual(["vmamba", "slow"]);
+
+    const small = separate({ MEMORY_BUDGET_MB: 40 });
+    const refused = await small.send(`${PATH}?model=vmamba`, { method: "POST", body: largest });
+    expect(await errorOf(refused)).toMatchObject({
+      status: 413,
+      code: "image_too_large",
+      message: expect.stringMatching(
+        /decoding the picture beside vmamba@\w+ takes [45]\d\.\d MB, models and pictures may take 40\.0 MB: make it smaller/,
+      ),
+    });
+  });
+
   test("takes a key where there are keys, with the scope to infer", async () => {
     const keys = [
       ["app-key", "infer"],

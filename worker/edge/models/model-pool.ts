@@ -36,6 +36,12 @@ export interface ModelPool {
    * @throws ApiError 429 when the isolate is busy, MemoryBudgetError, PackageError, ModelError
    */
   lease(id: string, source: PackageSource, options: PoolOptions): Promise<Lease>;
+  /**
+   * Takes bytes of the budget for other work beside a model that is lent, such as decoding a large picture. Idle models make room.
+   * @returns what gives them back
+   * @throws ApiError 429 while models in use leave no room, 413 when that one leaves none
+   */
+  reserve(bytes: number, beside: string, options: PoolOptions): Promise<() => void>;
   stats(): PoolStats[];
 }
 
@@ -72,6 +78,8 @@ interface User {
 export function createModelPool(backend: Backend, { goneAfter = GONE_MS } = {}): ModelPool {
   const slots = new Map<string, Slot>();
   let clock = 0;
+  /** bytes of the budget that are no model's. */
+  let reserved = 0;
 
   async function lease(id: string, source: PackageSource, options: PoolOptions): Promise<Lease> {
     const { limits, signal } = options;
@@ -99,6 +107,28 @@ export function createModelPool(backend: Backend, { goneAfter = GONE_MS } = {}):
     }
   }
 
+  async function reserve(bytes: number, beside: string, { limits, signal }: PoolOptions): Promise<() => void> {
+    const own = slots.get(beside);
+    const alone = bytes + (own === undefined ? 0 : bytesOf(own));
+    if (alone > limits.memoryBudget) throw tooLargeBeside(beside, alone, limits.memoryBudget);
+    for (let looks = 0; taken() + bytes > limits.memoryBudget; ) {
+      if (evict()) continue;
+      if (++looks > MOST_LOOKS) throw overloaded("too many requests are being served at this moment");
+      await new Promise((wake) => setTimeout(wake, LOOK_MS));
+      signal.throwIfAborted();
+    }
+    reserved += bytes;
+    let given = false;
+    return () => {
+      if (!given) reserved -= bytes;
+      given = true;
+    };
+  }
+
+  function taken(): number {
+    return [...slots.values()].reduce((sum, s) => sum + bytesOf(s), reserved);
+  }
+
   /** Where one more sequence of a model may go, or nothing when it must wait. */
   function place(id: string, limits: PoolOptions["limits"]): Slot | undefined {
     let slot = slots.get(id);
@@ -107,7 +137,7 @@ export function createModelPool(backend: Backend, { goneAfter = GONE_MS } = {}):
       const opening = [...slots.values()].filter((s) => s.shared.model === undefined);
       for (const other of opening) bury(other);
       if (opening.some((s) => s.users.size > 0)) return undefined;
-      const room = limits.memoryBudget - [...slots.values()].reduce((sum, s) => sum + bytesOf(s), 0);
+      const room = limits.memoryBudget - taken();
       const sequences = limits.maxSequences;
       const shared = new SharedModel(backend, { memoryBudget: room, sequences });
       slot = { id, shared, room, sequences, users: new Set(), used: 0, broken: false };
@@ -187,7 +217,7 @@ export function createModelPool(backend: Backend, { goneAfter = GONE_MS } = {}):
     }));
   }
 
-  return { lease, stats };
+  return { lease, reserve, stats };
 }
 
 function bytesOf({ shared, room, sequences }: Slot): number {
@@ -199,6 +229,16 @@ function bytesOf({ shared, room, sequences }: Slot): number {
 function memoryOf(model: Model, sequences: number): number {
   const { executable, weights, manifest } = model;
   return memoryNeed(executable.memory, sequences, weights.done ? 0 : stagingBytes(manifest));
+}
+
+function tooLargeBeside(model: string, need: number, budget: number): ApiError {
+  const mb = (bytes: number): string => (bytes / 1e6).toFixed(1);
+  return new ApiError({
+    status: 413,
+    code: "image_too_large",
+    param: "image",
+    message: `decoding the picture beside ${model} takes ${mb(need)} MB, models and pictures may take ${mb(budget)} MB: make it smaller first`,
+  });
 }
 
 function overloaded(message: string): ApiError {

@@ -8,7 +8,7 @@ import { type AppEnv, limitsOf } from "../env.ts";
 import { classifyLoaded } from "../generation/infer-pixels.ts";
 import { ApiError, badValue } from "../http/api-error.ts";
 import { methodNotAllowed } from "../http/method-not-allowed.ts";
-import { decodeImage } from "../images/decode.ts";
+import { decodeImage, decodingNeed } from "../images/decode.ts";
 import { readImages } from "../images/read-request.ts";
 import { packageSource } from "../models/package-source.ts";
 import { checkImageBudget } from "../models/request-budget.ts";
@@ -82,7 +82,13 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       // One after another: each decoded picture is let go before the next.
       for (const [i, bytes] of files.entries()) {
         try {
-          data.set(prepare(await decodeImage(bytes), spec), i * length);
+          const need = decodingNeed(bytes);
+          const giveBack = need === 0 ? () => {} : await pool.reserve(need, entry.id, { limits, signal });
+          try {
+            data.set(prepare(await decodeImage(bytes), spec), i * length);
+          } finally {
+            giveBack();
+          }
         } catch (error) {
           if (!(error instanceof ImageError) || files.length === 1) throw error;
           throw new ImageError(error.kind, `image ${i}: ${error.message}`);

@@ -3,7 +3,9 @@ import { type CodecModules, createCodecs, type Decoded } from "./codecs.ts";
 import { readImageHeader } from "./image-header.ts";
 import { type Raster, rasterOf } from "./raster.ts";
 
-/** Most pixels: while they are decoded they take 8 to 16 bytes each, and all of an isolate has 128 MB. */
+/** Bytes that a pixel takes at most while it is decoded, in the decoder and as RGBA behind it: test/engine/image-memory.test.ts. */
+export const DECODING_BYTES = 15;
+/** Most pixels: all of an isolate has 128 MB. */
 export const IMAGE_PIXELS = 4 * 1024 * 1024;
 
 /**
