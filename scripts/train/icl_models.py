@@ -2,19 +2,21 @@
 
 Transformer (GPT-2), Mamba, S4D, S4-Mamba, Standard Hybrid (positions, then attention and Mamba in turns) and MambaFormer (no
 positions, a Mamba block, then the same turns). Mamba's mixer is mixer.py on a GPU; without one a step-by-step scan.
+
+Under autocast the layers' matrices, scans and convolutions run in its type; the residual stream, norms and both ends stay f32.
 """
 
 import math
 
 import torch
 import torch.nn.functional as F
+from icl_s4 import S4D, S4DMixer
 from torch import nn
 
 Tensor = torch.Tensor
 ARCHITECTURES = ("transformer", "mamba", "s4d", "s4-mamba", "standard-hybrid", "mambaformer")
 HEADS = 8
 D_STATE, D_CONV, DT_RANK = 16, 4, 16  # DT_RANK is what gate.py's tiles take at least
-S4_STATE = 32  # complex states a channel
 CHUNK = 8  # the scan's: sequences are padded to a multiple
 WIDTH = {name: 128 for name in ARCHITECTURES} | {"s4d": 256}
 
@@ -28,7 +30,7 @@ class Conv1D(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x @ self.weight + self.bias
+        return torch.addmm(self.bias, x.flatten(0, -2), self.weight).unflatten(0, x.shape[:-1])
 
 
 def attend(qkv: Tensor) -> Tensor:
@@ -61,9 +63,10 @@ class Gpt2Block(nn.Module):
         self.ln_1, self.attn = nn.LayerNorm(d), Gpt2Attention(d, layers)
         self.ln_2, self.mlp = nn.LayerNorm(d), Gpt2Mlp(d, layers)
 
-    def forward(self, u: Tensor) -> Tensor:
+    def forward(self, u: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+        u = u + delta
         u = u + self.attn(self.ln_1(u))
-        return u + self.mlp(self.ln_2(u))
+        return u, self.mlp(self.ln_2(u))
 
 
 class Attention(nn.Module):
@@ -114,12 +117,11 @@ class Mamba(GatedConv):
         from mixer import Mixer  # Triton
 
         batch, T, d = h.shape
-        padded = F.pad(h, (0, 0, 0, -T % CHUNK))
         delta, _, _ = Mixer.apply(
-            padded.flatten(0, 1), self.in_proj.weight, self.conv1d.weight, self.conv1d.bias, self.x_proj.weight,
+            h.flatten(0, 1), self.in_proj.weight, self.conv1d.weight, self.conv1d.bias, self.x_proj.weight,
             self.dt_proj.weight, self.dt_proj.bias, self.A_log, self.D, self.out_proj.weight, batch, None,
         )  # fmt: skip
-        return delta.view(batch, -1, d)[:, :T]
+        return delta.view(batch, T, d)
 
     def slow(self, h: Tensor) -> Tensor:
         x, z = self.split(h)
@@ -130,48 +132,6 @@ class Mamba(GatedConv):
             state = torch.exp(dt[:, t, :, None] * A) * state + (dt[:, t] * x[:, t])[..., None] * B[:, t, None]
             ys.append((state * C[:, t, None]).sum(2))
         return self.out_proj((torch.stack(ys, 1) + self.D * x) * F.silu(z))
-
-
-class S4Kernel(nn.Module):
-    def __init__(self, channels: int):
-        super().__init__()
-        self.log_dt = nn.Parameter(torch.rand(channels) * math.log(100) + math.log(1e-3))
-        self.log_A_real = nn.Parameter(torch.full((channels, S4_STATE), math.log(0.5)))
-        self.A_imag = nn.Parameter(math.pi * torch.arange(S4_STATE).float().repeat(channels, 1))
-        self.C = nn.Parameter(torch.randn(channels, S4_STATE, 2) * math.sqrt(0.5))
-
-    def forward(self, T: int) -> Tensor:
-        """The convolution's kernel (channels, T)."""
-        A = torch.complex(-torch.exp(self.log_A_real), self.A_imag)
-        dtA = A * torch.exp(self.log_dt)[:, None]
-        C = torch.view_as_complex(self.C) * (torch.exp(dtA) - 1) / A
-        powers = torch.exp(dtA[..., None] * torch.arange(T, device=A.device))
-        return 2 * torch.einsum("hn,hnt->ht", C, powers).real
-
-
-class S4D(nn.Module):
-    """y = kernel * x + D x, x (B, T, channels)."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.D = nn.Parameter(torch.randn(channels))
-        self.kernel = S4Kernel(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        T = x.shape[1]
-        k = torch.fft.rfft(self.kernel(T), n=2 * T)
-        y = torch.fft.irfft(torch.fft.rfft(x.transpose(1, 2), n=2 * T) * k, n=2 * T)[..., :T]
-        return y.transpose(1, 2) + self.D * x
-
-
-class S4DMixer(nn.Module):
-    def __init__(self, d: int, layers: int):
-        super().__init__()
-        self.s4 = S4D(d)
-        self.s4.output_linear = nn.Sequential(nn.Conv1d(d, 2 * d, 1), nn.GLU(1))
-
-    def forward(self, h: Tensor) -> Tensor:
-        return self.s4.output_linear(F.gelu(self.s4(h)).transpose(1, 2)).transpose(1, 2)
 
 
 class S4Mamba(GatedConv):
@@ -189,24 +149,68 @@ class Layer(nn.Module):
         super().__init__()
         self.norm, self.mixer = nn.LayerNorm(d), mixer(d, layers)
 
-    def forward(self, u: Tensor) -> Tensor:
-        return u + self.mixer(self.norm(u))
+    def forward(self, u: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+        u, h = add_norm(u, delta, self.norm.weight, self.norm.bias)
+        return u, self.mixer(h)
+
+
+def add_norm(u: Tensor, delta: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    u = u + delta
+    h = F.layer_norm(u, weight.shape, weight, bias)
+    kind = u.device.type
+    return u, h.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else h
+
+
+def run_layer(layer: nn.Module, u: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+    return layer(u, delta)
+
+
+EAGER = add_norm, run_layer
+
+
+def compile_layers(compiled: bool = True) -> None:
+    """From here on every layer runs as Inductor's kernels, compiled once for each architecture and length; Mamba's mixer is Triton already."""
+    global add_norm, run_layer
+    add_norm, run_layer = EAGER
+    if compiled:
+        import torch._dynamo
+
+        torch._dynamo.config.recompile_limit = 64  # one for each kind of layer and length
+        add_norm, run_layer = torch.compile(add_norm, dynamic=False), torch.compile(run_layer, dynamic=False)
+
+
+def positions_table(length: int, d: int, std: float | None) -> nn.Embedding:
+    """Learned positions that begin as sinusoids of Vaswani et al. 2017, or as GPT-2's noise of that deviation.
+
+    With noise of 0.02 beside inputs of deviation 0.6 a head must first grow the table before it can look at the vector before,
+    which is what pairing x with its y takes.
+    """
+    table = nn.Embedding(length, d)
+    with torch.no_grad():
+        if std is not None:
+            table.weight.normal_(std=std)
+        else:
+            angle = torch.arange(length)[:, None] * torch.exp(torch.arange(0, d, 2) * (-math.log(10_000) / d))
+            table.weight.copy_(torch.stack([torch.sin(angle), torch.cos(angle)], 2).flatten(1) * 0.5)
+    return table
 
 
 class InContextModel(nn.Module):
     """tokens (B, T, inputs) → (B, T, outputs)."""
 
-    def __init__(self, architecture: str, depth: int, inputs: int, outputs: int, length: int, width: int | None = None):
+    def __init__(
+        self, architecture: str, depth: int, inputs: int, outputs: int, length: int, width: int | None = None, noise: float | None = None
+    ):  # fmt: skip
+        """noise: deviation of the learned positions at the start; sinusoids without it."""
         super().__init__()
         d = width or WIDTH[architecture]
         self.architecture, self.depth, self.length = architecture, depth, length
         self._read_in, self._read_out = nn.Linear(inputs, d), nn.Linear(d, outputs)
         self._backbone = nn.Module()
         if architecture == "transformer":
-            self._backbone.wpe = nn.Embedding(length, d)
+            self._backbone.wpe = positions_table(length, d, noise)
             self._backbone.h = nn.ModuleList(Gpt2Block(d, depth) for _ in range(depth))
             self._backbone.ln_f = nn.LayerNorm(d)
-            nn.init.normal_(self._backbone.wpe.weight, std=0.02)
             return
         mixers = {
             "mamba": [Mamba] * depth,
@@ -216,20 +220,38 @@ class InContextModel(nn.Module):
             "mambaformer": [Mamba] + [Attention, Mamba] * (depth // 2),
         }[architecture]
         if architecture == "standard-hybrid":
-            self.wpe = nn.Embedding(length, d)
-            nn.init.normal_(self.wpe.weight, std=0.02)
+            self.wpe = positions_table(length, d, noise)
         self._backbone.layers = nn.ModuleList(Layer(mixer, d, len(mixers)) for mixer in mixers)
         self._backbone.norm_f = nn.LayerNorm(d)
 
+    @property
+    def layers(self) -> nn.ModuleList:
+        return self._backbone.h if self.architecture == "transformer" else self._backbone.layers
+
+    @property
+    def has_scan(self) -> bool:
+        return any(isinstance(module, Mamba) for module in self.modules())
+
     def forward(self, tokens: Tensor) -> Tensor:
-        u = self._read_in(tokens)
+        T = tokens.shape[1]
+        if tokens.is_cuda and self.has_scan:
+            # Once here and not in every layer. Nothing before sees what comes after it.
+            tokens = F.pad(tokens, (0, 0, 0, -T % CHUNK))
+        kind = tokens.device.type
+        with torch.autocast(kind, enabled=False):
+            u = self._read_in(tokens)
         positions = self._backbone.wpe if self.architecture == "transformer" else getattr(self, "wpe", None)
+        delta = torch.zeros_like(u[:1])
         if positions is not None:
-            u = u + positions.weight[: u.shape[1]]
-        gpt2 = self.architecture == "transformer"
-        for layer in self._backbone.h if gpt2 else self._backbone.layers:
-            u = layer(u)
-        return self._read_out((self._backbone.ln_f if gpt2 else self._backbone.norm_f)(u))
+            delta = F.pad(positions.weight[:T], (0, 0, 0, tokens.shape[1] - T)).expand_as(u)
+        for layer in self.layers:
+            if isinstance(getattr(layer, "mixer", None), Mamba):
+                u, delta = layer(u, delta)
+            else:
+                u, delta = run_layer(layer, u, delta)
+        norm = self._backbone.ln_f if self.architecture == "transformer" else self._backbone.norm_f
+        with torch.autocast(kind, enabled=False):
+            return self._read_out(norm((u + delta)[:, :T]))
 
     def config(self) -> dict:
         """Beside the weights as config.json: what the engine cannot see from the tensors."""

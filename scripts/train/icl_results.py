@@ -17,10 +17,15 @@ def bootstrap(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
     return round(float(values.mean()), 5), round(float(low), 5), round(float(high), 5)
 
 
+def tail_scores(scores: np.ndarray, counts: np.ndarray, last: int) -> np.ndarray:
+    """(prompts): the score over the last targets that count."""
+    tail, weight = scores[:, -last:], counts[:, -last:]
+    return (tail * weight).sum(1) / weight.sum(1)
+
+
 def summarize(scores: np.ndarray, counts: np.ndarray, last: int) -> dict:
     """scores and counts (prompts, P): the final score over the last targets that count, and the score at each target."""
-    tail, weight = scores[:, -last:], counts[:, -last:]
-    final, low, high = bootstrap((tail * weight).sum(1) / weight.sum(1))
+    final, low, high = bootstrap(tail_scores(scores, counts, last))
     curve = (scores * counts).sum(0) / np.maximum(counts.sum(0), 1)
     shown = [round(float(v), 5) if n > 0 else None for v, n in zip(curve, counts.sum(0))]
     return {"final": final, "low": low, "high": high, "curve": shown}

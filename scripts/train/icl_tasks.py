@@ -42,7 +42,16 @@ class Task:
 
 
 def _normal(*shape, device, generator):
+    """generator: None, a torch.Generator, or icl_prompts.Counter."""
+    if hasattr(generator, "normal"):
+        return generator.normal(*shape)
     return torch.randn(*shape, device=device, generator=generator)
+
+
+def _uniform(*shape, device, generator):
+    if hasattr(generator, "uniform"):
+        return generator.uniform(*shape)
+    return torch.rand(*shape, device=device, generator=generator)
 
 
 def _mask(x: Tensor, dims: Tensor) -> Tensor:
@@ -75,7 +84,7 @@ def sparse_linear(x, dims, generator):
     """The same, with three coordinates of w that are not zero."""
     batch, _, d = x.shape
     w = _normal(batch, d, device=x.device, generator=generator)
-    score = torch.rand(batch, d, device=x.device, generator=generator)
+    score = _uniform(batch, d, device=x.device, generator=generator)
     score = score.masked_fill(torch.arange(d, device=x.device) >= dims, -1.0)
     kept = score >= score.topk(3, 1).values[:, -1:]
     return torch.einsum("bpd,bd->bp", x, w * kept)
@@ -93,7 +102,7 @@ def decision_tree(x, dims, generator, depth=4):
     """Node n asks whether x[coordinate n] > 0 and goes to 2n+1 or 2n+2; leaves are N(0, 1)."""
     batch, points, _ = x.shape
     nodes = 2**depth - 1
-    pick = torch.rand(batch, nodes, device=x.device, generator=generator)
+    pick = _uniform(batch, nodes, device=x.device, generator=generator)
     coordinate = (pick * dims).long()
     leaves = _normal(batch, 2**depth, device=x.device, generator=generator)
     node = torch.zeros(batch, points, dtype=torch.long, device=x.device)
@@ -114,7 +123,7 @@ def draw_orthogonal_outliers(batch, dims, device, generator, d=20, points=101, p
     plane = plane - along[..., None] * w[:, None]
     ab = _normal(batch, points, 2, 2, device=device, generator=generator)
     fake = torch.einsum("bpik,bkd->bpid", ab, plane)
-    out = torch.rand(batch, points, device=device, generator=generator) < p
+    out = _uniform(batch, points, device=device, generator=generator) < p
     out[:, -1] = False  # the last point is always asked for
     labels = torch.nn.functional.pad(y[..., None], (0, d - 1))
     x = torch.where(out[..., None], fake[:, :, 0], x)
@@ -127,7 +136,7 @@ def draw_many_outliers(batch, dims, device, generator, d=20, points=512, p=0.9):
     x = _mask(_normal(batch, points, d, device=device, generator=generator), dims)
     w = _mask(_normal(batch, d, device=device, generator=generator), dims)
     y = torch.einsum("bpd,bd->bp", x, w)
-    out = torch.rand(batch, points, device=device, generator=generator) < p
+    out = _uniform(batch, points, device=device, generator=generator) < p
     out[:, -1] = False
     x = torch.where(out[..., None], torch.ones_like(x), x)
     labels = torch.where(out, torch.ones_like(y), y)
@@ -135,20 +144,26 @@ def draw_many_outliers(batch, dims, device, generator, d=20, points=512, p=0.9):
 
 
 def draw_sparse_parity(batch, dims, device, generator, d=10, points=140, k=2):
-    """x in {−1, 1}^10, y the product of k of its coordinates."""
-    x = 2.0 * (torch.rand(batch, points, d, device=device, generator=generator) < 0.5) - 1
-    chosen = torch.rand(batch, d, device=device, generator=generator).topk(k, 1).indices
+    """x in {−1, 1}^10, y the product of k of its first `dims` coordinates; the others are 0."""
+    x = _mask(2.0 * (_uniform(batch, points, d, device=device, generator=generator) < 0.5) - 1, dims)
+    score = _uniform(batch, d, device=device, generator=generator)
+    chosen = score.masked_fill(torch.arange(d, device=device) >= dims, -1.0).topk(k, 1).indices
     y = torch.gather(x, 2, chosen[:, None].expand(-1, points, -1)).prod(2)
     return Prompts(_interleave(x, y), y[..., None], torch.ones_like(y))
 
 
 def draw_retrieval(batch, dims, device, generator, d=20, pairs=64, asked=16):
-    """Vector-valued MQAR: 48 pairs of unit-norm keys and N(0, I) values, then 16 of the keys again, whose values are to be said."""
+    """Vector-valued MQAR: 48 pairs of unit-norm keys and N(0, I) values, then 16 of the keys again, whose values are to be said.
+
+    Of the pairs the first 48·dims/d are there, and the others are zero: fewer dimensions would make the keys harder to tell apart.
+    """
     known = pairs - asked
+    there = torch.arange(known, device=device) * d < known * dims
     keys = torch.nn.functional.normalize(_normal(batch, known, d, device=device, generator=generator), dim=2)
-    keys = keys * math.sqrt(d)
-    values = _normal(batch, known, d, device=device, generator=generator)
-    again = torch.rand(batch, known, device=device, generator=generator).topk(asked, 1).indices
+    keys = keys * math.sqrt(d) * there[:, None]
+    values = _normal(batch, known, d, device=device, generator=generator) * there[:, None]
+    score = _uniform(batch, known, device=device, generator=generator)
+    again = score.masked_fill(~there, -1.0).topk(asked, 1).indices
     pick = again[..., None].expand(-1, -1, d)
     x = torch.cat([keys, torch.gather(keys, 1, pick)], 1)
     y = torch.cat([values, torch.gather(values, 1, pick)], 1)
@@ -180,7 +195,7 @@ MIXTURE_PARTS = 8  # components of the predicted density, each 1 logit, 2 means,
 def draw_mixture(batch, dims, device, generator, points=100):
     """Points of a mixture of 4 equal Gaussians in the plane (deviation 0.4), whose means are N(0, 2²): predict the next one's density."""
     means = MIXTURE_SPREAD * _normal(batch, MIXTURE_MODES, MIXTURE_DIMS, device=device, generator=generator)
-    mode = (torch.rand(batch, points + 1, device=device, generator=generator) * MIXTURE_MODES).long()
+    mode = (_uniform(batch, points + 1, device=device, generator=generator) * MIXTURE_MODES).long()
     x = torch.gather(means, 1, mode[..., None].expand(-1, -1, MIXTURE_DIMS))
     x = x + MIXTURE_WIDTH * _normal(batch, points + 1, MIXTURE_DIMS, device=device, generator=generator)
     return Prompts(x[:, :-1], x[:, 1:], torch.ones(batch, points, device=device), means)
@@ -205,8 +220,8 @@ TASKS = {
         _task("decision-tree", _regression(decision_tree, points=101), points=101, curriculum=LONG),
         _task("orthogonal-outliers", draw_orthogonal_outliers, points=101, curriculum=LONG, scale=20),
         _task("many-outliers", draw_many_outliers, points=512, curriculum=(5, 128), scale=20),
-        _task("sparse-parity", draw_sparse_parity, points=140, inputs=10, curriculum=(10, 140), chance="sign", last=20),
-        _task("retrieval", draw_retrieval, points=64, outputs=20, curriculum=(20, 64), last=16),
+        _task("sparse-parity", draw_sparse_parity, points=140, inputs=10, curriculum=(4, 140), chance="sign", last=20),
+        _task("retrieval", draw_retrieval, points=64, outputs=20, curriculum=(7, 64), last=16),
         Task("chain-of-thought", COT_DIMS, COT_HIDDEN, 102, draw_chain_of_thought, 152, range(0), (5, 22)),
         Task(
             "mixture", MIXTURE_DIMS, 5 * MIXTURE_PARTS, 100, draw_mixture, 100, range(100), (2, 100), chance="density", last=20,
