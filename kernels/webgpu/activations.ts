@@ -1,5 +1,6 @@
 import type { Gpu } from "./gpu.ts";
 import { type ActivationName, HEAD_BLOCK, type Plan } from "./plan.ts";
+import { LOGIT_ROWS } from "./wgsl/logits.ts";
 
 /** The buffers that passes compute in. What lies beyond a vector's length in its padded row is zero and stays so. */
 export interface Activations extends Readonly<Record<ActivationName, GPUBuffer>> {
@@ -13,6 +14,8 @@ export interface Activations extends Readonly<Record<ActivationName, GPUBuffer>>
   readonly targets: GPUBuffer;
   /** f32 log-probabilities, by row. */
   readonly scores: GPUBuffer;
+  /** the best candidate of every LOGIT_ROWS logits of a row: an f32 and a u32. */
+  readonly bests: GPUBuffer;
   readonly all: readonly GPUBuffer[];
 }
 
@@ -40,6 +43,7 @@ export function createActivations(gpu: Gpu, plan: Plan): Activations {
     rows: make("rows", rowBytes),
     targets: make("targets", rowBytes),
     scores: make("scores", rowBytes),
+    bests: make("bests", 8 * Math.ceil(plan.head.vocab / LOGIT_ROWS)),
     all,
   };
 }

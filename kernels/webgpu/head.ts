@@ -103,9 +103,9 @@ export class Head {
     const matrix = plan.matrices.get(plan.head.proj.weight)!;
     matrix.parts.forEach(({ firstRow, tileRows }, i) => {
       const group = this.#group(`logits ${row} ${i}`, () =>
-        pipelines.bind("rrrwu", [
-          ...[a.xn, weights.matrix(matrix.name)[i]!, weights.headBias, a.logits],
-          params.record(row, tileRows, firstRow, 0),
+        pipelines.bind("rrrwwu", [
+          ...[a.xn, weights.matrix(matrix.name)[i]!, weights.headBias, a.logits, a.bests],
+          params.record(row, tileRows, firstRow, plan.head.vocab),
         ]),
       );
       recorder.dispatch(kernels.logits, [group], Math.ceil((8 * tileRows) / LOGIT_ROWS));
@@ -150,7 +150,7 @@ export class Head {
     let group = this.#choices.get(state);
     if (group === undefined) {
       const record = params.record(plan.head.vocab, 0, 0, 0);
-      group = pipelines.bind("rwu", [a.logits, { buffer: state.buffer, offset: state.control, size: 256 }, record]);
+      group = pipelines.bind("rrwu", [a.logits, a.bests, state.controlRecord, record]);
       this.#choices.set(state, group);
     }
     recorder.dispatch(kernels.choose, [group], 1);

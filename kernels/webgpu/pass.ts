@@ -6,7 +6,7 @@ import type { GpuModel } from "./model.ts";
 import type { Readbacks } from "./readbacks.ts";
 import { type Profiler, Recorder } from "./recorder.ts";
 import type { WebGpuState } from "./states.ts";
-import { NOT_FINITE } from "./wgsl/choose.ts";
+import { NOT_FINITE } from "./wgsl/candidate.ts";
 
 /** What a pass needs of its executable. */
 export interface PassHost {
@@ -44,7 +44,9 @@ export class WebGpuPass implements Pass {
     });
     this.#tokens = first;
     this.#wanted = wantedRows(spans, this.#flights, plan.head.vocab);
-    if (spans.some((s) => s.tokens !== SAMPLED)) {
+    if (this.#single) {
+      if (spans[0]!.tokens !== SAMPLED) this.#flights[0]!.state.give(spans[0]!.tokens[0]!);
+    } else if (spans.some((s) => s.tokens !== SAMPLED)) {
       const ids = new Uint32Array(first);
       spans.forEach(({ tokens }, i) => {
         if (tokens !== SAMPLED) ids.set(Array.from(tokens), this.#flights[i]!.first);
@@ -79,11 +81,11 @@ export class WebGpuPass implements Pass {
     this.dispatches += recorder.dispatches;
   }
 
-  /** Tokens that the host does not know are in their states' buffers. */
+  /** Tokens that the host does not know are in their states' buffers, where one alone takes its own from. */
   #takeSampled(recorder: Recorder): void {
     this.#spans.forEach(({ tokens, sample }, i) => {
       const { state, first } = this.#flights[i]!;
-      if (tokens === SAMPLED) {
+      if (tokens === SAMPLED && !this.#single) {
         recorder.copy(state.buffer, state.control, this.#host.model.activations.tokens, 4 * first, 4);
       }
       state.hasToken = sample !== undefined;
@@ -95,7 +97,7 @@ export class WebGpuPass implements Pass {
     const rows = this.#wanted.rows.length;
     switch (model.plan.blocks[this.block]!.kind) {
       case "embedding":
-        if (this.#single) decode.embed(recorder);
+        if (this.#single) decode.embed(recorder, this.#flights[0]!.state);
         else batch.embed(recorder, this.#tokens);
         break;
       case "mamba":

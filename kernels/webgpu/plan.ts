@@ -3,6 +3,7 @@ import { type Block, type EmbeddingBlock, type HeadBlock, matrixNames, type Norm
 import { checkCount, checkTensors } from "../check.ts";
 import { type MambaSizes, mambaSizes, pad } from "./sizes.ts";
 import { GEMM_TILE } from "./wgsl/gemm.ts";
+import { LOGIT_ROWS } from "./wgsl/logits.ts";
 import { TILE_BYTES } from "./wgsl/matrix.ts";
 
 /** Positions whose logits exist at once. */
@@ -10,6 +11,8 @@ export const HEAD_BLOCK = GEMM_TILE;
 /** Workgroups that keep a large GPU busy: what slices of a product are counted by. */
 const BUSY = 264;
 const MOST_SLICES = 8;
+/** Of a state's control record: a multiple of what bindings want. */
+export const CONTROL_BYTES = 256;
 /** Memory that a workgroup has by default, less what kernels need beside a vector of dim. */
 const WIDEST = (16384 - 6144) / 4;
 
@@ -167,11 +170,17 @@ export function planMatrix(name: string, spec: TensorSpec, bindingLimit: number)
   const [rows = 0, cols = 0] = spec.shape;
   const tileCols = Math.ceil(cols / 32);
   const bytesPerTileRow = tileCols * TILE_BYTES[spec.encoding];
-  const most = Math.floor(bindingLimit / bytesPerTileRow);
+  const most = cutAt(Math.floor(bindingLimit / bytesPerTileRow));
   const all = Math.ceil(rows / 8);
   const parts: MatrixPart[] = [];
   for (let at = 0; at < all; at += most) parts.push({ firstRow: 8 * at, tileRows: Math.min(most, all - at) });
   return { name, spec, rows, cols, tileCols, bytesPerTileRow, parts };
+}
+
+/** Whole groups of LOGIT_ROWS in each part, so that a group is one part's. */
+function cutAt(tileRows: number): number {
+  const group = LOGIT_ROWS / 8;
+  return Math.max(group, tileRows - (tileRows % group));
 }
 
 function slices(tileRows: number, tileCols: number, tokenRows: number): number {
@@ -216,5 +225,5 @@ export function stateOffsets(mambas: readonly MambaSizes[]): number[] {
 
 /** Bytes of a sequence's buffer. */
 export function stateBytes(mambas: readonly MambaSizes[]): number {
-  return stateOffsets(mambas).at(-1)! + 256;
+  return stateOffsets(mambas).at(-1)! + CONTROL_BYTES;
 }

@@ -1,8 +1,13 @@
 import type { Gpu } from "./gpu.ts";
 import type { Kernel } from "./pipelines.ts";
 
-/** Hears of every dispatch, in order, for a profile. Returns the timestamps that its pass is to write, a pass each. */
-export type Profiler = (label: string) => GPUComputePassTimestampWrites;
+/** Hears, for a profile, of every compute pass that begins, and returns the timestamps that it is to write. */
+export interface Profiler {
+  /** every dispatch in a pass of its own. */
+  readonly apart: boolean;
+  /** @param label the pass's first kernel, with its workgroups */
+  begin(label: string): GPUComputePassTimestampWrites | undefined;
+}
 
 /** Commands of one submission: dispatches in one compute pass as long as nothing is copied between. */
 export class Recorder {
@@ -22,11 +27,8 @@ export class Recorder {
   }
 
   dispatch(kernel: Kernel, groups: readonly GPUBindGroup[], x: number, y = 1, z = 1): void {
-    if (this.#profiler !== undefined) {
-      this.#end();
-      this.#pass = this.#encoder.beginComputePass({ timestampWrites: this.#profiler(kernel.label) });
-    }
-    this.#pass ??= this.#encoder.beginComputePass();
+    if (this.#profiler?.apart === true) this.#end();
+    this.#pass ??= this.#begin(`${kernel.label} ${x}×${y}×${z}`);
     if (kernel !== this.#kernel) this.#pass.setPipeline(kernel.pipeline);
     this.#kernel = kernel;
     for (let i = 0; i < groups.length; i++) this.#pass.setBindGroup(i, groups[i]!);
@@ -47,6 +49,11 @@ export class Recorder {
   submit(): void {
     this.#end();
     this.#gpu.device.queue.submit([this.#encoder.finish()]);
+  }
+
+  #begin(label: string): GPUComputePassEncoder {
+    const timestampWrites = this.#profiler?.begin(label);
+    return this.#encoder.beginComputePass(timestampWrites === undefined ? {} : { timestampWrites });
   }
 
   #end(): void {

@@ -3,8 +3,8 @@ import { checkState } from "../check.ts";
 import { type StatePart, stateLayout, stateLength } from "../state.ts";
 import { type Gpu, USAGE } from "./gpu.ts";
 import { f32Word } from "./params.ts";
-import type { Pipelines } from "./pipelines.ts";
-import { type Plan, stateBytes, stateOffsets } from "./plan.ts";
+import type { Pipelines, Slice } from "./pipelines.ts";
+import { CONTROL_BYTES, type Plan, stateBytes, stateOffsets } from "./plan.ts";
 import { Recorder } from "./recorder.ts";
 import { CONTROL } from "./wgsl/choose.ts";
 
@@ -45,9 +45,7 @@ export class WebGpuState implements SequenceState {
   constructor(pool: StatePool) {
     this.pool = pool;
     this.#buffer = pool.gpu.buffer("state", stateBytes(pool.plan.mambas));
-    this.groups = pool.plan.mambas.map((m, i) =>
-      pool.pipelines.bind("w", [{ buffer: this.#buffer, offset: pool.offsets[i]!, size: 4 * m.stateLength }]),
-    );
+    this.groups = pool.plan.mambas.map((_, i) => pool.pipelines.bind("w", [this.block(i)]));
     pool.live.add(this);
   }
 
@@ -57,9 +55,24 @@ export class WebGpuState implements SequenceState {
     return this.#buffer;
   }
 
+  /** The state of a Mamba block. */
+  block(index: number): Slice {
+    const { offsets, plan } = this.pool;
+    return { buffer: this.buffer, offset: offsets[index]!, size: 4 * plan.mambas[index]!.stateLength };
+  }
+
   /** Byte of the control record. */
   get control(): number {
     return this.pool.offsets.at(-1)!;
+  }
+
+  get controlRecord(): Slice {
+    return { buffer: this.buffer, offset: this.control, size: CONTROL_BYTES };
+  }
+
+  /** Makes it the token that the next pass takes from the control record. */
+  give(token: number): void {
+    this.pool.gpu.device.queue.writeBuffer(this.buffer, this.control + 4 * CONTROL.token, Uint32Array.of(token));
   }
 
   /** Makes the control record say how the next token is to be chosen. Writes nothing when it goes on from the last one. */

@@ -13,6 +13,7 @@ import { readManifest } from "../../weights/loader.ts";
 import { folderSource } from "../../weights/node/folder.ts";
 import { blocksOf } from "../../worker/engine/architectures/index.ts";
 import { checkShape, PACKED, type Report, reporter, SHAPES } from "./webgpu/checks.ts";
+import { dispatchCost } from "./webgpu/dispatches.ts";
 import {
   compileModel,
   distance,
@@ -22,15 +23,15 @@ import {
   randomTokens,
   tensorsOf,
 } from "./webgpu/models.ts";
-import { type KernelTime, profileDecode, profilePass } from "./webgpu/profile.ts";
+import { type KernelTime, type Overlap, profileDecode, profileOverlap, profilePass } from "./webgpu/profile.ts";
 import { decodeRate, logitsRate, prefillRate } from "./webgpu/rates.ts";
 
 /**
  * Dawn for Node on a real GPU: checks every kernel against the reference, then measures. A bundle of one file, see kernels/webgpu/README.md:
  *
- * node webgpu.mjs [--smoke] [--small] [--sweep] [manifest.msgpack]
+ * node webgpu.mjs [--smoke] [--speed] [--small] [--sweep] [manifest.msgpack]
  *
- * --smoke ends after the first checks and one measurement, in seconds. --small takes a small model for trying the program itself on a
+ * --smoke ends after the first checks and one measurement, in seconds. --speed leaves out the checks and the other encodings. --small takes a small model for trying the program itself on a
  * software adapter. --sweep compares workgroup shapes: both halves of a decode in q8, then the product of many tokens. A manifest adds a model of its sizes, with random weights.
  */
 const flags = new Set(process.argv.slice(2).filter((a) => a.startsWith("--")));
@@ -47,7 +48,8 @@ const report: Report = ({ name, error, limit, ok }) => {
 };
 
 Object.assign(globalThis, globals);
-const gpu = create(["disable-dawn-features=timestamp_quantization"]);
+const options = process.argv.slice(2).flatMap((a) => (a.startsWith("--dawn=") ? [a.slice("--dawn=".length)] : []));
+const gpu = create(["disable-dawn-features=timestamp_quantization", ...options]);
 // What create() returns must stay reachable, or the process crashes.
 Object.assign(globalThis, { gpu });
 const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
@@ -69,6 +71,16 @@ await section("kernels, f32", () => checkShape(createWebGpuBackend(device), 0, r
 if (flags.has("--smoke")) {
   await section("q8", async () => rates("q8", await build("q8", {})));
 } else {
+  await section("dispatches that do next to nothing", floor);
+  if (!flags.has("--speed")) await everything();
+  else await section("mamba-130m shape, q8", async () => rates("q8", await build("q8", {})));
+  if (manifestFile !== undefined) await section(manifestFile, () => packageRates(manifestFile));
+  if (flags.has("--sweep")) await sweep();
+}
+say(failures === 0 ? "all checks passed" : `${failures} checks FAILED`);
+process.exit(failures === 0 ? 0 : 1);
+
+async function everything(): Promise<void> {
   for (let i = 1; i < SHAPES.length; i++) {
     await section(SHAPES[i]![0], () => checkShape(createWebGpuBackend(device), i, report));
   }
@@ -83,33 +95,48 @@ if (flags.has("--smoke")) {
     await section(`mamba-130m shape, ${encoding}`, async () => rates(encoding, await build(encoding, {})));
   }
   await section("mamba-130m shape, f32, beside the reference", checkLogits);
-  if (manifestFile !== undefined) await section(manifestFile, () => packageRates(manifestFile));
-  if (flags.has("--sweep")) {
-    for (const decodeRows of [8, 16, 32, 64] as const) {
-      for (const decodeChannels of [8, 16, 32, 64] as const) {
-        await section(`decode of ${decodeRows} rows, then ${decodeChannels} channels a workgroup`, async () => {
-          const { executable } = await build("q8", { decodeRows, decodeChannels });
-          const { tokensPerSecond, launchMicroseconds } = await decodeRate(executable, tokens, 4);
-          say(`decode: ${tokensPerSecond.toFixed(0)} tok/s, ${launchMicroseconds.toFixed(0)} µs to launch`);
-          executable.dispose();
-        });
-      }
-    }
-    for (const gemm of [
-      { tokens: 4, quads: 1 },
-      { tokens: 4, quads: 2 },
-      { tokens: 8, quads: 2 },
-    ] as const) {
-      await section(`products of ${gemm.tokens} × ${4 * gemm.quads} a thread`, async () => {
-        const { executable } = await build("q8", { gemm });
-        say(`prefill of ${prompt}: ${(await prefillRate(executable, sizes.vocab, prompt)).toFixed(0)} tok/s`);
+}
+
+async function floor(): Promise<void> {
+  for (const [bindings, groups, together] of [
+    [1, 1, 1],
+    [8, 1, 1],
+    [8, 2, 1],
+    [2, 2, 1],
+    [8, 2, 4],
+  ] as const) {
+    const cost = await dispatchCost(device, 52, bindings, groups, together);
+    const [record, finish, submit, all] = [cost.record, cost.finish, cost.submit, cost.all].map((us) => us.toFixed(2));
+    say(
+      `${bindings} bindings in ${groups} groups, 52 dispatches in a pass, ${together} passes a submission: µs a dispatch: ${record} to record, ${finish} to finish, ${submit} to submit, ${all} in all`,
+    );
+  }
+}
+
+async function sweep(): Promise<void> {
+  for (const decodeRows of [8, 16, 32, 64] as const) {
+    for (const decodeChannels of [8, 16, 32, 64] as const) {
+      await section(`decode of ${decodeRows} rows, then ${decodeChannels} channels a workgroup`, async () => {
+        const { executable } = await build("q8", { decodeRows, decodeChannels });
+        const { tokensPerSecond, launchMicroseconds } = await decodeRate(executable, tokens, 4);
+        say(`decode: ${tokensPerSecond.toFixed(0)} tok/s, ${launchMicroseconds.toFixed(0)} µs to launch`);
+        say(`decode, µs a token: ${inWords(await profileOverlap(device, executable, tokens, 4))}`);
         executable.dispose();
       });
     }
   }
+  for (const gemm of [
+    { tokens: 4, quads: 1 },
+    { tokens: 4, quads: 2 },
+    { tokens: 8, quads: 2 },
+  ] as const) {
+    await section(`products of ${gemm.tokens} × ${4 * gemm.quads} a thread`, async () => {
+      const { executable } = await build("q8", { gemm });
+      say(`prefill of ${prompt}: ${(await prefillRate(executable, sizes.vocab, prompt)).toFixed(0)} tok/s`);
+      executable.dispose();
+    });
+  }
 }
-say(failures === 0 ? "all checks passed" : `${failures} checks FAILED`);
-process.exit(failures === 0 ? 0 : 1);
 
 async function section(name: string, work: () => Promise<void>): Promise<void> {
   say(`== ${name}`);
@@ -150,6 +177,7 @@ async function rates(
       `${name} decode, host ${behind} behind: ${tokensPerSecond.toFixed(0)} tok/s, ${dispatches} dispatches a token, ${launchMicroseconds.toFixed(0)} µs to launch`,
     );
   }
+  say(`${name} decode, µs a token: ${inWords(await profileOverlap(device, executable, tokens, 4))}`);
   say(`${name} prefill of ${prompt}: ${(await prefillRate(executable, vocab, prompt)).toFixed(0)} tok/s`);
   const sampling = { temperature: 0.8, topK: 40, topP: 0.95, minP: 0, seed: 1, position: 0 };
   const sampled = await decodeRate(executable, tokens, 4, sampling);
@@ -166,6 +194,11 @@ async function rates(
     table(`${name} prefill`, await profilePass(device, executable, span));
   }
   executable.dispose();
+}
+
+function inWords({ record, finish, submit, busy, idle }: Overlap): string {
+  const [r, f, s, b, i] = [record, finish, submit, busy, idle].map((us) => us.toFixed(0));
+  return `host ${r} to record, ${f} to finish, ${s} to submit; GPU ${b} busy, ${i} idle`;
 }
 
 function table(name: string, times: readonly KernelTime[]): void {

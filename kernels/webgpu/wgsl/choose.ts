@@ -1,4 +1,6 @@
 import type { KernelSource } from "../pipelines.ts";
+import { CANDIDATE, NOT_FINITE } from "./candidate.ts";
+import { LOGIT_ROWS } from "./logits.ts";
 
 /** Most tokens that top_k may keep for a choice on the GPU. */
 export const MOST_TOP_K = 64;
@@ -18,9 +20,6 @@ export const CONTROL = {
   reach: 8,
   words: 16,
 } as const;
-
-/** What the control record's token is when a logit is not finite. */
-export const NOT_FINITE = 0xffffffff;
 
 /** Philox4x32-10's first word: the same numbers as the engine's, from the same counter and key. */
 export const PHILOX = /* wgsl */ `
@@ -44,97 +43,83 @@ fn philox(position: vec2u, seed: vec2u) -> u32 {
 }
 `;
 
+const bestOf16 = (array: string): string => `
+fn best_of_${array}(first: u32) -> Candidate {
+  var b = ${array}[first];
+  for (var i = 1u; i < 16u; i++) { b = better_of(${array}[first + i], b); }
+  return b;
+}
+`;
+
 /**
  * Chooses the next token as the engine's sampler does: temperature, top_k, top_p, min_p, then the token where the cumulative probability
- * exceeds the draw. The best top_k come out one by one: each thread knows the best of its tokens (every 256th four), and the tokens of
- * whoever had the best of all are looked through again for the next.
+ * exceeds the draw. The best top_k come out one by one: each thread knows the best of its groups of logits (every 256th), and the groups
+ * of whoever had the best of all are looked through again for the next.
  */
 export const CHOOSE: KernelSource = {
   label: "choose",
-  groups: ["rwu"],
+  groups: ["rrwu"],
   wgsl: /* wgsl */ `
-@group(0) @binding(0) var<storage, read> logits: array<vec4f>; // (vocab), whole fours
-@group(0) @binding(1) var<storage, read_write> control: array<u32>;
-@group(0) @binding(2) var<uniform> P: vec4u; // vocab
+${CANDIDATE}
+@group(0) @binding(0) var<storage, read> logits: array<f32>; // (vocab)
+@group(0) @binding(1) var<storage, read> bests: array<Candidate>; // (vocab / ${LOGIT_ROWS})
+@group(0) @binding(2) var<storage, read_write> control: array<u32>;
+@group(0) @binding(3) var<uniform> P: vec4u; // vocab
 ${PHILOX}
-struct Candidate { value: f32, id: u32 }
 var<workgroup> best: array<Candidate, 256>;
 var<workgroup> again: array<Candidate, 256>;
 var<workgroup> tree: array<Candidate, 16>;
 var<workgroup> list: array<Candidate, ${MOST_TOP_K}>;
 var<workgroup> count: u32;
-var<workgroup> broken: atomic<u32>;
 
-fn better(a: Candidate, b: Candidate) -> bool { return a.value > b.value || (a.value == b.value && a.id < b.id); }
-
-fn best_of(l: vec4f, first: u32, vocab: u32, before: Candidate) -> Candidate {
-  var b = before;
-  for (var j = 0u; j < 4u; j++) {
-    let c = Candidate(l[j], first + j);
-    if (c.id >= vocab) { break; }
-    if ((bitcast<u32>(c.value) & 0x7f800000u) == 0x7f800000u) { atomicOr(&broken, 1u); }
-    if (better(c, b)) { b = c; }
-  }
+${bestOf16("best")}${bestOf16("again")}
+fn best_of_tree() -> Candidate {
+  var b = tree[0];
+  for (var i = 1u; i < 16u; i++) { b = better_of(tree[i], b); }
   return b;
 }
 
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) lid: u32) {
-  let none = Candidate(-3.4028234e38, 0xffffffffu);
   let vocab = P.x;
-  var mine = none;
-  let fours = (vocab + 3u) / 4u;
-  for (var i = lid; i < fours; i += 1024u) {
+  let groups = (vocab + ${LOGIT_ROWS - 1}u) / ${LOGIT_ROWS}u;
+  var mine = NONE;
+  for (var i = lid; i < groups; i += 1024u) {
     // Four loads on their way at once: one workgroup alone waits for memory most of the time.
     let at = vec4u(i, i + 256u, i + 512u, i + 768u);
-    let l = array<vec4f, 4>(logits[at.x], logits[min(at.y, fours - 1u)], logits[min(at.z, fours - 1u)], logits[min(at.w, fours - 1u)]);
+    let b = array<Candidate, 4>(bests[i], bests[min(at.y, groups - 1u)], bests[min(at.z, groups - 1u)], bests[min(at.w, groups - 1u)]);
     for (var j = 0u; j < 4u; j++) {
-      if (at[j] < fours) { mine = best_of(l[j], at[j] * 4u, vocab, mine); }
+      if (at[j] < groups) { mine = better_of(b[j], mine); }
     }
   }
   best[lid] = mine;
   if (lid == 0u) { count = select(clamp(control[${CONTROL.topK}], 1u, min(vocab, ${MOST_TOP_K}u)), 1u, control[${CONTROL.scale}] == 0u); }
   let k = workgroupUniformLoad(&count);
   for (var pick = 0u; pick < k; pick++) {
-    if (lid < 16u) {
-      var b = best[lid * 16u];
-      for (var i = 1u; i < 16u; i++) { if (better(best[lid * 16u + i], b)) { b = best[lid * 16u + i]; } }
-      tree[lid] = b;
-    }
+    if (lid < 16u) { tree[lid] = best_of_best(lid * 16u); }
     workgroupBarrier();
-    if (lid == 0u) {
-      var b = tree[0];
-      for (var i = 1u; i < 16u; i++) { if (better(tree[i], b)) { b = tree[i]; } }
-      list[pick] = b;
-    }
+    if (lid == 0u) { list[pick] = best_of_tree(); }
     workgroupBarrier();
     if (pick + 1u == k) { break; }
     let last = list[pick];
-    let owner = (last.id >> 2u) & 255u;
-    var next = none;
-    for (var i = owner + lid * 256u; i < fours; i += 65536u) {
-      let l = logits[i];
-      for (var j = 0u; j < 4u; j++) {
-        let c = Candidate(l[j], i * 4u + j);
-        if (c.id < vocab && better(last, c) && better(c, next)) { next = c; }
-      }
+    let owner = (last.id / ${LOGIT_ROWS}u) & 255u;
+    var next = NONE;
+    for (var i = lid; ; i += 256u) {
+      let id = (owner + (i / ${LOGIT_ROWS}u) * 256u) * ${LOGIT_ROWS}u + i % ${LOGIT_ROWS}u;
+      if (id >= vocab) { break; }
+      let c = Candidate(logits[id], id);
+      if (better(last, c)) { next = better_of(c, next); }
     }
     again[lid] = next;
     workgroupBarrier();
-    if (lid < 16u) {
-      var b = again[lid * 16u];
-      for (var i = 1u; i < 16u; i++) { if (better(again[lid * 16u + i], b)) { b = again[lid * 16u + i]; } }
-      tree[lid] = b;
-    }
+    if (lid < 16u) { tree[lid] = best_of_again(lid * 16u); }
     workgroupBarrier();
-    if (lid == 0u) {
-      var b = tree[0];
-      for (var i = 1u; i < 16u; i++) { if (better(tree[i], b)) { b = tree[i]; } }
-      best[owner] = b;
-    }
+    if (lid == 0u) { best[owner] = best_of_tree(); }
     workgroupBarrier();
   }
   if (lid != 0u) { return; }
+  // It came out first.
+  let broken = list[0].id == ${NOT_FINITE}u;
 
   let scale = bitcast<f32>(control[${CONTROL.scale}]);
   let position = vec2u(control[${CONTROL.positionLow}], control[${CONTROL.positionHigh}]);
@@ -166,7 +151,7 @@ fn main(@builtin(local_invocation_index) lid: u32) {
     }
     list[0] = list[chosen];
   }
-  control[${CONTROL.token}] = select(list[0].id, ${NOT_FINITE}u, atomicLoad(&broken) != 0u);
+  control[${CONTROL.token}] = select(list[0].id, ${NOT_FINITE}u, broken);
   control[${CONTROL.positionLow}] = position.x + 1u;
   control[${CONTROL.positionHigh}] = position.y + select(0u, 1u, position.x == 0xffffffffu);
 }

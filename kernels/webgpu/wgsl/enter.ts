@@ -7,6 +7,8 @@ import { CHUNKS, declareMatrix, UNITS, unitProduct, unpackers } from "./matrix.t
 import { addParts } from "./parts.ts";
 import { isPacked, rowsProduct, subgroupReduce } from "./rows.ts";
 
+export const ENTER_GROUP = "wrrrwrwwu";
+
 /**
  * The first half of a Mamba block for one token, one workgroup for `rows` rows of in_proj:
  *   u ← u + Σ partial                   what the block before left, summed by every workgroup for itself; one of them writes it down
@@ -39,7 +41,7 @@ export function enterSource(
   const xTileRow = (round: number): string => `min(${round * roundRows}u + lid / ${2 * xUnits}u, ${xTileRows - 1}u)`;
   return {
     label: "enter",
-    groups: ["wrrrwrwu", "w"],
+    groups: [ENTER_GROUP],
     wgsl: /* wgsl */ `${directives({ ...variants, half: undefined, packed: isPacked(inProj, dimQuads, variants) })}
 @group(0) @binding(0) var<storage, read_write> u: array<vec4f>; // (2, dim): read one, write the other
 @group(0) @binding(1) var<storage, read> partial: array<vec4f>; // (parts, dim)
@@ -48,8 +50,8 @@ ${declareMatrix("W", inProj, 2)}
 @group(0) @binding(4) var<storage, read_write> xz: array<f32>; // (2, inner)
 ${declareMatrix("X", xProj, 5)}
 @group(0) @binding(6) var<storage, read_write> bc: array<vec4f>; // (workgroups with x, dtRank + 2 state)
-@group(0) @binding(7) var<uniform> P: vec4u; // which of u is read, parts there are: none before the first block
-@group(1) @binding(0) var<storage, read_write> state: array<f32>; // conv (conv − 1, inner), ssm
+@group(0) @binding(7) var<storage, read_write> state: array<f32>; // conv (conv − 1, inner), ssm
+@group(0) @binding(8) var<uniform> P: vec4u; // which of u is read, parts there are: none before the first block
 ${MATH}${unpackers([inProj, xProj])}${rowsProduct(inProj, dimQuads, rows, variants)}${unitProduct("X", xProj)}
 var<workgroup> squares: array<f32, ${squares}>;
 var<workgroup> xv: array<f32, ${rows}>;

@@ -5,6 +5,8 @@ import { MATH } from "./math.ts";
 import { CHUNKS, declareMatrix, UNITS, unitProduct, unpackers } from "./matrix.ts";
 import { addParts } from "./parts.ts";
 
+export const LEAVE_GROUP = "rrrrrww";
+
 /** Loads of out_proj that a thread has on its way from the beginning: what registers hold beside the rest. */
 const EARLY: Readonly<Record<Encoding, number>> = { f32: 2, q8: 16, q4: 16 };
 
@@ -68,7 +70,7 @@ export function leaveSource(
     partial[wid.x * ${dimQuads}u + ${quad}] = s;`;
   return {
     label: "leave",
-    groups: ["rrrrrw", "w"],
+    groups: [LEAVE_GROUP],
     wgsl: /* wgsl */ `
 @group(0) @binding(0) var<storage, read> xz: array<f32>; // (2, inner)
 @group(0) @binding(1) var<storage, read> bc: array<vec4f>; // (parts, dtRank + 2 state)
@@ -76,7 +78,7 @@ ${declareMatrix("T", dtProj, 2)}
 @group(0) @binding(3) var<storage, read> V: array<f32>;
 ${declareMatrix("O", outProj, 4)}
 @group(0) @binding(5) var<storage, read_write> partial: array<vec4f>; // (workgroups, dim)
-@group(1) @binding(0) var<storage, read_write> state: array<f32>; // conv, ssm (inner, state)
+@group(0) @binding(6) var<storage, read_write> state: array<f32>; // conv, ssm (inner, state)
 ${MATH}${unpackers([dtProj, outProj])}${unitProduct("T", dtProj)}${unitProduct("O", outProj)}
 var<workgroup> red: array<vec4f, 256>;
 var<workgroup> bcs: array<f32, ${Math.max(8 * xTileRows, 32 * dtTiles)}>;
