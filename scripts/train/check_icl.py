@@ -15,11 +15,11 @@ from icl_s4 import S4D
 TOLERANCE = 2e-5
 
 
-def compare(name: str, got: torch.Tensor, want: torch.Tensor) -> None:
+def compare(name: str, got: torch.Tensor, want: torch.Tensor, tolerance: float = TOLERANCE) -> None:
     error = ((got - want).abs().max() / want.abs().max()).item()
     print(f"{name}: {error:.1e}")
-    if not error < TOLERANCE:
-        raise AssertionError(f"{name}: off by {error}, more than {TOLERANCE}")
+    if not error < tolerance:
+        raise AssertionError(f"{name}: off by {error}, more than {tolerance}")
 
 
 def recurrence(layer: S4D, x: torch.Tensor) -> torch.Tensor:
@@ -63,6 +63,9 @@ def main() -> None:
         icl_models.compile_layers(False)
         compare(f"{architecture}, compiled", compiled[0], said)
         compare(f"{architecture}, compiled, gradient", compiled[1], gradient)
+        icl_models.attention_type = torch.bfloat16
+        compare(f"{architecture}, attention in bf16", outputs(architecture, tokens)[0], said, 2e-2)
+        icl_models.attention_type = None
 
 
 if __name__ == "__main__":

@@ -77,7 +77,8 @@ def capture(cells: list[Cell]) -> None:
     for cell in cells:
         if not cell.cuda or cell.done:
             continue
-        # Read at capture.
+        # Both are read at capture. With TF32's matrices, attention alone is bf16.
+        icl_models.attention_type = torch.bfloat16 if cell.precision == "tf32" else None
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = cell.precision != "f32"
         began = time.monotonic()
         try:
@@ -121,6 +122,7 @@ def train(cells: list[Cell], seconds: float, log_every: int) -> None:
 
 def finish(cells: list[Cell]) -> None:
     icl_models.compile_layers(False)  # other batches would be compiled anew
+    icl_models.attention_type = None
     for cell in cells:
         cell.save()
         line = {"task": cell.task.name, "architecture": cell.architecture, "seed": cell.seed, "lr": cell.lr, "steps": cell.step}

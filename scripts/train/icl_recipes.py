@@ -9,7 +9,7 @@ RATES = {"transformer": 1e-3, "s4d": 3e-3} | dict.fromkeys(("mamba", "s4-mamba",
 
 @dataclass(frozen=True)
 class Recipe:
-    precision: str = "tf32"  # of the layers' matrices, or "bf16" of all that is in a layer but the norms
+    precision: str = "tf32"  # of the layers' matrices (attention: bf16), or "bf16" of all that is in a layer but the norms
     slower: float = 1.0  # the rates are divided by it
     warmup: int = 1000  # steps
     decay: float = 0.3  # the last part of the steps, in which the rate falls to 0 in a line
