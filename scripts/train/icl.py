@@ -35,6 +35,7 @@ from icl_recipes import RATES, recipe
 from icl_tasks import TASKS
 
 SAVE_EVERY = 120  # seconds
+FIT_AFTER = 300  # steps, a multiple of what is logged together
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -43,6 +44,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--architecture", nargs="+", default=["all"], help=f"of {', '.join(ARCHITECTURES)}, or all")
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--fit", action="store_true", help="as many of --steps as --seconds allow, by the time of the first 300; not for going on")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--parameters", type=int, default=1_200_000)
     parser.add_argument("--seconds", type=float, default=500, help="of training in this call, for all cells together")
@@ -110,14 +112,28 @@ def train(cells: list[Cell], seconds: float, log_every: int) -> None:
                 if not cell.done:
                     cell.advance()
         for cell in running:
-            mean = cell.note(marks[cell.name])
+            try:
+                mean = cell.note(marks[cell.name])
+            except FloatingPointError as error:  # the others go on
+                print(error, flush=True)
+                cells.remove(cell)
+                continue
             marks[cell.name] = cell.step
             cell.seconds = before[cell.name] + time.monotonic() - start
             print(f"{cell.name} step {cell.step} of {cell.args.steps}, loss {mean:.5f}, {cell.seconds:.0f} s", flush=True)
+        if cells and cells[0].args.fit and cells[0].step == FIT_AFTER:
+            fit(cells, time.monotonic() - start, end - time.monotonic())
         if time.monotonic() - saved > SAVE_EVERY:
             saved = time.monotonic()
-            for cell in running:
+            for cell in cells:
                 cell.save()
+
+
+def fit(cells: list[Cell], spent: float, left: float) -> None:
+    """Makes the schedule as long as the time left; all cells share their arguments."""
+    args = cells[0].args
+    args.steps = min(args.steps, FIT_AFTER + int(0.97 * left * FIT_AFTER / spent))
+    print(f"{1000 * spent / FIT_AFTER:.2f} ms a step of all cells: {args.steps} steps", flush=True)
 
 
 def finish(cells: list[Cell]) -> None:
@@ -185,6 +201,8 @@ def main() -> None:
         for seed in args.seed
         for lr in args.search or [args.lr or rates[architecture] / recipe(task).slower]
     ]
+    if args.fit and any(cell.step for cell in cells):
+        raise ValueError(f"--fit is for new trainings, and {args.out} has begun ones: give their --steps")
     print(f"{len(cells)} cells on {device}", {cell.name: parameters(cell.model) for cell in cells}, flush=True)
     if args.profile:
         capture(cells)
