@@ -1,9 +1,13 @@
-import type { Backend, CompileOptions, Executable, MemoryPlan, TensorSpec } from "../backend.ts";
+import type { Backend, CompileOptions, Executable, ImageRunner, MemoryPlan, TensorSpec } from "../backend.ts";
 import type { Block } from "../blocks.ts";
+import { takesImages } from "../image-blocks.ts";
 import { createActivations } from "./activations.ts";
-import { makeBlockKernels } from "./blocks/kernels.ts";
+import { planImages } from "./blocks/image-plan.ts";
+import { ImageExecutable } from "./blocks/images.ts";
+import { type BlockKernels, makeBlockKernels } from "./blocks/kernels.ts";
 import { planSequences } from "./blocks/sequence-plan.ts";
 import { SequenceExecutable } from "./blocks/sequences.ts";
+import type { TensorPlan } from "./blocks/tensors.ts";
 import { WebGpuExecutable } from "./executable.ts";
 import { Gpu } from "./gpu.ts";
 import { type ModelKernels, makeKernels } from "./kernels.ts";
@@ -49,7 +53,10 @@ export function planWebGpu(
   compile: CompileOptions,
   limit: number,
   options: PlanOptions = {},
-): Pick<Executable, "maxTokens" | "maxSequences" | "memory"> {
+): Pick<Executable, "maxTokens" | "maxSequences" | "memory"> & Partial<Pick<ImageRunner, "maxImage" | "maxImages">> {
+  if (takesImages(blocks)) {
+    return { maxTokens: 0, maxSequences: 0, ...planImages(blocks, tensors, compile, limit, options.matrixLimit) };
+  }
   if (isFused(blocks)) return makePlan(blocks, tensors, compile, limit, options);
   return planSequences(blocks, tensors, compile, limit, options.matrixLimit);
 }
@@ -78,7 +85,7 @@ export function createWebGpuBackend(device: GPUDevice, options: WebGpuOptions = 
     },
     plan: (blocks, tensors, compile = {}): MemoryPlan => planWebGpu(blocks, tensors, compile, limit, options).memory,
     compile: (blocks, tensors, compile = {}): Promise<Executable> =>
-      (isFused(blocks) ? compileFused : compileSequences)(blocks, tensors, compile),
+      (isFused(blocks) ? compileFused : compileBlocks)(blocks, tensors, compile),
     compileFused,
   };
 
@@ -99,13 +106,20 @@ export function createWebGpuBackend(device: GPUDevice, options: WebGpuOptions = 
     });
   }
 
-  async function compileSequences(
+  async function compileBlocks(
     blocks: readonly Block[],
     tensors: Tensors,
     compile: CompileOptions,
-  ): Promise<SequenceExecutable> {
+  ): Promise<Executable> {
+    const make = async (plan: { tensors: TensorPlan }, executable: (kernels: BlockKernels) => Executable) => {
+      const kernels = await gpu.guarded("compiling the model", () => makeBlockKernels(pipelines, plan.tensors));
+      return gpu.guarded("allocating the model's memory", () => executable(kernels));
+    };
+    if (takesImages(blocks)) {
+      const plan = planImages(blocks, tensors, compile, limit, options.matrixLimit);
+      return make(plan, (kernels) => new ImageExecutable(gpu, pipelines, kernels, plan));
+    }
     const plan = planSequences(blocks, tensors, compile, limit, options.matrixLimit);
-    const kernels = await gpu.guarded("compiling the model", () => makeBlockKernels(pipelines, plan.tensors));
-    return gpu.guarded("allocating the model's memory", () => new SequenceExecutable(gpu, pipelines, kernels, plan));
+    return make(plan, (kernels) => new SequenceExecutable(gpu, pipelines, kernels, plan));
   }
 }

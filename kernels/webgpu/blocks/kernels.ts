@@ -1,18 +1,27 @@
 import type { Encoding } from "../../backend.ts";
 import { KernelError } from "../../backend.ts";
 import { type Block, matrixNames } from "../../blocks.ts";
+import { takesImages } from "../../image-blocks.ts";
 import type { Kernel, KernelSource, Pipelines } from "../pipelines.ts";
 import { attentionSource, WIDEST_HEAD } from "../wgsl/attention.ts";
 import { CONV } from "../wgsl/conv.ts";
+import { DEPTHWISE } from "../wgsl/depthwise.ts";
 import { GATED_ADD, PICK, POSITIONS } from "../wgsl/elementwise.ts";
 import { embedSource } from "../wgsl/embed.ts";
 import { GATHER } from "../wgsl/gather.ts";
+import { MERGE, RESPONSES } from "../wgsl/merge.ts";
 import { NORM } from "../wgsl/norm.ts";
+import { PATCHES } from "../wgsl/patches.ts";
+import { POOL } from "../wgsl/pool.ts";
 import { productSource } from "../wgsl/product.ts";
 import { MOST_S4D_STATE, s4dSource } from "../wgsl/s4d.ts";
 import { scanSource } from "../wgsl/scan.ts";
+import { scan2dSource } from "../wgsl/scan2d.ts";
 import { SCORE } from "../wgsl/score.ts";
 import type { TensorPlan } from "./tensors.ts";
+
+/** Most states of a channel that a thread of a selective scan keeps. */
+const MOST_STATE = 256;
 
 /** The kernels that a list of blocks needs, by name. */
 export class BlockKernels {
@@ -40,7 +49,7 @@ function blockSources({ blocks, specs }: TensorPlan): Record<string, KernelSourc
   const sources: Record<string, KernelSource> = {};
   const encoding = (name: string): Encoding => specs.get(name)!.encoding;
   for (const block of blocks) {
-    Object.assign(sources, sourcesOf(block, encoding));
+    Object.assign(sources, sourcesOf(block, encoding, takesImages(blocks)));
     if ("norm" in block && block.norm !== undefined) sources.norm = NORM;
     if (block.kind === "embedding") continue;
     for (const e of matrixNames(block).map(encoding)) sources[`product ${e}`] = productSource(e);
@@ -49,7 +58,7 @@ function blockSources({ blocks, specs }: TensorPlan): Record<string, KernelSourc
 }
 
 /** Beside norms and products. */
-function sourcesOf(block: Block, encoding: (name: string) => Encoding): Record<string, KernelSource> {
+function sourcesOf(block: Block, encoding: (name: string) => Encoding, images: boolean): Record<string, KernelSource> {
   switch (block.kind) {
     case "embedding":
       return { embed: embedSource(encoding(block.weight)), score: SCORE };
@@ -65,8 +74,20 @@ function sourcesOf(block: Block, encoding: (name: string) => Encoding): Record<s
       return { [`s4d ${block.s4d.state}`]: s4dSource(block.s4d.state), conv: CONV };
     case "mamba":
       return { [`scan ${block.state}`]: scanSource(block.state), conv: CONV, gather: GATHER };
+    case "conv2d":
+    case "patch-merge":
+      return { patches: PATCHES };
+    case "ss2d":
+      return {
+        depthwise: DEPTHWISE,
+        [`scan2d ${block.state}`]: scan2dSource(block.state),
+        merge: MERGE,
+        responses: RESPONSES,
+      };
+    case "pool":
+      return { pool: POOL };
     case "head":
-      return { pick: PICK };
+      return images ? {} : { pick: PICK };
     default:
       return {};
   }
@@ -79,6 +100,11 @@ export function checkSizes(blocks: readonly Block[]): void {
     if (block.kind === "attention" && block.dim / block.heads > WIDEST_HEAD) {
       throw new KernelError(
         `${where} has heads ${block.dim / block.heads} wide, the webgpu backend takes up to ${WIDEST_HEAD}: run it on wasm`,
+      );
+    }
+    if ((block.kind === "mamba" || block.kind === "ss2d") && block.state > MOST_STATE) {
+      throw new KernelError(
+        `${where} has ${block.state} states a channel, the webgpu backend takes up to ${MOST_STATE}: run it on wasm`,
       );
     }
     if ((block.kind === "s4d" || block.kind === "s4-mamba") && block.s4d.state > MOST_S4D_STATE) {

@@ -29,7 +29,7 @@ fn gelu(v: f32) -> f32 {
 fn gelu_tanh(v: f32) -> f32 { return v / (1.0 + exp(min(-1.5957691 * (v + 0.044715 * v * v * v), 80.0))); }
 `;
 
-/** Sums over a workgroup of 64, which all of its threads have afterwards; and the row that it stands for, of a grid in two dimensions. */
+/** A sum over a workgroup of 64, which all of its threads have afterwards. */
 export const REDUCE = /* wgsl */ `
 var<workgroup> red: array<f32, 64>;
 fn total(lid: u32, value: f32) -> f32 {

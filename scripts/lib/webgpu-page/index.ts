@@ -4,6 +4,7 @@ import {
   type Backend,
   type CompileOptions,
   type Executable,
+  type ImageRunner,
   KernelError,
   type MemoryPlan,
   type Pass,
@@ -21,7 +22,9 @@ import { isFused } from "../../../kernels/webgpu/plan.ts";
 import { MOST_TOP_K } from "../../../kernels/webgpu/wgsl/choose.ts";
 import { launchChromium } from "../chromium.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
-import type { Page, PageSpan } from "./inside.ts";
+import { PageImagePass } from "./images.ts";
+import type { PageSpan } from "./inside.ts";
+import { Line } from "./line.ts";
 
 /** What every WebGPU implementation binds. */
 const BINDING_LIMIT = 128 * 1024 * 1024;
@@ -40,23 +43,6 @@ export interface PageBackend extends Backend {
   /** Runs a module of the project in the page and returns what its default export returns. */
   evaluate<T>(entry: URL): Promise<T>;
   close(): Promise<void>;
-}
-
-/** Calls into the page, one after the other; a failed one fails those after it. */
-class Line {
-  readonly #call: <T>(name: string, args: unknown[]) => Promise<T>;
-  #last: Promise<unknown> = Promise.resolve();
-
-  constructor(call: <T>(name: string, args: unknown[]) => Promise<T>) {
-    this.#call = call;
-  }
-
-  call<K extends keyof Page>(name: K, ...args: Parameters<Page[K]>): Promise<Awaited<ReturnType<Page[K]>>> {
-    const done = this.#last.then(() => this.#call<Awaited<ReturnType<Page[K]>>>(name, args));
-    this.#last = done;
-    done.catch(() => {});
-    return done;
-  }
 }
 
 /** The webgpu backend in headless Chromium, where `npm ci` is all that a machine has: its WebGPU computes on the CPU. */
@@ -158,6 +144,7 @@ class PageState implements SequenceState {
 /** The outside of an executable in the page. */
 export class PageExecutable implements Executable {
   readonly samples?: { readonly topK: number };
+  readonly images?: ImageRunner;
   readonly line: Line;
   readonly id: number;
   readonly #plan: Plan;
@@ -170,6 +157,13 @@ export class PageExecutable implements Executable {
     this.#plan = plan;
     this.#nextId = nextId;
     if (isFused(plan.blocks)) this.samples = { topK: MOST_TOP_K };
+    const { maxImage, maxImages } = plan;
+    if (maxImage === undefined || maxImages === undefined) return;
+    this.images = {
+      maxImage,
+      maxImages,
+      begin: (images, observe) => new PageImagePass(line, this, nextId(), images, observe),
+    };
   }
 
   get blocks(): readonly Block[] {

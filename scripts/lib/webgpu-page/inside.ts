@@ -1,4 +1,13 @@
-import { type CompileOptions, type Executable, SAMPLED, type Span, type TensorSpec } from "../../../kernels/backend.ts";
+import {
+  type CompileOptions,
+  type Executable,
+  type ImageInput,
+  type ImagePass,
+  SAMPLED,
+  type ScanResponses,
+  type Span,
+  type TensorSpec,
+} from "../../../kernels/backend.ts";
 import type { Block } from "../../../kernels/blocks.ts";
 import { createWebGpuBackend, type WebGpuBackend } from "../../../kernels/webgpu/index.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
@@ -20,16 +29,26 @@ export interface PageOutput {
   readonly token?: number;
 }
 
+/** An image or an outcome whose f32s are text. */
+type Textual<T, K extends keyof T> = Omit<T, K> & Record<K, string>;
+export type PageImage = Textual<ImageInput, "pixels">;
+export interface PageImageOutput {
+  readonly logits: string;
+  readonly responses?: Textual<ScanResponses, "values">;
+}
+
 type PageState = ReturnType<Executable["createState"]>;
 /** Every pass of this backend counts its kernels. */
 type PagePass = ReturnType<Executable["begin"]> & { readonly dispatches: number };
 
+const fromF32 = (values: Float32Array): string => toBase64(new Uint8Array(values.slice().buffer));
 const toF32 = (text: string): Float32Array => new Float32Array(fromBase64(text).buffer);
 
 let backend: WebGpuBackend;
 const executables = new Map<number, Executable>();
 const states = new Map<number, PageState>();
 const passes = new Map<number, PagePass>();
+const imagePasses = new Map<number, ImagePass>();
 
 const page = {
   async open(): Promise<string> {
@@ -48,7 +67,7 @@ const page = {
     states.set(state, executables.get(id)!.createState());
   },
   async readState(state: number): Promise<string> {
-    return toBase64(new Uint8Array((await states.get(state)!.read()).buffer));
+    return fromF32(await states.get(state)!.read());
   },
   writeState(state: number, values: string): void {
     states.get(state)!.write(toF32(values));
@@ -81,15 +100,29 @@ const page = {
     const { dispatches } = passes.get(pass)!;
     const outputs = await passes.get(pass)!.read();
     passes.delete(pass);
-    const f32 = (values: Float32Array): string => toBase64(new Uint8Array(values.buffer));
     return {
       dispatches,
       outputs: outputs.map(({ logits, logProbs, token }) => ({
-        logits: f32(logits),
-        logProbs: f32(logProbs),
+        logits: fromF32(logits),
+        logProbs: fromF32(logProbs),
         ...(token !== undefined && { token }),
       })),
     };
+  },
+  beginImages(id: number, pass: number, images: PageImage[], observe?: number): void {
+    const inside = images.map((image): ImageInput => ({ ...image, pixels: toF32(image.pixels) }));
+    imagePasses.set(pass, executables.get(id)!.images!.begin(inside, observe));
+  },
+  advanceImages(pass: number, end: number): void {
+    imagePasses.get(pass)!.advance(end);
+  },
+  async readImages(pass: number): Promise<PageImageOutput[]> {
+    const outputs = await imagePasses.get(pass)!.read();
+    imagePasses.delete(pass);
+    return outputs.map(({ logits, responses }) => ({
+      logits: fromF32(logits),
+      ...(responses && { responses: { ...responses, values: fromF32(responses.values) } }),
+    }));
   },
   dispose(id: number): void {
     executables.get(id)?.dispose();
