@@ -4,6 +4,7 @@ import { coldStart } from "./bench/cold-start.ts";
 import { contextLength } from "./bench/context-length.ts";
 import { costs } from "./bench/costs.ts";
 import { formats } from "./bench/formats.ts";
+import { imagePeers } from "./bench/image-peers.ts";
 import { images } from "./bench/images.ts";
 import { madd } from "./bench/madd.ts";
 import { peers } from "./bench/peers.ts";
@@ -30,8 +31,8 @@ images      one image through VMamba-T's shape with random weights, q8 and f32: 
             product of its matrices
 
 --only   one of the parts
---peers  instead: the same random weights in llama.cpp and wllama, one thread each, in turns with ours; the first time, it installs them
-         into dist/peers
+--peers  instead: the same random weights in llama.cpp and wllama, one thread each, in turns with ours; with --only images the
+         convolutions and projections of VMamba-T's shape in onnxruntime-web. The first time, it installs them into dist/peers
 --json   one JSON object instead of tables
 `;
 
@@ -47,6 +48,13 @@ const parts: Readonly<Record<string, () => Promise<Row[]>>> = {
   images,
 };
 
+/** @throws UsageError on a part that has no peers */
+function peersOf(only: unknown): Readonly<Record<string, () => Promise<Row[]>>> {
+  if (only === undefined) return { peers };
+  if (only === "images") return { images: imagePeers };
+  throw new UsageError(`--peers is of language models, or of images with --only images; there are none of "${only}"`);
+}
+
 await runCommand({
   help,
   options: { only: { type: "string" }, peers: { type: "boolean" }, json: { type: "boolean" } },
@@ -58,8 +66,8 @@ await runCommand({
     const machine = `${cpus()[0]?.model ?? "unknown processor"}, Node ${process.version}, one thread`;
     const result: Record<string, Row[]> = {};
     if (json !== true) process.stdout.write(`${machine}\n`);
-    for (const [name, part] of Object.entries(withPeers === true ? { peers } : parts)) {
-      if (only !== undefined && name !== only) continue;
+    for (const [name, part] of Object.entries(withPeers === true ? peersOf(only) : parts)) {
+      if (only !== undefined && withPeers !== true && name !== only) continue;
       process.stderr.write(`${name} …\n`);
       result[name] = await part();
       if (json !== true) process.stdout.write(`\n${name}\n${table(result[name])}`);

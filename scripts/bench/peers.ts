@@ -5,7 +5,7 @@ import { median } from "../lib/measure.ts";
 import { MAMBA_130M } from "../lib/random-model.ts";
 import type { Row } from "../lib/table.ts";
 import { checkPeer, checkReads } from "./peers/check.ts";
-import { installPeers, PEER_FOLDER } from "./peers/install.ts";
+import { PEERS as INSTALLED, installPeers, PEER_FOLDER } from "./peers/install.ts";
 import { openLlamaCpp } from "./peers/llama-cpp.ts";
 import { type FileType, mambaTensors, writeMamba } from "./peers/mamba-gguf.ts";
 import { openOurs } from "./peers/ours.ts";
@@ -72,7 +72,7 @@ interface Entry extends Contestant {
  * @throws PeerError when a peer cannot be installed, or computes something else than the model
  */
 export async function peers(): Promise<Row[]> {
-  await installPeers();
+  await installPeers(INSTALLED.text);
   const models = join(PEER_FOLDER, "models");
   await mkdir(models, { recursive: true });
   const entries: Entry[] = [];

@@ -10,8 +10,10 @@ export const PEER_FOLDER = fileURLToPath(new URL("../../../dist/peers", import.m
 
 const NODE_LLAMA_CPP = "3.22.1";
 
+type Packages = Readonly<Record<string, string>>;
+
 /** What is compared against, pinned: newer versions are measured by changing a number here. */
-const PACKAGES: Readonly<Record<string, string>> = {
+const TEXT_PACKAGES: Packages = {
   "node-llama-cpp": NODE_LLAMA_CPP,
   // The prebuilt llama.cpp for this machine without a GPU, which node-llama-cpp lists as optional among 600 MB of others.
   [prebuiltPackage()]: NODE_LLAMA_CPP,
@@ -19,6 +21,11 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "playwright-core": "1.65.1",
   "@sparticuz/chromium": "153.0.0",
 };
+const IMAGE_PACKAGES: Packages = { "onnxruntime-web": "1.30.0" };
+const PACKAGES: Packages = { ...TEXT_PACKAGES, ...IMAGE_PACKAGES };
+
+/** What the comparison of language models needs, and that of image models. */
+export const PEERS = { text: TEXT_PACKAGES, images: IMAGE_PACKAGES };
 
 function prebuiltPackage(): string {
   const system = { linux: "linux", darwin: "mac", win32: "win" }[process.platform as string] ?? process.platform;
@@ -27,15 +34,18 @@ function prebuiltPackage(): string {
 }
 
 /**
- * Installs the peers where they are missing or of another version. Without install scripts: everything that runs ships inside the
+ * Installs peers where they are missing or of another version, beside those that are there. Without install scripts: everything that runs ships inside the
  * packages themselves, so the registry is all it needs.
  * @throws PeerError when that fails
  */
-export async function installPeers(): Promise<void> {
-  if ((await missing()).length === 0) return;
+export async function installPeers(wanted: Packages): Promise<void> {
+  if ((await missing(wanted)).length === 0) return;
   process.stderr.write("installing the peers into dist/peers …\n");
   await mkdir(PEER_FOLDER, { recursive: true });
-  const manifest = { name: "mamba-edge-peers", private: true, type: "module", dependencies: PACKAGES };
+  const absent = await missing(PACKAGES);
+  const there = Object.entries(PACKAGES).filter(([name, version]) => !absent.includes(`${name}@${version}`));
+  const dependencies = { ...Object.fromEntries(there), ...wanted };
+  const manifest = { name: "mamba-edge-peers", private: true, type: "module", dependencies };
   await writeFile(join(PEER_FOLDER, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
   const { code, output } = await npm([
     "install",
@@ -47,7 +57,7 @@ export async function installPeers(): Promise<void> {
     "--no-audit",
     "--no-fund",
   ]);
-  const still = await missing();
+  const still = await missing(wanted);
   if (code === 0 && still.length === 0) return;
   throw new PeerError(
     `the peers cannot be installed into dist/peers (${still.join(", ")}): npm says\n${output.trim()}\nThey are there for ` +
@@ -65,9 +75,9 @@ export function peerVersion(name: string): string {
   return PACKAGES[name] ?? "unknown";
 }
 
-async function missing(): Promise<string[]> {
+async function missing(packages: Packages): Promise<string[]> {
   const states = await Promise.all(
-    Object.entries(PACKAGES).map(async ([name, version]) => {
+    Object.entries(packages).map(async ([name, version]) => {
       const path = join(PEER_FOLDER, "node_modules", name, "package.json");
       const installed = await readFile(path, "utf8").then(
         (text) => (JSON.parse(text) as { version: string }).version,
