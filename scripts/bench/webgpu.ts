@@ -12,6 +12,8 @@ import {
 import { readManifest } from "../../weights/loader.ts";
 import { folderSource } from "../../weights/node/folder.ts";
 import { blocksOf } from "../../worker/engine/architectures/index.ts";
+import { checkBlocks } from "./webgpu/block-checks.ts";
+import { studyRates, visionRates } from "./webgpu/block-rates.ts";
 import { checkShape, PACKED, type Report, reporter, SHAPES } from "./webgpu/checks.ts";
 import { dispatchCost } from "./webgpu/dispatches.ts";
 import {
@@ -29,9 +31,9 @@ import { decodeRate, logitsRate, prefillRate } from "./webgpu/rates.ts";
 /**
  * Dawn for Node on a real GPU: checks every kernel against the reference, then measures. A bundle of one file, see kernels/webgpu/README.md:
  *
- * node webgpu.mjs [--smoke] [--speed] [--small] [--sweep] [manifest.msgpack]
+ * node webgpu.mjs [--smoke | --blocks] [--speed] [--small] [--sweep] [manifest.msgpack]
  *
- * --smoke ends after the first checks and one measurement, in seconds. --speed leaves out the checks and the other encodings. --small takes a small model for trying the program itself on a
+ * --smoke ends after the first checks and one measurement, in seconds. --blocks leaves out all but the models that run block by block. --speed leaves out the checks and the other encodings. --small takes a small model for trying the program itself on a
  * software adapter. --sweep compares workgroup shapes: both halves of a decode in q8, then the product of many tokens. A manifest adds a model of its sizes, with random weights.
  */
 const flags = new Set(process.argv.slice(2).filter((a) => a.startsWith("--")));
@@ -68,7 +70,9 @@ const prompt = small ? 96 : 512;
 const tokens = small ? 16 : 256;
 
 await section("kernels, f32", () => checkShape(createWebGpuBackend(device), 0, report));
-if (flags.has("--smoke")) {
+if (flags.has("--blocks")) {
+  await blockByBlock();
+} else if (flags.has("--smoke")) {
   await section("q8", async () => rates("q8", await build("q8", {})));
 } else {
   await section("dispatches that do next to nothing", floor);
@@ -95,6 +99,17 @@ async function everything(): Promise<void> {
     await section(`mamba-130m shape, ${encoding}`, async () => rates(encoding, await build(encoding, {})));
   }
   await section("mamba-130m shape, f32, beside the reference", checkLogits);
+  await blockByBlock();
+}
+
+/** The models that have no fused kernels. */
+async function blockByBlock(): Promise<void> {
+  const backend = createWebGpuBackend(device);
+  await section("block by block", () => checkBlocks(backend, report));
+  await section("in-context learning", () => studyRates(backend, say, small));
+  for (const encoding of ["q8", "f32"] as const) {
+    await section(`images, ${encoding}`, () => visionRates(backend, say, encoding, small));
+  }
 }
 
 async function floor(): Promise<void> {

@@ -1,8 +1,8 @@
 import { type Executable, SAMPLED, type Span } from "../../kernels/backend.ts";
 import type { Block } from "../../kernels/blocks.ts";
 import { createWebGpuBackend } from "../../kernels/webgpu/index.ts";
+import { mixture, modelOf } from "../../scripts/bench/webgpu/block-models.ts";
 import { compileModel, type RandomModel } from "../../scripts/bench/webgpu/models.ts";
-import { mixture, modelOf } from "./block-models.ts";
 
 /** What webgpu-blocks.test.ts runs inside the page: everything that is refused, and with what message. */
 export default async function refusals(): Promise<Record<string, string>> {

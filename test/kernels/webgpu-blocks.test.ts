@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Backend, Encoding, Executable, SequenceState } from "../../kernels/backend.ts";
+import { anyEncoding } from "../../scripts/bench/webgpu/block-checks.ts";
+import { mixture, modelOf } from "../../scripts/bench/webgpu/block-models.ts";
 import { openPageBackend, type PageBackend } from "../../scripts/lib/webgpu-page/index.ts";
 import { type Example, observe, predict } from "../../worker/engine/in-context.ts";
 import type { Model } from "../../worker/engine/model.ts";
@@ -8,7 +10,6 @@ import { Sequence } from "../../worker/engine/sequence.ts";
 import { restoreSnapshot, takeSnapshot } from "../../worker/engine/snapshot.ts";
 import { reference, wasm } from "../support/backends.ts";
 import { FAMILIES, goldenInContextModel, inContextModel, ODD } from "../support/in-context.ts";
-import { mixture, modelOf } from "./block-models.ts";
 import { compileModel, distance, randomF32, randomTokens } from "./wasm-fixtures.ts";
 
 /** Models that run block by block, in one page of headless Chromium, whose GPU is the CPU. */
@@ -85,12 +86,6 @@ describe.each(FAMILIES)("%s", (family) => {
     for (const model of [ours, theirs, onWasm]) model.dispose();
   });
 });
-
-/** Matrices of every encoding; the embedding, which is the head's too, in q8. */
-function anyEncoding(name: string): Encoding {
-  if (name === "embedding" || name.endsWith("in")) return "q8";
-  return name.endsWith("out") || name.endsWith("up") ? "q4" : "f32";
-}
 
 describe("a mixture of all blocks", () => {
   const model = modelOf(mixture(), anyEncoding);
@@ -181,6 +176,15 @@ test("what cannot be computed is refused, saying why", { timeout: SLOW }, async 
     "too many tokens for the device": expect.stringMatching(/compile with a smaller maxTokens/),
     "a disposed executable": expect.stringMatching(/this executable was disposed/),
   });
+});
+
+test("the benchmark's checks hold, and it has a line for each model", { timeout: SLOW }, async () => {
+  const { results, lines } = await webgpu.evaluate<{ results: { ok: boolean }[]; lines: string[] }>(
+    new URL("webgpu-bench-page.ts", import.meta.url),
+  );
+  expect(results).toHaveLength(12);
+  expect(results.filter(({ ok }) => !ok)).toEqual([]);
+  expect(lines).toHaveLength(7);
 });
 
 test("memory is given back", { timeout: SLOW }, async () => {

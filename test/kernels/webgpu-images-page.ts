@@ -1,8 +1,8 @@
 import type { CompileOptions, Executable, ImageInput } from "../../kernels/backend.ts";
 import { createWebGpuBackend } from "../../kernels/webgpu/index.ts";
+import { modelOf } from "../../scripts/bench/webgpu/block-models.ts";
 import { compileModel } from "../../scripts/bench/webgpu/models.ts";
 import { blocksOf } from "../../worker/engine/architectures/index.ts";
-import { modelOf } from "./block-models.ts";
 
 const SIZES = {
   ...{ channels: 1, classes: 5, dims: "14 33", depths: "1 1", inners: "17 40", dtRanks: "2 5", hiddens: "30 41" },

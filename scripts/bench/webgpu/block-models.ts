@@ -1,8 +1,8 @@
-import type { Encoding, TensorSpec } from "../../kernels/backend.ts";
-import { type Block, matrixNames, type Norm, tensorShapes } from "../../kernels/blocks.ts";
-import { encode, type RandomModel, randomNumbers } from "../../scripts/bench/webgpu/models.ts";
+import type { Encoding, TensorSpec } from "../../../kernels/backend.ts";
+import { type Block, matrixNames, type Norm, tensorShapes } from "../../../kernels/blocks.ts";
+import { encode, type RandomModel, randomNumbers } from "./models.ts";
 
-/** Random models of any list of blocks of sequences, in Node and in a page. */
+/** Random models of any list of blocks, in Node and in a page. */
 
 const layer = (name: string): Norm => ({ type: "layer", weight: `${name}.norm`, bias: `${name}.norm.bias`, eps: 1e-5 });
 const rms = (name: string): Norm => ({ type: "rms", weight: `${name}.norm`, eps: 1e-6 });
@@ -44,10 +44,11 @@ export function mixture(dim = 72, vocab = 131, capacity = 90): Block[] {
 function randomTensor(name: string, shape: readonly number[], random: () => number): Float32Array {
   const length = shape.reduce((a, b) => a * b, 1);
   const fill = (value: (i: number) => number): Float32Array => Float32Array.from({ length }, (_, i) => value(i));
-  if (name.endsWith("norm")) return fill(() => 1 + 0.5 * random());
   if (name.endsWith(".A")) return fill(() => -0.05 - 8 * Math.abs(random()));
   if (name.endsWith("bias")) return fill(() => 0.3 * random());
   if (name === "embedding" || name === "positions" || name.endsWith(".D")) return fill(random);
+  // Weights of norms.
+  if (shape.length === 1) return fill(() => 1 + 0.5 * random());
   // Pairs of a complex number of size 0.97 and any angle.
   if (name.endsWith(".decay")) return fill((i) => 0.97 * (i % 2 === 0 ? Math.cos(i) : Math.sin(i - 1)));
   if (name.endsWith(".C")) return fill(() => random() / Math.sqrt(shape[1]!));
