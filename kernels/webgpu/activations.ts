@@ -1,4 +1,5 @@
 import type { Gpu } from "./gpu.ts";
+import type { Slice } from "./pipelines.ts";
 import { type ActivationName, HEAD_BLOCK, type Plan } from "./plan.ts";
 import { LOGIT_ROWS } from "./wgsl/logits.ts";
 
@@ -6,6 +7,10 @@ import { LOGIT_ROWS } from "./wgsl/logits.ts";
 export interface Activations extends Readonly<Record<ActivationName, GPUBuffer>> {
   /** u32 (tokens) of the pass. */
   readonly tokens: GPUBuffer;
+  /** Parts of the stream: u, parts of u, parts of Δ, B and C. No kernel may bind two of them, unless it only reads both. */
+  readonly u: Slice;
+  readonly partial: Slice;
+  readonly bc: Slice;
   /** u32 0, 1, 2, … */
   readonly counting: GPUBuffer;
   /** u32: the tokens whose logits are wanted. */
@@ -36,8 +41,13 @@ export function createActivations(gpu: Gpu, plan: Plan): Activations {
     0,
     Uint32Array.from({ length: rowBytes / 4 }, (_, i) => i),
   );
+  const { partial, bc } = plan.places;
+  const { stream } = floats;
   return {
     ...floats,
+    u: { buffer: stream, offset: 0, size: 16 * partial },
+    partial: { buffer: stream, offset: 16 * partial, size: 16 * (bc - partial) },
+    bc: { buffer: stream, offset: 16 * bc, size: 4 * plan.floats.stream - 16 * bc },
     tokens: make("tokens", rowBytes),
     counting,
     rows: make("rows", rowBytes),

@@ -55,8 +55,8 @@ export class Batch {
     });
     this.#blocks = mambas.map((_, i) => this.#bindBlock(i));
     const parts = outSlices(mambas.at(-1)!, tokenRows);
-    const record = params.record(0, dimQuads, parts, stride, 0, f32Word(norm.dim), f32Word(norm.norm.eps));
-    this.#norm = pipelines.bind("wrrwru", [a.u, a.partial, weights.norm, a.xn, a.rows, record]);
+    const sizes = [0, dimQuads, parts, stride, 0, f32Word(norm.dim), f32Word(norm.norm.eps), plan.places.partial];
+    this.#norm = pipelines.bind("wrwru", [a.stream, weights.norm, a.xn, a.rows, params.record(...sizes)]);
     this.#spans = Array.from({ length: plan.maxSequences }, () => {
       const record = params.fresh();
       return { record, group: pipelines.bind("u", [{ ...record, size: 16 }]) };
@@ -120,7 +120,9 @@ export class Batch {
     const V = weights.vectors[index]!;
     const stride = tokenRows * dimQuads;
     const partsBefore = index === 0 ? 0 : outSlices(mambas[index - 1]!, tokenRows);
-    const fold = params.record(0, dimQuads, partsBefore, stride, at.norm, f32Word(dim), f32Word(norm.eps));
+    const fold = params.record(
+      ...[0, dimQuads, partsBefore, stride, at.norm, f32Word(dim), f32Word(norm.eps), plan.places.partial],
+    );
     const convolution = params.record(inner, conv, xzStride, innerPad, at.conv, at.convBias);
     const bcSlices = xSlices(m, tokenRows);
     const bcStride = 8 * xTileRows;
@@ -130,7 +132,7 @@ export class Batch {
     );
     const quads = { dim: dimQuads, inner: innerPad / 4, xz: xzStride / 4, dbc: dbcStride / 4, bc: bcStride / 4 };
     return {
-      fold: pipelines.bind("wrrwru", [a.u, a.partial, V, a.xn, a.counting, fold]),
+      fold: pipelines.bind("wrwru", [a.stream, V, a.xn, a.counting, fold]),
       inProj: this.#product(index, block.inProj.weight, a.xn, quads.dim, a.xz, quads.xz, at.inBias),
       conv: pipelines.bind("rrwu", [a.xz, V, a.x, convolution]),
       xProj: this.#product(index, block.xProj, a.x, quads.inner, a.bc, quads.bc, at.none, bcSlices),
@@ -156,7 +158,7 @@ export class Batch {
     name: string,
     from: GPUBuffer,
     fromStride: number,
-    to: GPUBuffer,
+    to: GPUBuffer | Slice,
     toStride: number,
     bias: number,
     slices = 1,

@@ -4,24 +4,23 @@ import type { Slice } from "./pipelines.ts";
 import { decodeParts, enterGroups } from "./plan.ts";
 import type { Recorder } from "./recorder.ts";
 import type { WebGpuState } from "./states.ts";
-import { ENTER_GROUP } from "./wgsl/enter.ts";
-import { LEAVE_GROUP } from "./wgsl/leave.ts";
+import { HALVES_GROUPS } from "./wgsl/halves.ts";
 
 /** Bind groups of a sequence: by part of the embedding, by Mamba block. */
 interface Own {
   readonly embed: readonly GPUBindGroup[];
-  readonly enter: readonly GPUBindGroup[];
-  readonly leave: readonly GPUBindGroup[];
+  readonly halves: readonly GPUBindGroup[];
 }
 
 /**
- * One token of one sequence, two dispatches a Mamba block. What the host pays for is calls, so a dispatch has one bind group, made with a
- * sequence's first token.
+ * One token of one sequence, two dispatches a Mamba block. The host pays for calls: three a block, one that binds what the block has of
+ * its own and two dispatches.
  */
 export class Decode {
   readonly #model: GpuModel;
   readonly #records: readonly Slice[];
   readonly #own = new WeakMap<WebGpuState, Own>();
+  readonly #shared: GPUBindGroup;
   readonly #norm: GPUBindGroup;
 
   constructor(model: GpuModel) {
@@ -31,8 +30,11 @@ export class Decode {
     this.#records = mambas.map((_, i) => params.record(i % 2, i === 0 ? 0 : decodeParts(plan, mambas[i - 1]!), 0, 0));
     const source = (mambas.length % 2) * dimQuads;
     const parts = decodeParts(plan, mambas.at(-1)!);
-    const record = params.record(source, dimQuads, parts, dimQuads, 0, f32Word(norm.dim), f32Word(norm.norm.eps));
-    this.#norm = pipelines.bind("wrrwru", [a.u, a.partial, weights.norm, a.xn, a.counting, record]);
+    const record = params.record(
+      ...[source, dimQuads, parts, dimQuads, 0, f32Word(norm.dim), f32Word(norm.norm.eps), plan.places.partial],
+    );
+    this.#shared = pipelines.bind(HALVES_GROUPS[0], [a.stream, a.xz]);
+    this.#norm = pipelines.bind("wrwru", [a.stream, weights.norm, a.xn, a.counting, record]);
   }
 
   /** Of the token in the state's control record. */
@@ -44,9 +46,9 @@ export class Decode {
   mamba(recorder: Recorder, index: number, state: WebGpuState): void {
     const { kernels, plan } = this.#model;
     const m = plan.mambas[index]!;
-    const own = this.#ownOf(state);
-    recorder.dispatch(kernels.enter[index]!, [own.enter[index]!], enterGroups(plan, m));
-    recorder.dispatch(kernels.leave[index]!, [own.leave[index]!], decodeParts(plan, m));
+    const groups = [this.#shared, this.#ownOf(state).halves[index]!];
+    recorder.dispatch(kernels.halves[index]!, groups, enterGroups(plan, m));
+    recorder.dispatch(kernels.halves[index]!, groups, 1, decodeParts(plan, m));
   }
 
   /** norm(u) of the token into the first row of xn. */
@@ -67,22 +69,17 @@ export class Decode {
     const { plan, activations: a, weights, pipelines, params } = this.#model;
     const { dimQuads } = plan;
     const table = plan.matrices.get(plan.embedding.weight)!;
-    const matrix = (name: string): GPUBuffer => weights.matrix(name)[0]!;
-    const vectors = weights.vectors;
     return {
       embed: table.parts.map(({ firstRow, tileRows }, i) => {
         const record = params.record(firstRow, 8 * tileRows, table.tileCols, dimQuads);
         return pipelines.bind("rrwu", [state.controlRecord, weights.matrix(table.name)[i]!, a.u, record]);
       }),
-      enter: plan.mambas.map(({ block }, i) => {
-        const [inProj, xProj] = [matrix(block.inProj.weight), matrix(block.xProj)];
-        return pipelines.bind(ENTER_GROUP, [
-          ...[a.u, a.partial, inProj, vectors[i]!, a.xz, xProj, a.bc, state.block(i), this.#records[i]!],
+      halves: plan.mambas.map(({ block }, i) => {
+        const names = [block.inProj.weight, block.xProj, block.dtProj.weight, block.outProj.weight];
+        const matrices = names.map((name) => weights.matrix(name)[0]!);
+        return pipelines.bind(HALVES_GROUPS[1], [
+          ...[...matrices, weights.vectors[i]!, state.block(i), this.#records[i]!],
         ]);
-      }),
-      leave: plan.mambas.map(({ block }, i) => {
-        const [dtProj, outProj] = [matrix(block.dtProj.weight), matrix(block.outProj.weight)];
-        return pipelines.bind(LEAVE_GROUP, [a.xz, a.bc, dtProj, vectors[i]!, outProj, a.partial, state.block(i)]);
       }),
     };
   }

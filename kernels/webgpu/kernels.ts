@@ -5,11 +5,10 @@ import type { Variants } from "./variants.ts";
 import { CHOOSE } from "./wgsl/choose.ts";
 import { CONV } from "./wgsl/conv.ts";
 import { embedSource } from "./wgsl/embed.ts";
-import { enterSource } from "./wgsl/enter.ts";
 import { FOLD } from "./wgsl/fold.ts";
 import { GATHER } from "./wgsl/gather.ts";
 import { type GemmShape, gemmSource } from "./wgsl/gemm.ts";
-import { leaveSource } from "./wgsl/leave.ts";
+import { halvesSource } from "./wgsl/halves.ts";
 import { logitsSource } from "./wgsl/logits.ts";
 import { scanSource } from "./wgsl/scan.ts";
 import { SCORE } from "./wgsl/score.ts";
@@ -25,8 +24,7 @@ export interface ModelKernels {
   readonly logits: Kernel;
   readonly gemm: ReadonlyMap<Encoding, Kernel>;
   /** by Mamba block. */
-  readonly enter: readonly Kernel[];
-  readonly leave: readonly Kernel[];
+  readonly halves: readonly Kernel[];
   readonly scan: readonly Kernel[];
 }
 
@@ -50,13 +48,15 @@ export async function makeKernels(
   const used = new Set<Encoding>([encoding(plan.head.proj.weight)]);
   plan.mambas.forEach((m, i) => {
     const { inProj, xProj, dtProj, outProj, state } = m.block;
-    const before = decodeParts(plan, plan.mambas[Math.max(0, i - 1)]!);
-    sources[`enter${i}`] = enterSource(
-      ...([m, plan.decodeRows, before, encoding(inProj.weight), encoding(xProj), variants] as const),
-    );
-    sources[`leave${i}`] = leaveSource(
-      ...([m, plan.decodeChannels, bcParts(plan, m), encoding(dtProj.weight), encoding(outProj.weight)] as const),
-    );
+    const halves = {
+      ...{ sizes: m, places: plan.places, rows: plan.decodeRows, channels: plan.decodeChannels },
+      ...{ partsBefore: decodeParts(plan, plan.mambas[Math.max(0, i - 1)]!), bcParts: bcParts(plan, m) },
+    };
+    const encodings = {
+      ...{ inProj: encoding(inProj.weight), xProj: encoding(xProj) },
+      ...{ dtProj: encoding(dtProj.weight), outProj: encoding(outProj.weight) },
+    };
+    sources[`halves${i}`] = halvesSource(halves, encodings, variants);
     sources[`scan${i}`] = scanSource(state);
     for (const name of [inProj.weight, xProj, dtProj.weight, outProj.weight]) used.add(encoding(name));
   });
@@ -72,8 +72,7 @@ export async function makeKernels(
     choose: made.choose!,
     logits: made.logits!,
     gemm: new Map([...used].map((e) => [e, made[`gemm ${e}`]!])),
-    enter: blocks("enter"),
-    leave: blocks("leave"),
+    halves: blocks("halves"),
     scan: blocks("scan"),
   };
 }

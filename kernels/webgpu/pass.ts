@@ -8,6 +8,9 @@ import { type Profiler, Recorder } from "./recorder.ts";
 import type { WebGpuState } from "./states.ts";
 import { NOT_FINITE } from "./wgsl/candidate.ts";
 
+/** Blocks of a prompt that go to the GPU together. */
+const PROMPT_BLOCKS = 2;
+
 /** What a pass needs of its executable. */
 export interface PassHost {
   readonly model: GpuModel;
@@ -74,11 +77,19 @@ export class WebGpuPass implements Pass {
       throw new KernelError("another pass was opened since: this one can no longer advance");
     if (end > blocksLoaded) throw new KernelError(`block ${blocksLoaded} is not loaded yet`);
     if (this.block >= end) return;
-    const recorder = new Recorder(model.gpu, profiler);
-    if (this.block === 0) this.#takeSampled(recorder);
-    for (; this.block < end; this.block++) this.#encode(recorder);
-    recorder.submit();
-    this.dispatches += recorder.dispatches;
+    while (this.block < end) {
+      const recorder = new Recorder(model.gpu, profiler);
+      if (this.block === 0) this.#takeSampled(recorder);
+      const last = Math.min(end, this.block + this.#blocksAtOnce);
+      for (; this.block < last; this.block++) this.#encode(recorder);
+      recorder.submit();
+      this.dispatches += recorder.dispatches;
+    }
+  }
+
+  /** Of a submission. The host runs ahead of one token after another; with a prompt it does not, and the GPU should not wait for it. */
+  get #blocksAtOnce(): number {
+    return this.#single ? Number.POSITIVE_INFINITY : PROMPT_BLOCKS;
   }
 
   /** Tokens that the host does not know are in their states' buffers, where one alone takes its own from. */

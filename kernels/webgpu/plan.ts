@@ -54,10 +54,17 @@ export interface Plan {
   readonly decodeChannels: number;
   /** f32s of each activation buffer. */
   readonly floats: Readonly<Record<ActivationName, number>>;
+  readonly places: StreamPlaces;
   readonly memory: MemoryPlan;
 }
 
-export type ActivationName = "u" | "xn" | "partial" | "xz" | "x" | "dt" | "y" | "bc" | "dbc" | "logits";
+export type ActivationName = "stream" | "xn" | "xz" | "x" | "dt" | "y" | "dbc" | "logits";
+
+/** vec4f where parts of one buffer begin, each at a multiple of 256 bytes: u is at 0, then come parts of u, parts of Δ, B and C. */
+export interface StreamPlaces {
+  readonly partial: number;
+  readonly bc: number;
+}
 
 export interface PlanOptions {
   /** bytes of a matrix in one buffer; larger ones are cut. Default the device's limit of a binding. */
@@ -117,17 +124,18 @@ export function makePlan(
   const outParts = most((m) =>
     Math.max(Math.ceil(m.block.inner / decodeChannels), outSlices(m, tokenRows) * tokenRows),
   );
+  const bcFloats = most(
+    (m) => 8 * m.xTileRows * Math.max(Math.ceil(m.block.inner / decodeRows), xSlices(m, tokenRows) * tokenRows),
+  );
+  const partial = pad(dimQuads * Math.max(2, tokenRows), 16);
+  const places = { partial, bc: pad(partial + dimQuads * outParts, 16) };
   const floats = {
-    u: 4 * dimQuads * Math.max(2, tokenRows),
+    stream: 4 * places.bc + bcFloats,
     xn: 4 * dimQuads * tokenRows,
-    partial: 4 * dimQuads * outParts,
     xz: tokenRows * most((m) => Math.max(m.xzStride, 2 * m.innerPad)),
     x: tokenRows * most((m) => m.innerPad),
     dt: tokenRows * most((m) => m.innerPad),
     y: tokenRows * most((m) => m.innerPad),
-    bc: most(
-      (m) => 8 * m.xTileRows * Math.max(Math.ceil(m.block.inner / decodeRows), xSlices(m, tokenRows) * tokenRows),
-    ),
     dbc: tokenRows * most((m) => m.dbcStride),
     logits: HEAD_BLOCK * pad(head.vocab, 8),
   };
@@ -158,6 +166,7 @@ export function makePlan(
     decodeRows,
     decodeChannels,
     floats,
+    places,
     memory: {
       weights,
       activations: 4 * Object.values(floats).reduce((a, b) => a + b, 0),
@@ -188,9 +197,9 @@ function slices(tileRows: number, tileCols: number, tokenRows: number): number {
   return Math.max(1, Math.min(MOST_SLICES, tileCols, Math.ceil(BUSY / groups)));
 }
 
-/** Workgroups of a block's fused first half. */
+/** Workgroups of a block's fused first half: more than one, which is how its kernel knows which half it is. */
 export function enterGroups({ decodeRows }: Plan, { block }: MambaSizes): number {
-  return Math.ceil((2 * block.inner) / decodeRows);
+  return Math.max(2, Math.ceil((2 * block.inner) / decodeRows));
 }
 
 /** Parts that it leaves of Δ, B and C: those of its workgroups that have channels of x. */

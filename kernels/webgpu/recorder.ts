@@ -18,6 +18,7 @@ export class Recorder {
   readonly #profiler: Profiler | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #kernel: Kernel | undefined;
+  readonly #groups: (GPUBindGroup | undefined)[] = [];
 
   constructor(gpu: Gpu, profiler?: Profiler) {
     gpu.check();
@@ -31,8 +32,12 @@ export class Recorder {
     this.#pass ??= this.#begin(`${kernel.label} ${x}×${y}×${z}`);
     if (kernel !== this.#kernel) this.#pass.setPipeline(kernel.pipeline);
     this.#kernel = kernel;
-    for (let i = 0; i < groups.length; i++) this.#pass.setBindGroup(i, groups[i]!);
-    this.#pass.dispatchWorkgroups(x, y, z);
+    for (let i = 0; i < groups.length; i++) {
+      if (groups[i] !== this.#groups[i]) this.#pass.setBindGroup(i, groups[i]!);
+      this.#groups[i] = groups[i];
+    }
+    if (y === 1 && z === 1) this.#pass.dispatchWorkgroups(x);
+    else this.#pass.dispatchWorkgroups(x, y, z);
     this.dispatches++;
   }
 
@@ -60,5 +65,6 @@ export class Recorder {
     this.#pass?.end();
     this.#pass = undefined;
     this.#kernel = undefined;
+    this.#groups.length = 0;
   }
 }

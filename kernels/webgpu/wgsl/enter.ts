@@ -1,13 +1,8 @@
-import type { Encoding } from "../../../weights/layout.ts";
-import type { KernelSource } from "../pipelines.ts";
-import type { MambaSizes } from "../sizes.ts";
-import { directives, type Variants } from "../variants.ts";
-import { MATH } from "./math.ts";
-import { CHUNKS, declareMatrix, UNITS, unitProduct, unpackers } from "./matrix.ts";
+import type { Variants } from "../variants.ts";
+import { type HalvesEncodings, type HalvesShape, smallQuads } from "./halves.ts";
+import { CHUNKS, UNITS } from "./matrix.ts";
 import { addParts } from "./parts.ts";
-import { isPacked, rowsProduct, subgroupReduce } from "./rows.ts";
-
-export const ENTER_GROUP = "wrrrwrwwu";
+import { rowsProduct, subgroupReduce } from "./rows.ts";
 
 /**
  * The first half of a Mamba block for one token, one workgroup for `rows` rows of in_proj:
@@ -18,14 +13,11 @@ export const ENTER_GROUP = "wrrrwrwwu";
  * The norm's factor is one number, so it multiplies the product instead of its input, and nothing waits for it. A workgroup waits for
  * memory most of its time, so what it loads that depends on nothing (weights, the convolution's window) is on its way from the beginning.
  */
-export function enterSource(
-  sizes: MambaSizes,
-  rows: number,
-  parts: number,
-  inProj: Encoding,
-  xProj: Encoding,
+export function enterHalf(
+  { sizes, places, rows, channels, partsBefore }: HalvesShape,
+  { inProj, xProj }: HalvesEncodings,
   variants: Variants,
-): KernelSource {
+): string {
   const { block, dimQuads, innerPad, vectors, xTileRows } = sizes;
   const { dim, inner, conv } = block;
   const chunks = CHUNKS[xProj];
@@ -39,30 +31,16 @@ export function enterSource(
   const squares = subgroup > 0 ? 256 / subgroup : 16;
   const taps = Array.from({ length: conv - 1 }, (_, k) => k);
   const xTileRow = (round: number): string => `min(${round * roundRows}u + lid / ${2 * xUnits}u, ${xTileRows - 1}u)`;
-  return {
-    label: "enter",
-    groups: [ENTER_GROUP],
-    wgsl: /* wgsl */ `${directives({ ...variants, half: undefined, packed: isPacked(inProj, dimQuads, variants) })}
-@group(0) @binding(0) var<storage, read_write> u: array<vec4f>; // (2, dim): read one, write the other
-@group(0) @binding(1) var<storage, read> partial: array<vec4f>; // (parts, dim)
-${declareMatrix("W", inProj, 2)}
-@group(0) @binding(3) var<storage, read> V: array<f32>;
-@group(0) @binding(4) var<storage, read_write> xz: array<f32>; // (2, inner)
-${declareMatrix("X", xProj, 5)}
-@group(0) @binding(6) var<storage, read_write> bc: array<vec4f>; // (workgroups with x, dtRank + 2 state)
-@group(0) @binding(7) var<storage, read_write> state: array<f32>; // conv (conv − 1, inner), ssm
-@group(0) @binding(8) var<uniform> P: vec4u; // which of u is read, parts there are: none before the first block
-${MATH}${unpackers([inProj, xProj])}${rowsProduct(inProj, dimQuads, rows, variants)}${unitProduct("X", xProj)}
+  return /* wgsl */ `${rowsProduct(inProj, dimQuads, rows, variants, smallQuads(sizes))}
 var<workgroup> squares: array<f32, ${squares}>;
-var<workgroup> xv: array<f32, ${rows}>;
+var<workgroup> own: array<f32, ${Math.max(rows, channels)}>;
 
-fn channels(chunk: u32) -> vec4f { return vec4f(xv[chunk * 4u], xv[chunk * 4u + 1u], xv[chunk * 4u + 2u], xv[chunk * 4u + 3u]); }
+fn channels(chunk: u32) -> vec4f { return vec4f(own[chunk * 4u], own[chunk * 4u + 1u], own[chunk * 4u + 2u], own[chunk * 4u + 3u]); }
 
-@compute @workgroup_size(256)
-fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
-  let row = min(tile_row(wid.x, lid), ${inTileRows - 1}u);
+fn enter(lid: u32, wid: u32) {
+  let row = min(tile_row(wid, lid), ${inTileRows - 1}u);
   let fetched = fetch(lid, row);
-  let r = wid.x * ${rows}u + lid % ${rows}u;
+  let r = wid * ${rows}u + lid % ${rows}u;
   let channel = min(r, ${inner - 1}u);
   let in_bias = V[${vectors.inBias}u + min(r, ${2 * inner - 1}u)];
   let conv_bias = V[${vectors.convBias}u + channel];
@@ -70,19 +48,19 @@ ${taps.map((k) => `  let c${k} = state[${k * inner}u + channel];`).join("\n")}
 ${[...taps, conv - 1].map((k) => `  let t${k} = V[${vectors.conv + k}u + channel * ${conv}u];`).join("\n")}
   let hf = lid & 1u;
   let unit = (lid >> 1u) % ${xUnits}u;
-  let x_tile = min((wid.x * ${xUnits}u + unit) / ${UNITS[xProj]}u, ${xTiles - 1}u);
-  let x_unit = (wid.x * ${xUnits}u + unit) % ${UNITS[xProj]}u;
+  let x_tile = min((wid * ${xUnits}u + unit) / ${UNITS[xProj]}u, ${xTiles - 1}u);
+  let x_unit = (wid * ${xUnits}u + unit) % ${UNITS[xProj]}u;
 ${rounds.map((i) => `  let xw${i} = X_load(${xTileRow(i)} * ${xTiles}u + x_tile, x_unit, hf);\n  let xs${i} = X_scale(${xTileRow(i)} * ${xTiles}u + x_tile, hf);`).join("\n")}
 
   let read = P.x * ${dimQuads}u;
   let write = ${dimQuads}u - read;
   var ss = 0.0;
   for (var v = lid; v < ${dimQuads}u; v += 256u) {
-    var t = u[read + v];
+    var t = stream[read + v];
     let w = ${vectors.norm}u + v * 4u;
     let norm = vec4f(V[w], V[w + 1u], V[w + 2u], V[w + 3u]);
-    ${addParts("t", "partial", parts, (p) => `${p} * ${dimQuads}u + v`, "P.y")}
-    if (wid.x == 0u) { u[write + v] = t; }
+    ${addParts("t", "stream", partsBefore, (p) => `${places.partial}u + ${p} * ${dimQuads}u + v`, "P.y")}
+    if (wid == 0u) { stream[write + v] = t; }
     xs[v] = t * norm;
     ss += dot(t, t);
   }
@@ -121,9 +99,9 @@ ${taps.map((k) => `      state[${k * inner}u + r] = ${k === conv - 2 ? "value" :
     } else if (r < ${2 * inner}u) {
       xz[${innerPad - inner}u + r] = silu(value);
     }
-    xv[lid] = x;
+    own[lid] = x;
   }
-  if (wid.x * ${rows}u >= ${inner}u) { return; }
+  if (wid * ${rows}u >= ${inner}u) { return; }
   workgroupBarrier();
 
 ${rounds
@@ -136,11 +114,10 @@ ${rounds
     let at = (lid >> 1u) * ${2 * xUnits}u + (lid & 1u);
     var sum = vec4f();
     for (var i = 0u; i < ${xUnits}u; i++) { sum += red[at + i * 2u]; }
-    bc[wid.x * ${2 * xTileRows}u + ${2 * i * roundRows}u + lid] = sum;
+    stream[${places.bc}u + wid * ${2 * xTileRows}u + ${2 * i * roundRows}u + lid] = sum;
   }${i + 1 < rounds.length ? "\n  workgroupBarrier();" : ""}`,
   )
   .join("\n")}
 }
-`,
-  };
+`;
 }

@@ -1,11 +1,7 @@
 import type { Encoding } from "../../../weights/layout.ts";
-import type { KernelSource } from "../pipelines.ts";
-import type { MambaSizes } from "../sizes.ts";
-import { MATH } from "./math.ts";
-import { CHUNKS, declareMatrix, UNITS, unitProduct, unpackers } from "./matrix.ts";
+import type { HalvesEncodings, HalvesShape } from "./halves.ts";
+import { CHUNKS, UNITS } from "./matrix.ts";
 import { addParts } from "./parts.ts";
-
-export const LEAVE_GROUP = "rrrrrww";
 
 /** Loads of out_proj that a thread has on its way from the beginning: what registers hold beside the rest. */
 const EARLY: Readonly<Record<Encoding, number>> = { f32: 2, q8: 16, q4: 16 };
@@ -18,13 +14,10 @@ const EARLY: Readonly<Record<Encoding, number>> = { f32: 2, q8: 16, q4: 16 };
  * In the last step a thread takes four rows and all the channels, so nothing is left to be summed. Weights and state depend on nothing and
  * are on their way before the first sum is waited for.
  */
-export function leaveSource(
-  sizes: MambaSizes,
-  channels: number,
-  bcParts: number,
-  dtProj: Encoding,
-  outProj: Encoding,
-): KernelSource {
+export function leaveHalf(
+  { sizes, places, channels, bcParts }: HalvesShape,
+  { dtProj, outProj }: HalvesEncodings,
+): string {
   const { block, dimQuads, innerPad, vectors, xTileRows, ssm } = sizes;
   const { dim, inner, state: N, dtRank: R } = block;
   const xQuads = 2 * xTileRows;
@@ -48,46 +41,29 @@ export function leaveSource(
   const four = (array: string, chunk: string): string =>
     `vec4f(${[0, 1, 2, 3].map((i) => `${array}[(${chunk}) * 4u + ${i}u]`).join(", ")})`;
   const dtChunk = (c: number): string =>
-    four("bcs", `tile * 8u + unit * ${CHUNKS[dtProj]}u + ${Math.min(c, CHUNKS[dtProj] - 1)}u`);
+    `tree[tile * 8u + unit * ${CHUNKS[dtProj]}u + ${Math.min(c, CHUNKS[dtProj] - 1)}u]`;
+  const bcElement = (at: string): string => `tree[(${at}) >> 2u][(${at}) & 3u]`;
   const tileOf = (unit: number): number => Math.floor(unit / UNITS[outProj]);
   // A workgroup of fewer channels than a tile has begins in its midst.
   const outTile = (i: number): string =>
     channels < 32
-      ? `min(wid.x / ${32 / channels}u, ${outTiles - 1}u)`
-      : `min(wid.x * ${channels / 32}u + ${i}u, ${outTiles - 1}u)`;
+      ? `min(wid / ${32 / channels}u, ${outTiles - 1}u)`
+      : `min(wid * ${channels / 32}u + ${i}u, ${outTiles - 1}u)`;
   const outUnit = (unit: number): string =>
-    channels < 32 ? `wid.x % ${32 / channels}u * ${outUnits}u + ${unit}u` : `${unit % UNITS[outProj]}u`;
+    channels < 32 ? `wid % ${32 / channels}u * ${outUnits}u + ${unit}u` : `${unit % UNITS[outProj]}u`;
   const outLoad = (quad: string, unit: number): string =>
     `O_load((${quad} >> 1u) * ${outTiles}u + ${outTile(tileOf(unit))}, ${outUnit(unit)}, ${quad} & 1u)`;
   const outScale = (quad: string, tile: number): string =>
     `O_scale((${quad} >> 1u) * ${outTiles}u + ${outTile(tile)}, ${quad} & 1u)`;
   const outDot = (load: string, scale: string, unit: number): string =>
-    `O_dot(${load}, ${scale}, ${four("ys", `${unit * outChunks}u`)}, ${four("ys", `${unit * outChunks + outChunks - 1}u`)})`;
-  const store = (quad: string): string => `    if (wid.x == 0u) {
+    `O_dot(${load}, ${scale}, ${four("own", `${unit * outChunks}u`)}, ${four("own", `${unit * outChunks + outChunks - 1}u`)})`;
+  const store = (quad: string): string => `    if (wid == 0u) {
       let b = ${vectors.outBias}u + ${quad} * 4u;
       s += vec4f(V[b], V[b + 1u], V[b + 2u], V[b + 3u]);
     }
-    partial[wid.x * ${dimQuads}u + ${quad}] = s;`;
-  return {
-    label: "leave",
-    groups: [LEAVE_GROUP],
-    wgsl: /* wgsl */ `
-@group(0) @binding(0) var<storage, read> xz: array<f32>; // (2, inner)
-@group(0) @binding(1) var<storage, read> bc: array<vec4f>; // (parts, dtRank + 2 state)
-${declareMatrix("T", dtProj, 2)}
-@group(0) @binding(3) var<storage, read> V: array<f32>;
-${declareMatrix("O", outProj, 4)}
-@group(0) @binding(5) var<storage, read_write> partial: array<vec4f>; // (workgroups, dim)
-@group(0) @binding(6) var<storage, read_write> state: array<f32>; // conv, ssm (inner, state)
-${MATH}${unpackers([dtProj, outProj])}${unitProduct("T", dtProj)}${unitProduct("O", outProj)}
-var<workgroup> red: array<vec4f, 256>;
-var<workgroup> bcs: array<f32, ${Math.max(8 * xTileRows, 32 * dtTiles)}>;
-var<workgroup> dts: array<f32, ${channels}>;
-var<workgroup> sums: array<f32, 256>;
-var<workgroup> ys: array<f32, ${channels}>;
-
-@compute @workgroup_size(256)
-fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
+    stream[${places.partial}u + wid * ${dimQuads}u + ${quad}] = s;`;
+  return /* wgsl */ `
+fn leave(lid: u32, wid: u32) {
   let quad = min(lid, ${outQuads - 1}u);
 ${units
   .slice(0, early)
@@ -96,7 +72,7 @@ ${units
 ${early > 0 ? tiles.map((i) => `  let os${i} = ${outScale("quad", i)};`).join("\n") : ""}
   let hf = lid & 1u;
   let slot = (lid >> 1u) % ${dtSlots}u;
-  let dt_row = min(wid.x * ${channels / 8}u + lid / ${2 * dtSlots}u, ${dtRows - 1}u);
+  let dt_row = min(wid * ${channels / 8}u + lid / ${2 * dtSlots}u, ${dtRows - 1}u);
 ${dtTurns
   .map(
     (i) => `  let j${i} = min(slot + ${i * dtSlots}u, ${dtUnits - 1}u);
@@ -104,10 +80,10 @@ ${dtTurns
   let ts${i} = T_scale(dt_row * ${dtTiles}u + j${i} / ${UNITS[dtProj]}u, hf);`,
   )
   .join("\n")}
-  let dt_bias = V[${vectors.dtBias}u + min(wid.x * ${channels}u + lid % ${channels}u, ${inner - 1}u)];
+  let dt_bias = V[${vectors.dtBias}u + min(wid * ${channels}u + lid % ${channels}u, ${inner - 1}u)];
   let c = lid / ${lanes}u;
-  let channel = min(wid.x * ${channels}u + c, ${inner - 1}u);
-  let live = wid.x * ${channels}u + c < ${inner}u;
+  let channel = min(wid * ${channels}u + c, ${inner - 1}u);
+  let live = wid * ${channels}u + c < ${inner}u;
   let x = xz[channel];
   let z = xz[${innerPad}u + channel];
   let skip = V[${vectors.D}u + channel];
@@ -124,15 +100,15 @@ ${states
   let p0 = lid / ${xQuads}u;
   if (p0 < ${groups}u) {
     let q0 = lid % ${xQuads}u;
-    ${addParts("total", "bc", Math.floor(bcParts / groups), (p) => `(p0 + ${p} * ${groups}u) * ${xQuads}u + q0`, `${Math.floor(bcParts / groups)}u`)}
-    ${bcParts % groups === 0 ? "" : `if (p0 < ${bcParts % groups}u) { total += bc[(p0 + ${(turns - 1) * groups}u) * ${xQuads}u + q0]; }`}
+    ${addParts("total", "stream", Math.floor(bcParts / groups), (p) => `${places.bc}u + (p0 + ${p} * ${groups}u) * ${xQuads}u + q0`, `${Math.floor(bcParts / groups)}u`)}
+    ${bcParts % groups === 0 ? "" : `if (p0 < ${bcParts % groups}u) { total += stream[${places.bc}u + (p0 + ${(turns - 1) * groups}u) * ${xQuads}u + q0]; }`}
   }
   red[lid] = total;
   workgroupBarrier();
   if (lid < ${xQuads}u) {
     var s = vec4f();
     for (var g = 0u; g < ${groups}u; g++) { s += red[g * ${xQuads}u + lid]; }
-    for (var i = 0u; i < 4u; i++) { bcs[lid * 4u + i] = s[i]; }
+    tree[lid] = s;
   }
   workgroupBarrier();
 
@@ -154,30 +130,30 @@ ${dtTurns
   if (lid < ${channels}u) {
     var s = dt_bias;
     for (var i = 0u; i < ${dtSlots}u; i++) { s += red[(lid >> 2u) * ${dtSlots}u + i][lid & 3u]; }
-    dts[lid] = softplus(s);
+    own[lid] = softplus(s);
   }
   workgroupBarrier();
 
   {
-    let dt = dts[c];
+    let dt = own[c];
     let dx = dt * x;
     var s = 0.0;
 ${states
   .map(
     (i) => `    if (live && n${i} < ${N}u) {
-      let h = exp(dt * a${i}) * h${i} + dx * bcs[${R}u + n${i}];
+      let h = exp(dt * a${i}) * h${i} + dx * ${bcElement(`${R}u + n${i}`)};
       state[${ssm}u + at${i}] = h;
-      s += bcs[${R + N}u + n${i}] * h;
+      s += ${bcElement(`${R + N}u + n${i}`)} * h;
     }`,
   )
   .join("\n")}
-    sums[lid] = s;
+    red[lid].x = s;
   }
   workgroupBarrier();
   if (lid % ${lanes}u == 0u) {
     var y = skip * x;
-    for (var i = 0u; i < ${lanes}u; i++) { y += sums[lid + i]; }
-    ys[c] = select(0.0, y * z, live);
+    for (var i = 0u; i < ${lanes}u; i++) { y += red[lid + i].x; }
+    own[c] = select(0.0, y * z, live);
   }
   workgroupBarrier();
 
@@ -196,6 +172,5 @@ ${units.map((i) => `    s += ${outDot(outLoad("q", i), outScale("q", tileOf(i)),
 ${store("q")}
   }
 }
-`,
-  };
+`;
 }

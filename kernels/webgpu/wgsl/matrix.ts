@@ -13,9 +13,9 @@ export const UNITS: Readonly<Record<Encoding, number>> = { f32: 8, q8: 8, q4: 4 
 /** Chunks of 4 columns that a unit covers. */
 export const CHUNKS: Readonly<Record<Encoding, number>> = { f32: 1, q8: 1, q4: 2 };
 
-export function declareMatrix(name: string, encoding: Encoding, binding: number): string {
+export function declareMatrix(name: string, encoding: Encoding, binding: number, group = 0): string {
   const type = encoding === "f32" ? "vec4f" : "vec4u";
-  return `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${type}>;\n`;
+  return `@group(${group}) @binding(${binding}) var<storage, read> ${name}: array<${type}>;\n`;
 }
 
 /** vec4u of a tile: the 8 scales in bf16, then the values. */

@@ -19,8 +19,9 @@ export function isPacked(encoding: Encoding, quads: number, { packed }: Variants
  *   fn accumulate(lid, row, f) → vec4f      this thread's part: its quad's half by lid & 1, every `slots`th unit of the columns
  *   fn sum_rows(lid, acc) → f32             the sums over the columns, that of row `lid` for lid < rows
  * each to be called by all 256 threads; a barrier between them is the caller's.
+ * @param small vec4f of `tree` at least, which the caller uses when no sum is on its way
  */
-export function rowsProduct(encoding: Encoding, quads: number, rows: number, variants: Variants): string {
+export function rowsProduct(encoding: Encoding, quads: number, rows: number, variants: Variants, small = 0): string {
   const units = (quads / 8) * UNITS[encoding];
   const slots = 1024 / rows;
   const packed = isPacked(encoding, quads, variants);
@@ -40,6 +41,7 @@ export function rowsProduct(encoding: Encoding, quads: number, rows: number, var
 ${packed ? packedProduct("W", encoding) : unitProduct("W", encoding)}
 var<workgroup> xs: array<vec4f, ${quads}>;
 var<workgroup> red: array<vec4f, 256>;
+var<workgroup> tree: array<vec4f, ${Math.max(64, small)}>;
 ${packed ? quantizer(quads) : "fn prepare(lid: u32) {}\n"}
 struct Fetched { ${early.map((i) => `w${i}: ${LOADED[encoding]}, s${i}: vec2u`).join(", ")} }
 fn tile_row(wid: u32, lid: u32) -> u32 { return wid * ${rows / 8}u + lid / ${2 * slots}u; }
@@ -93,7 +95,6 @@ fn prepare(lid: u32) {
 function treeSum(rows: number): string {
   const slots = 1024 / rows;
   return /* wgsl */ `
-var<workgroup> tree: array<vec4f, 64>;
 fn sum_rows(lid: u32, acc: vec4f) -> f32 {
   red[((lid / ${2 * slots}u) * 2u + (lid & 1u)) * ${slots}u + (lid >> 1u) % ${slots}u] = acc;
   workgroupBarrier();
