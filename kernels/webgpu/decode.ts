@@ -74,12 +74,8 @@ export class Decode {
         const record = params.record(firstRow, 8 * tileRows, table.tileCols, dimQuads);
         return pipelines.bind("rrwu", [state.controlRecord, weights.matrix(table.name)[i]!, a.u, record]);
       }),
-      halves: plan.mambas.map(({ block }, i) => {
-        const names = [block.inProj.weight, block.xProj, block.dtProj.weight, block.outProj.weight];
-        const matrices = names.map((name) => weights.matrix(name)[0]!);
-        return pipelines.bind(HALVES_GROUPS[1], [
-          ...[...matrices, weights.vectors[i]!, state.block(i), this.#records[i]!],
-        ]);
+      halves: plan.mambas.map((_, i) => {
+        return pipelines.bind(HALVES_GROUPS[1], [weights.blocks[i]!, state.block(i), this.#records[i]!]);
       }),
     };
   }

@@ -49,7 +49,13 @@ export async function makeKernels(
   plan.mambas.forEach((m, i) => {
     const { inProj, xProj, dtProj, outProj, state } = m.block;
     const halves = {
-      ...{ sizes: m, places: plan.places, rows: plan.decodeRows, channels: plan.decodeChannels },
+      ...{
+        sizes: m,
+        weights: plan.blockWeights[i]!,
+        places: plan.places,
+        rows: plan.decodeRows,
+        channels: plan.decodeChannels,
+      },
       ...{ partsBefore: decodeParts(plan, plan.mambas[Math.max(0, i - 1)]!), bcParts: bcParts(plan, m) },
     };
     const encodings = {

@@ -22,6 +22,13 @@ export interface MatrixPart {
   readonly tileRows: number;
 }
 
+/** A Mamba block's weights in one buffer: bytes where things begin, multiples of 256. */
+export interface BlockWeights {
+  readonly matrices: ReadonlyMap<string, number>;
+  readonly vectors: number;
+  readonly bytes: number;
+}
+
 /** A matrix in tiles, cut where a buffer would outgrow the device's binding limit. */
 export interface MatrixPlan {
   readonly name: string;
@@ -54,6 +61,8 @@ export interface Plan {
   readonly decodeChannels: number;
   /** f32s of each activation buffer. */
   readonly floats: Readonly<Record<ActivationName, number>>;
+  /** by Mamba block. */
+  readonly blockWeights: readonly BlockWeights[];
   readonly places: StreamPlaces;
   readonly memory: MemoryPlan;
 }
@@ -110,13 +119,18 @@ export function makePlan(
   const matrices = new Map<string, MatrixPlan>();
   for (const block of blocks) {
     for (const name of matrixNames(block)) {
-      const plan = planMatrix(name, tensors.get(name)!, matrixLimit);
-      if (block.kind === "mamba" && plan.parts.length > 1) {
-        throw new KernelError(`"${name}" has ${plan.spec.bytes} bytes, this device binds ${matrixLimit}: quantize it`);
-      }
-      matrices.set(name, plan);
+      const limit = block.kind === "mamba" ? Number.MAX_SAFE_INTEGER : matrixLimit;
+      matrices.set(name, planMatrix(name, tensors.get(name)!, limit));
     }
   }
+  const blockWeights = mambas.map((m) => planBlock(m, matrices));
+  blockWeights.forEach(({ bytes }, i) => {
+    if (bytes > bindingLimit) {
+      throw new KernelError(
+        `Mamba block ${i} has ${bytes} bytes, this device binds ${bindingLimit}: quantize the model`,
+      );
+    }
+  });
   const maxTokens = checkCount("maxTokens", options.maxTokens, 512);
   const tokenRows = pad(maxTokens, GEMM_TILE);
   const dimQuads = pad(embedding.dim, 32) / 4;
@@ -147,8 +161,11 @@ export function makePlan(
     }
   }
   let weights = 0;
-  for (const m of matrices.values()) weights += Math.ceil(m.rows / 8) * m.bytesPerTileRow;
-  for (const m of mambas) weights += 4 * m.vectors.length;
+  for (const { bytes } of blockWeights) weights += bytes;
+  const inBlocks = new Set(blockWeights.flatMap(({ matrices }) => [...matrices.keys()]));
+  for (const m of matrices.values()) {
+    if (!inBlocks.has(m.name)) weights += Math.ceil(m.rows / 8) * m.bytesPerTileRow;
+  }
   weights += 4 * (pad(norm.dim, 32) + pad(head.vocab, 8));
   return {
     blocks,
@@ -166,6 +183,7 @@ export function makePlan(
     decodeRows,
     decodeChannels,
     floats,
+    blockWeights,
     places,
     memory: {
       weights,
@@ -173,6 +191,17 @@ export function makePlan(
       statePerSequence: stateBytes(mambas),
     },
   };
+}
+
+function planBlock({ block, vectors }: MambaSizes, matrices: ReadonlyMap<string, MatrixPlan>): BlockWeights {
+  const places = new Map<string, number>();
+  let bytes = 0;
+  for (const name of matrixNames(block)) {
+    const { rows, bytesPerTileRow } = matrices.get(name)!;
+    places.set(name, bytes);
+    bytes += pad(Math.ceil(rows / 8) * bytesPerTileRow, 256);
+  }
+  return { matrices: places, vectors: bytes, bytes: bytes + pad(4 * vectors.length, 256) };
 }
 
 export function planMatrix(name: string, spec: TensorSpec, bindingLimit: number): MatrixPlan {

@@ -1,36 +1,50 @@
 import { GROUP, TILE_ROWS } from "../../weights/layout.ts";
 import { KernelError } from "../backend.ts";
 import type { Gpu } from "./gpu.ts";
+import type { Slice } from "./pipelines.ts";
 import type { MatrixPlan, Plan } from "./plan.ts";
-import { pad } from "./sizes.ts";
+import { pad, type Vectors } from "./sizes.ts";
 
 /** A model's weights on the device, filled as they arrive. */
 export class Weights {
   readonly #gpu: Gpu;
-  readonly #matrices = new Map<string, GPUBuffer[]>();
+  readonly #matrices = new Map<string, readonly Slice[]>();
   readonly #loaders = new Map<string, TensorLoader>();
+  /** all of each Mamba block's, in order. */
+  readonly blocks: readonly GPUBuffer[];
   /** of each Mamba block, in order. */
-  readonly vectors: readonly GPUBuffer[];
+  readonly vectors: readonly Slice[];
   readonly norm: GPUBuffer;
   readonly headBias: GPUBuffer;
 
   constructor(gpu: Gpu, plan: Plan) {
     this.#gpu = gpu;
+    this.blocks = plan.blockWeights.map(({ matrices, bytes }) => {
+      const buffer = gpu.buffer("block", bytes);
+      for (const [name, offset] of matrices) {
+        const { parts, bytesPerTileRow } = plan.matrices.get(name)!;
+        this.#matrices.set(name, [{ buffer, offset, size: parts[0]!.tileRows * bytesPerTileRow }]);
+      }
+      return buffer;
+    });
     for (const matrix of plan.matrices.values()) {
-      const buffers = matrix.parts.map((p) => gpu.buffer(matrix.name, p.tileRows * matrix.bytesPerTileRow));
-      this.#matrices.set(matrix.name, buffers);
-      this.#loaders.set(
-        matrix.name,
-        new TensorLoader(matrix.name, matrix.spec.bytes, matrixSink(gpu, matrix, buffers)),
-      );
+      const { name, parts, bytesPerTileRow, spec } = matrix;
+      const slices =
+        this.#matrices.get(name) ?? parts.map((p) => ({ buffer: gpu.buffer(name, p.tileRows * bytesPerTileRow) }));
+      this.#matrices.set(name, slices);
+      this.#loaders.set(name, new TensorLoader(name, spec.bytes, matrixSink(gpu, matrix, slices)));
     }
     const vector = (name: string | undefined, buffer: GPUBuffer, offset: number, negative = false): void => {
       if (name === undefined) return;
       const sink = { unit: 4, write: vectorWriter(gpu, name, buffer, 4 * offset, negative) };
       this.#loaders.set(name, new TensorLoader(name, plan.tensors.get(name)!.bytes, sink));
     };
-    this.vectors = plan.mambas.map(({ block, vectors: at }) => {
-      const buffer = gpu.buffer("vectors", 4 * at.length);
+    this.vectors = plan.mambas.map(({ block, vectors }, i) => {
+      const offset = plan.blockWeights[i]!.vectors;
+      const buffer = this.blocks[i]!;
+      const at = Object.fromEntries(
+        Object.entries(vectors).map(([name, floats]) => [name, offset / 4 + floats]),
+      ) as unknown as Vectors;
       vector(block.norm.weight, buffer, at.norm);
       vector(block.inProj.bias, buffer, at.inBias);
       vector(block.convWeight, buffer, at.conv);
@@ -39,7 +53,7 @@ export class Weights {
       vector(block.A, buffer, at.A, true);
       vector(block.D, buffer, at.D);
       vector(block.outProj.bias, buffer, at.outBias);
-      return buffer;
+      return { buffer, offset, size: 4 * vectors.length };
     });
     this.norm = gpu.buffer("norm", 4 * pad(plan.norm.dim, 32));
     vector(plan.norm.norm.weight, this.norm, 0);
@@ -47,8 +61,8 @@ export class Weights {
     vector(plan.head.proj.bias, this.headBias, 0);
   }
 
-  /** The buffers of a matrix's parts. */
-  matrix(name: string): readonly GPUBuffer[] {
+  /** Where a matrix's parts lie. */
+  matrix(name: string): readonly Slice[] {
     return this.#matrices.get(name)!;
   }
 
@@ -63,9 +77,8 @@ export class Weights {
   }
 
   dispose(): void {
-    for (const buffer of [...[...this.#matrices.values()].flat(), ...this.vectors, this.norm, this.headBias]) {
-      this.#gpu.free(buffer);
-    }
+    const matrices = [...this.#matrices.values()].flatMap((slices) => slices.map(({ buffer }) => buffer));
+    for (const buffer of new Set([...matrices, ...this.blocks, this.norm, this.headBias])) this.#gpu.free(buffer);
   }
 }
 
@@ -142,7 +155,7 @@ function checkNegative(name: string, offset: number, bytes: Uint8Array): void {
 }
 
 /** Quantized tiles go where they are; rows of f32 become tiles on the way. */
-export function matrixSink(gpu: Gpu, matrix: MatrixPlan, buffers: readonly GPUBuffer[]): Sink {
+export function matrixSink(gpu: Gpu, matrix: MatrixPlan, slices: readonly (GPUBuffer | Slice)[]): Sink {
   const { cols, spec, bytesPerTileRow } = matrix;
   const put = (offset: number, bytes: Uint8Array): void => {
     for (let at = 0; at < bytes.length; ) {
@@ -150,7 +163,9 @@ export function matrixSink(gpu: Gpu, matrix: MatrixPlan, buffers: readonly GPUBu
       const { firstRow, tileRows } = matrix.parts[part]!;
       const within = offset + at - (firstRow / TILE_ROWS) * bytesPerTileRow;
       const count = Math.min(bytes.length - at, tileRows * bytesPerTileRow - within);
-      write(gpu, buffers[part]!, within, bytes.subarray(at, at + count));
+      const slice = slices[part]!;
+      const { buffer, offset: begin = 0 } = "buffer" in slice ? slice : { buffer: slice };
+      write(gpu, buffer, begin + within, bytes.subarray(at, at + count));
       at += count;
     }
   };

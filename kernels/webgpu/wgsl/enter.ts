@@ -14,7 +14,7 @@ import { rowsProduct, subgroupReduce } from "./rows.ts";
  * memory most of its time, so what it loads that depends on nothing (weights, the convolution's window) is on its way from the beginning.
  */
 export function enterHalf(
-  { sizes, places, rows, channels, partsBefore }: HalvesShape,
+  { sizes, weights, places, rows, channels, partsBefore }: HalvesShape,
   { inProj, xProj }: HalvesEncodings,
   variants: Variants,
 ): string {
@@ -31,7 +31,7 @@ export function enterHalf(
   const squares = subgroup > 0 ? 256 / subgroup : 16;
   const taps = Array.from({ length: conv - 1 }, (_, k) => k);
   const xTileRow = (round: number): string => `min(${round * roundRows}u + lid / ${2 * xUnits}u, ${xTileRows - 1}u)`;
-  return /* wgsl */ `${rowsProduct(inProj, dimQuads, rows, variants, smallQuads(sizes))}
+  return /* wgsl */ `${rowsProduct(inProj, dimQuads, rows, variants, weights.matrices.get(block.inProj.weight)! / 16, smallQuads(sizes))}
 var<workgroup> squares: array<f32, ${squares}>;
 var<workgroup> own: array<f32, ${Math.max(rows, channels)}>;
 
@@ -42,10 +42,10 @@ fn enter(lid: u32, wid: u32) {
   let fetched = fetch(lid, row);
   let r = wid * ${rows}u + lid % ${rows}u;
   let channel = min(r, ${inner - 1}u);
-  let in_bias = V[${vectors.inBias}u + min(r, ${2 * inner - 1}u)];
-  let conv_bias = V[${vectors.convBias}u + channel];
+  let in_bias = V(${vectors.inBias}u + min(r, ${2 * inner - 1}u));
+  let conv_bias = V(${vectors.convBias}u + channel);
 ${taps.map((k) => `  let c${k} = state[${k * inner}u + channel];`).join("\n")}
-${[...taps, conv - 1].map((k) => `  let t${k} = V[${vectors.conv + k}u + channel * ${conv}u];`).join("\n")}
+${[...taps, conv - 1].map((k) => `  let t${k} = V(${vectors.conv + k}u + channel * ${conv}u);`).join("\n")}
   let hf = lid & 1u;
   let unit = (lid >> 1u) % ${xUnits}u;
   let x_tile = min((wid * ${xUnits}u + unit) / ${UNITS[xProj]}u, ${xTiles - 1}u);
@@ -57,8 +57,7 @@ ${rounds.map((i) => `  let xw${i} = X_load(${xTileRow(i)} * ${xTiles}u + x_tile,
   var ss = 0.0;
   for (var v = lid; v < ${dimQuads}u; v += 256u) {
     var t = stream[read + v];
-    let w = ${vectors.norm}u + v * 4u;
-    let norm = vec4f(V[w], V[w + 1u], V[w + 2u], V[w + 3u]);
+    let norm = V_four(${vectors.norm}u + v * 4u);
     ${addParts("t", "stream", partsBefore, (p) => `${places.partial}u + ${p} * ${dimQuads}u + v`, "P.y")}
     if (wid == 0u) { stream[write + v] = t; }
     xs[v] = t * norm;

@@ -58,8 +58,7 @@ export function leaveHalf(
   const outDot = (load: string, scale: string, unit: number): string =>
     `O_dot(${load}, ${scale}, ${four("own", `${unit * outChunks}u`)}, ${four("own", `${unit * outChunks + outChunks - 1}u`)})`;
   const store = (quad: string): string => `    if (wid == 0u) {
-      let b = ${vectors.outBias}u + ${quad} * 4u;
-      s += vec4f(V[b], V[b + 1u], V[b + 2u], V[b + 3u]);
+      s += V_four(${vectors.outBias}u + ${quad} * 4u);
     }
     stream[${places.partial}u + wid * ${dimQuads}u + ${quad}] = s;`;
   return /* wgsl */ `
@@ -80,18 +79,18 @@ ${dtTurns
   let ts${i} = T_scale(dt_row * ${dtTiles}u + j${i} / ${UNITS[dtProj]}u, hf);`,
   )
   .join("\n")}
-  let dt_bias = V[${vectors.dtBias}u + min(wid * ${channels}u + lid % ${channels}u, ${inner - 1}u)];
+  let dt_bias = V(${vectors.dtBias}u + min(wid * ${channels}u + lid % ${channels}u, ${inner - 1}u));
   let c = lid / ${lanes}u;
   let channel = min(wid * ${channels}u + c, ${inner - 1}u);
   let live = wid * ${channels}u + c < ${inner}u;
   let x = xz[channel];
   let z = xz[${innerPad}u + channel];
-  let skip = V[${vectors.D}u + channel];
+  let skip = V(${vectors.D}u + channel);
 ${states
   .map(
     (i) => `  let n${i} = lid % ${lanes}u + ${i * lanes}u;
   let at${i} = channel * ${N}u + min(n${i}, ${N - 1}u);
-  let a${i} = V[${vectors.A}u + at${i}];
+  let a${i} = V(${vectors.A}u + at${i});
   let h${i} = state[${ssm}u + at${i}];`,
   )
   .join("\n")}

@@ -13,9 +13,18 @@ export const UNITS: Readonly<Record<Encoding, number>> = { f32: 8, q8: 8, q4: 4 
 /** Chunks of 4 columns that a unit covers. */
 export const CHUNKS: Readonly<Record<Encoding, number>> = { f32: 1, q8: 1, q4: 2 };
 
-export function declareMatrix(name: string, encoding: Encoding, binding: number, group = 0): string {
+/** Where a matrix lies: in a binding of its own, of its name; or from a vec4u of the binding B on. */
+export type Place = number | undefined;
+
+function element(name: string, encoding: Encoding, place: Place, index: string): string {
+  if (place === undefined) return `${name}[${index}]`;
+  const vector = `B[${place}u + ${index}]`;
+  return encoding === "f32" ? `bitcast<vec4f>(${vector})` : vector;
+}
+
+export function declareMatrix(name: string, encoding: Encoding, binding: number): string {
   const type = encoding === "f32" ? "vec4f" : "vec4u";
-  return `@group(${group}) @binding(${binding}) var<storage, read> ${name}: array<${type}>;\n`;
+  return `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${type}>;\n`;
 }
 
 /** vec4u of a tile: the 8 scales in bf16, then the values. */
@@ -44,13 +53,14 @@ export const LOADED: Readonly<Record<Encoding, string>> = { f32: "mat4x4f", q8: 
  *   fn name_scale(tile, hf) → vec2u             the quad's scales as they lie there
  *   fn name_dot(w, s, x0, x1) → vec4f           the product with the unit's columns, x0 and (q4 only) x1 being 4 of x each
  */
-export function unitProduct(name: string, encoding: Encoding): string {
+export function unitProduct(name: string, encoding: Encoding, place?: Place): string {
   const signature = `fn ${name}_dot(w: ${LOADED[encoding]}, s: vec2u, x0: vec4f, x1: vec4f) -> vec4f`;
   if (encoding === "f32") {
+    const at = (i: number): string => element(name, encoding, place, `at + ${i}u`);
     return /* wgsl */ `
 fn ${name}_load(tile: u32, unit: u32, hf: u32) -> mat4x4f {
   let at = tile * 64u + unit * 8u + hf * 4u;
-  return mat4x4f(${name}[at], ${name}[at + 1u], ${name}[at + 2u], ${name}[at + 3u]);
+  return mat4x4f(${at(0)}, ${at(1)}, ${at(2)}, ${at(3)});
 }
 fn ${name}_scale(tile: u32, hf: u32) -> vec2u { return vec2u(); }
 ${signature} { return x0 * w; }
@@ -58,13 +68,13 @@ ${signature} { return x0 * w; }
   }
   const product = (r: string): string =>
     encoding === "q8" ? `dot(signed_bytes(w.${r}), x0)` : `dot(nibbles(w.${r}), x0) + dot(nibbles(w.${r} >> 4u), x1)`;
-  return /* wgsl */ `${quantizedLoads(name, encoding)}
+  return /* wgsl */ `${quantizedLoads(name, encoding, place)}
 ${signature} { return scale_values(s) * vec4f(${["x", "y", "z", "w"].map(product).join(", ")}); }
 `;
 }
 
 /** The same with columns of x in int8, four in a word, exact but for their rounding. */
-export function packedProduct(name: string, encoding: "q8" | "q4"): string {
+export function packedProduct(name: string, encoding: "q8" | "q4", place?: Place): string {
   const rows = (row: (r: string) => string): string => `vec4f(vec4i(${["x", "y", "z", "w"].map(row).join(", ")}))`;
   const [zero, dots] =
     encoding === "q8"
@@ -73,7 +83,7 @@ export function packedProduct(name: string, encoding: "q8" | "q4"): string {
           `let zero = ${Q4_ZERO} * (dot4I8Packed(0x01010101u, x0) + dot4I8Packed(0x01010101u, x1));`,
           rows((r) => `dot4I8Packed(w.${r} & 0x0f0f0f0fu, x0) + dot4I8Packed((w.${r} >> 4u) & 0x0f0f0f0fu, x1) - zero`),
         ];
-  return /* wgsl */ `${quantizedLoads(name, encoding)}
+  return /* wgsl */ `${quantizedLoads(name, encoding, place)}
 fn ${name}_dot(w: vec4u, s: vec2u, x0: u32, x1: u32) -> vec4f {
   ${zero}
   return scale_values(s) * ${dots};
@@ -81,12 +91,13 @@ fn ${name}_dot(w: vec4u, s: vec2u, x0: u32, x1: u32) -> vec4f {
 `;
 }
 
-function quantizedLoads(name: string, encoding: "q8" | "q4"): string {
+function quantizedLoads(name: string, encoding: "q8" | "q4", place?: Place): string {
   const vectors = VECTORS[encoding];
+  const at = (index: string): string => element(name, encoding, place, index);
   return /* wgsl */ `
-fn ${name}_load(tile: u32, unit: u32, hf: u32) -> vec4u { return ${name}[tile * ${vectors}u + 1u + unit * 2u + hf]; }
+fn ${name}_load(tile: u32, unit: u32, hf: u32) -> vec4u { return ${at(`tile * ${vectors}u + 1u + unit * 2u + hf`)}; }
 fn ${name}_scale(tile: u32, hf: u32) -> vec2u {
-  let s = ${name}[tile * ${vectors}u];
+  let s = ${at(`tile * ${vectors}u`)};
   return select(s.xy, s.zw, hf == 1u);
 }`;
 }

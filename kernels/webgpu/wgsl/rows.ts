@@ -1,6 +1,6 @@
 import type { Encoding } from "../../../weights/layout.ts";
 import type { Variants } from "../variants.ts";
-import { CHUNKS, LOADED, packedProduct, UNITS, unitProduct } from "./matrix.ts";
+import { CHUNKS, LOADED, type Place, packedProduct, UNITS, unitProduct } from "./matrix.ts";
 
 /** Columns above which int8 activations no longer fit beside the f32 ones in a workgroup's 16 KiB. */
 const MOST_PACKED = 2048;
@@ -19,9 +19,17 @@ export function isPacked(encoding: Encoding, quads: number, { packed }: Variants
  *   fn accumulate(lid, row, f) → vec4f      this thread's part: its quad's half by lid & 1, every `slots`th unit of the columns
  *   fn sum_rows(lid, acc) → f32             the sums over the columns, that of row `lid` for lid < rows
  * each to be called by all 256 threads; a barrier between them is the caller's.
+ * @param place of the matrix
  * @param small vec4f of `tree` at least, which the caller uses when no sum is on its way
  */
-export function rowsProduct(encoding: Encoding, quads: number, rows: number, variants: Variants, small = 0): string {
+export function rowsProduct(
+  encoding: Encoding,
+  quads: number,
+  rows: number,
+  variants: Variants,
+  place?: Place,
+  small = 0,
+): string {
   const units = (quads / 8) * UNITS[encoding];
   const slots = 1024 / rows;
   const packed = isPacked(encoding, quads, variants);
@@ -38,7 +46,7 @@ export function rowsProduct(encoding: Encoding, quads: number, rows: number, var
   // Only the last turn may have too few units for all threads.
   const guard = (i: number): string => (slots * (i + 1) <= units ? "" : `if (j < ${units}u) `);
   return /* wgsl */ `
-${packed ? packedProduct("W", encoding) : unitProduct("W", encoding)}
+${packed ? packedProduct("W", encoding, place) : unitProduct("W", encoding, place)}
 var<workgroup> xs: array<vec4f, ${quads}>;
 var<workgroup> red: array<vec4f, 256>;
 var<workgroup> tree: array<vec4f, ${Math.max(64, small)}>;
