@@ -3,13 +3,16 @@
 Prompt i comes from Philox4x32-10 (Salmon et al. 2011) with key (SEED + i, 0) and counters 0, 1, 2, … A draw of n numbers takes
 ⌈n / 4⌉ blocks. A word w is the uniform number (w + ½) / 2³²; two words u, v are the normal numbers √(−2 ln u)·cos 2πv and
 √(−2 ln u)·sin 2πv, rounded to f32.
+
+    python3 scripts/train/icl_prompts.py > test/golden/icl-prompts.json
 """
 
+import json
 from functools import lru_cache
 
 import numpy as np
 import torch
-from icl_tasks import Prompts, Task
+from icl_tasks import TASKS, Prompts, Task
 
 SEED, COUNT = 20_240, 1280
 MULTIPLIERS, WEYL = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85)
@@ -70,3 +73,20 @@ def evaluation_prompts(task: Task, count: int, device: str) -> Prompts:
 
 def piece(prompts: Prompts, first: int, end: int) -> Prompts:
     return Prompts(prompts.tokens[first:end], prompts.targets[first:end], prompts.clean[first:end])
+
+
+def sample(task: Task, index: int) -> dict:
+    """What a test compares: each number of a prompt counts, the i-th i times."""
+
+    def weighed(values: torch.Tensor) -> float:
+        flat = values.flatten().double()
+        return float((flat * torch.arange(1, len(flat) + 1)).sum())
+
+    prompts = evaluation_prompts(task, index + 1, "cpu")
+    tokens, targets, clean = prompts.tokens[index], prompts.targets[index], prompts.clean[index]
+    sums = {"tokens": weighed(tokens), "targets": weighed(targets), "clean": weighed(clean)}
+    return {"prompt": index, "shape": list(tokens.shape), "first": tokens[0].tolist(), "last": tokens[-1].tolist(), "sums": sums}
+
+
+if __name__ == "__main__":
+    print(json.dumps({name: sample(task, 7) for name, task in TASKS.items()}, indent=1))

@@ -163,7 +163,16 @@ describe("eval", () => {
   });
 });
 
-test.each(["convert", "predict", "eval", "demo", "bench", "build-assets"])("%s --help prints help", async (script) => {
+test.each([
+  "convert",
+  "predict",
+  "eval",
+  "eval-icl",
+  "pack-icl",
+  "demo",
+  "bench",
+  "build-assets",
+])("%s --help prints help", async (script) => {
   const { code, stdout } = await run(script, ["--help"]);
   expect(code).toBe(0);
   expect(stdout.length).toBeGreaterThan(80);
