@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ const files = readdirSync(photographs)
   }));
 const slug = (label: string): string => label.toLowerCase().replaceAll(" ", "-");
 
-describe.runIf(existsSync(PACKAGE))("the built-in image model, over HTTP", () => {
+describe("the built-in image model, over HTTP", () => {
   let server: DevServer;
   let folder: string;
 
