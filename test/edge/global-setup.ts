@@ -50,6 +50,9 @@ export async function buildTestAssets(packages: string, assets: string): Promise
   }
   const short = inContextCheckpoint("standard-hybrid", { points: 10 });
   await convertCheckpoint(short, { name: "icl-short", quantization: "f32" }, await sink("06-icl-short"));
+  // 2 kB of keys and values a position.
+  const long = inContextCheckpoint("standard-hybrid", { points: 1200, dim: 256, layers: 2 });
+  await convertCheckpoint(long, { name: "icl-long", quantization: "f32" }, await sink("06-icl-long"));
 
   const seeing = await openCheckpoint(join(root, "test/golden/vmamba-v2-tiny"));
   const preprocessor = { size: { shortest_edge: 64 }, crop_size: { height: 48, width: 64 } };
