@@ -44,6 +44,7 @@ test("points are drawn, dragged, moved by keys and removed; the curves are the m
     "icl-gpt2-linear",
     "icl-mamba-linear",
   ]);
+  await page.selectOption("#learn-where", "rest");
   await page.click("#learn-clear");
   expect(await page.locator(".dot").count()).toBe(0);
 
@@ -113,6 +114,39 @@ test("points are drawn, dragged, moved by keys and removed; the curves are the m
   await page.context().close();
 });
 
+test("the models compute in this browser unless the edge is chosen, and say the same everywhere", async () => {
+  const page = await open();
+  let asked = 0;
+  page.on("request", (request) => {
+    if (request.url().endsWith("/v1/icl/predictions")) asked++;
+  });
+  const curves: number[][][] = [];
+  for (const [where, name] of [
+    ["wasm", "WebAssembly"],
+    ["rest", "edge"],
+    ["webgpu", "WebGPU"],
+  ] as const) {
+    if (where !== "wasm") await page.selectOption("#learn-where", where);
+    const answered = new RegExp(`^\\d+ ms, ${name}$`);
+    for (const row of [1, 2])
+      await expect.poll(async () => (await cells(page, row))[2], { timeout: 200_000 }).toMatch(answered);
+    for (const style of ["m0", "m1"]) curves.push(await curve(page, style));
+    expect(asked > 0).toBe(where !== "wasm");
+    expect(await page.textContent("#learn-status")).toBe("");
+  }
+  const [gpt2, mamba, ...others] = curves;
+  expect(gpt2).toHaveLength(26);
+  // To a tenth of a pixel of the drawing.
+  for (const [i, points] of others.entries()) {
+    const first = i % 2 === 0 ? gpt2! : mamba!;
+    for (const [j, [x, y]] of points.entries()) {
+      expect(x).toBe(first[j]![0]);
+      expect(Math.abs(y! - first[j]![1]!)).toBeLessThan(0.11);
+    }
+  }
+  await page.context().close();
+});
+
 test("without an in-context model it says so, and what to do; what the Worker refuses is shown", async () => {
   const none = await open((page) => page.route("**/weights/index.json", (route) => route.fulfill({ json: [] })));
   await none.waitForSelector("#learn-none", { state: "visible" });
@@ -124,6 +158,7 @@ test("without an in-context model it says so, and what to do; what the Worker re
       route.fulfill({ status: 429, json: { error: { message: "too many requests: come back in 3 s" } } }),
     ),
   );
+  await refused.selectOption("#learn-where", "rest");
   await expect
     .poll(() => refused.textContent("#learn-status"))
     .toMatch(/^icl-.*: too many requests: come back in 3 s$/);

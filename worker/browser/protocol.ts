@@ -2,11 +2,13 @@ import type {
   BackendName,
   ChatMessage,
   Chunk,
+  Example,
   GenerateOptions,
   GenerationResult,
   LoadOptions,
   LoadProgress,
   ModelInfo,
+  PredictionResult,
 } from "./client/api.ts";
 
 /** What the page and its Web Worker say to each other. Handles are numbers that the Web Worker gave. */
@@ -34,6 +36,7 @@ export interface Calls {
   push: [{ session: number; id: string | undefined }, string];
   pull: [{ session: number; id: string }, SessionHandle];
   release: [{ session: number }, undefined];
+  predict: [{ examples: readonly Example[]; queries: readonly (readonly number[])[] }, PredictionResult];
   dispose: [undefined, undefined];
 }
 

@@ -117,13 +117,42 @@ export interface Session {
   dispose(): Promise<void>;
 }
 
+/** What a model is to learn from: a y for an x. */
+export interface Example {
+  /** as many numbers as `ModelInfo.inputs` says. */
+  readonly x: readonly number[];
+  /** a number, or at most as many as x has. */
+  readonly y: number | readonly number[];
+}
+
+export interface PredictOptions {
+  /** Ends the call: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a model makes of examples. A prediction has as many numbers as `ModelInfo.outputs` says. */
+export interface PredictionResult {
+  /** of each query, all examples seen. */
+  readonly predictions: readonly (readonly number[])[];
+  /** of each example's x, those in front of it seen and its y not. */
+  readonly before: readonly (readonly number[])[];
+  /** bytes that the model remembers the examples in. */
+  readonly stateBytes: number;
+  readonly totalMs: number;
+  readonly backend: BackendName;
+}
+
 export interface ModelInfo {
   /** name@hash: equal ids compute the same. */
   readonly id: string;
   readonly name: string;
   readonly architecture: string;
   readonly quantization: string;
+  /** 0 of models that are not fed tokens. */
   readonly vocab: number;
+  /** numbers of an example's x, and of a prediction; 0 of models that do not learn from examples. */
+  readonly inputs: number;
+  readonly outputs: number;
   readonly layers: number;
   /** width of the residual stream. */
   readonly dim: number;
@@ -146,6 +175,15 @@ export interface BrowserModel {
   /** A reply to a conversation. One that is sent again with more behind it costs what is new. */
   chat(messages: readonly ChatMessage[], options?: GenerateOptions): Generation;
   session(): Promise<Session>;
+  /**
+   * What a model that learns in its context (`info.inputs` > 0) says of queries after examples. The queries do not see one another.
+   * @throws Error named ParameterError on numbers that it cannot take, ModelError on a language model
+   */
+  predict(
+    examples: readonly Example[],
+    queries: readonly (readonly number[])[],
+    options?: PredictOptions,
+  ): Promise<PredictionResult>;
   /** Called when the backend changes, or its reason: WebGPU is ready, or a GPU is lost. Returns how to end that. */
   onBackendChange(listener: (backend: BackendName, reason: string) => void): () => void;
   /** Frees everything: sessions, memory, the Web Worker. Stored files stay. */

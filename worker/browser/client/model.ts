@@ -24,6 +24,10 @@ export function createModel(channel: Channel, { info, ...chosen }: Loaded): Brow
     chat: (messages, { signal, ...options } = {}) =>
       startGeneration(channel, "chat", { messages, options: plain(options) }, signal),
     session: async () => createSession(channel, await channel.call("session", undefined)),
+    predict: async (examples, queries, { signal } = {}) => {
+      signal?.throwIfAborted();
+      return channel.call("predict", { examples, queries }, { signal });
+    },
     onBackendChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

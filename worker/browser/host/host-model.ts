@@ -1,4 +1,12 @@
-import type { BackendName, ChatMessage, Chunk, GenerationResult, ModelInfo } from "../client/api.ts";
+import type {
+  BackendName,
+  ChatMessage,
+  Chunk,
+  Example,
+  GenerationResult,
+  ModelInfo,
+  PredictionResult,
+} from "../client/api.ts";
 import type { WireOptions } from "../protocol.ts";
 
 /** The signal ends it after the token in work, at once while the prompt is read; it then returns, with finishReason "cancelled". */
@@ -12,6 +20,12 @@ export interface HostModel {
   generate(prompt: string, options: WireOptions, signal: AbortSignal): HostGeneration;
   chat(messages: readonly ChatMessage[], options: WireOptions, signal: AbortSignal): HostGeneration;
   session(): Promise<HostSession>;
+  /** @throws the signal's reason */
+  predict(
+    examples: readonly Example[],
+    queries: readonly (readonly number[])[],
+    signal: AbortSignal,
+  ): Promise<PredictionResult>;
   dispose(): void;
 }
 

@@ -23,7 +23,7 @@ const NOTHING: GenerationResult = {
 };
 
 scope.onmessage = ({ data }: MessageEvent<Request>) => {
-  if ("cancel" in data) running.get(data.id)?.abort(new DOMException("The load was aborted", "AbortError"));
+  if ("cancel" in data) running.get(data.id)?.abort(new DOMException("The call was aborted", "AbortError"));
   else void answer(data);
 };
 
@@ -99,6 +99,7 @@ const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: Abort
     sessions.delete(handle);
     return undefined;
   },
+  predict: ({ examples, queries }, _, signal) => loaded().predict(examples, queries, signal),
   async dispose() {
     for (const held of sessions.values()) held.dispose();
     sessions.clear();

@@ -8,6 +8,7 @@ import { Conversations } from "./conversations.ts";
 import type { Edge } from "./edge.ts";
 import type { HostGeneration, HostModel, HostSession } from "./host-model.ts";
 import { runGeneration } from "./local-generation.ts";
+import { predictHere } from "./local-prediction.ts";
 import { modelInfo } from "./model-info.ts";
 import { isOutOfMemory, type Refuge, type Rest } from "./refuge.ts";
 
@@ -95,6 +96,15 @@ export function localModel(model: Model, chosen: Chosen, edge: Edge, refuge?: Re
       return sequence instanceof Sequence
         ? localSession({ model, edge, backend, refuge }, sequence)
         : sequence.session();
+    },
+    async predict(examples, queries, signal) {
+      try {
+        return await (refuge?.model?.predict(examples, queries, signal) ??
+          predictHere(model, examples, queries, signal, backend));
+      } catch (error) {
+        if (refuge === undefined || !isOutOfMemory(error)) throw error;
+        return refuge.move(error).predict(examples, queries, signal);
+      }
     },
     dispose() {
       model.dispose();

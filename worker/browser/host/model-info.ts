@@ -1,4 +1,4 @@
-import type { Block } from "../../../kernels/blocks.ts";
+import { type Block, inputWidth, outputWidth } from "../../../kernels/blocks.ts";
 import { stateLayout, stateLength } from "../../../kernels/state.ts";
 import type { Manifest } from "../../../weights/manifest.ts";
 import type { ModelInfo } from "../client/api.ts";
@@ -13,8 +13,10 @@ export function modelInfo(manifest: Manifest, blocks: readonly Block[]): ModelIn
     architecture: manifest.architecture,
     quantization: manifest.quantization,
     vocab: embedding?.vocab ?? 0,
+    inputs: inputWidth(blocks),
+    outputs: inputWidth(blocks) === 0 ? 0 : outputWidth(blocks),
     layers: new Set(stateLayout(blocks).map((part) => part.block)).size,
-    dim: embedding?.dim ?? 0,
+    dim: blocks.at(-1)?.dim ?? 0,
     parameters: manifest.tensors.reduce((sum, tensor) => sum + elements(tensor), 0),
     bytes: manifest.shards.reduce((sum, shard) => sum + shard.bytes, 0),
     stateBytes: 4 * stateLength(stateLayout(blocks)),

@@ -4,6 +4,15 @@ import type { CompletionEvent, Edge } from "./edge.ts";
 import { EdgeError } from "./errors.ts";
 import type { HostGeneration, HostModel, HostSession } from "./host-model.ts";
 
+/** What of a reply to a prediction is used. A prediction of one number is a number. */
+interface IclReply {
+  readonly predictions: readonly (number | readonly number[])[];
+  readonly before: readonly (number | readonly number[])[];
+  readonly usage: { readonly state_bytes: number };
+}
+
+const vector = (value: number | readonly number[]): readonly number[] => (typeof value === "number" ? [value] : value);
+
 /** A model that computes at the edge. */
 export function remoteModel(edge: Edge, info: ModelInfo, reason: string): HostModel {
   return {
@@ -15,6 +24,19 @@ export function remoteModel(edge: Edge, info: ModelInfo, reason: string): HostMo
     chat: (messages: readonly ChatMessage[], options, signal) =>
       generation(edge.stream("/v1/chat/completions", { model: info.id, messages, ...fields(options) }, signal), signal),
     session: async () => remoteSession(edge, info, undefined, 0),
+    async predict(examples, queries, signal) {
+      const begin = performance.now();
+      const json = { model: info.id, examples, query: queries };
+      const response = await edge.request("POST", "/v1/icl/predictions", { json, signal });
+      const { predictions, before, usage } = (await response.json()) as IclReply;
+      return {
+        predictions: predictions.map(vector),
+        before: before.map(vector),
+        stateBytes: usage.state_bytes,
+        totalMs: performance.now() - begin,
+        backend: "rest",
+      };
+    },
     dispose() {},
   };
 }

@@ -3,13 +3,14 @@ import { bytes } from "../measurements.ts";
 import { Board, RANGE } from "./board.ts";
 import { leastSquares, type Point } from "./features.ts";
 import { showResults } from "./results.ts";
-import { type Answer, ask, type InContextModel, inContextModels } from "./service.ts";
+import { type Answer, type InContextModel, inContextModels, Learners, type Where } from "./service.ts";
 
 /** Where the curves are asked: enough for a smooth one, few enough for a request while a point is dragged. */
 const XS = Array.from({ length: 26 }, (_, i) => -RANGE.x + (i / 25) * 2 * RANGE.x);
 /** Between two examples as they are played. */
 const PLAY_MS = 600;
 const STYLES = 6;
+const PLACES: Record<Where, string> = { wasm: "WebAssembly", webgpu: "WebGPU", rest: "edge" };
 
 interface Shown {
   readonly model: InContextModel;
@@ -17,6 +18,7 @@ interface Shown {
   readonly chosen: HTMLInputElement;
   readonly state: HTMLElement;
   readonly error: HTMLElement;
+  readonly time: HTMLElement;
   answer?: Answer;
   /** a request is on its way; `again` when what it was asked is old. */
   busy: boolean;
@@ -48,6 +50,9 @@ async function learnPanel(): Promise<void> {
 
   const points: Point[] = [];
   const range = byId<HTMLInputElement>("learn-seen");
+  const place = byId<HTMLSelectElement>("learn-where");
+  const where = (): Where => place.value as Where;
+  const learners = new Learners();
   let playing: ReturnType<typeof setInterval> | undefined;
   const board = new Board({
     onAdd: (point) => change(() => points.push(point)),
@@ -67,15 +72,20 @@ async function learnPanel(): Promise<void> {
       element("th", { scope: "row" }, swatch("squares"), "least squares"),
       element("td", {}, "–"),
       squares,
+      element("td", {}, "–"),
     ),
-    ...shown.map(({ model, style, chosen, state, error }) => {
+    ...shown.map(({ model, style, chosen, state, error, time }) => {
       const name = element("label", {}, chosen, swatch(style), model.name);
-      return element("tr", {}, element("th", { scope: "row" }, name), state, error);
+      return element("tr", {}, element("th", { scope: "row" }, name), state, error, time);
     }),
   );
   range.addEventListener("input", () => {
     stop();
     update();
+  });
+  place.addEventListener("change", () => {
+    update();
+    learners.keepOnly(where());
   });
   byId("learn-line").addEventListener("click", () => change(() => points.splice(0, points.length, ...noisyLine())));
   byId("learn-last").addEventListener("click", () => change(() => points.pop()));
@@ -127,21 +137,22 @@ async function learnPanel(): Promise<void> {
     each.again = each.busy;
     if (each.busy || !each.chosen.checked) return;
     each.busy = true;
-    try {
-      do {
-        each.again = false;
+    do {
+      each.again = false;
+      try {
         const seen = points.slice(0, range.valueAsNumber);
-        each.answer = await ask(each.model, seen, XS);
+        each.answer = await learners.ask(each.model, where(), seen, XS);
         each.state.textContent = bytesExactly(each.answer.stateBytes);
         each.error.textContent = errorOf(each.answer.before, seen);
+        each.time.textContent = `${each.answer.milliseconds.toFixed(0)} ms, ${PLACES[each.answer.where]}`;
         draw();
-      } while (each.again);
-      byId("learn-status").textContent = "";
-    } catch (error) {
-      byId("learn-status").textContent = `${each.model.name}: ${(error as Error).message}`;
-    } finally {
-      each.busy = false;
-    }
+        if (!each.again) byId("learn-status").textContent = "";
+      } catch (error) {
+        // What was asked elsewhere is asked again here.
+        if (!each.again) byId("learn-status").textContent = `${each.model.name}: ${(error as Error).message}`;
+      }
+    } while (each.again);
+    each.busy = false;
   }
 
   function draw(): void {
@@ -163,6 +174,7 @@ function row(model: InContextModel, style: string): Shown {
     chosen: element("input", { type: "checkbox" }),
     state: element("td", {}, "–"),
     error: element("td", {}, "–"),
+    time: element("td", {}, "–"),
     busy: false,
     again: false,
   };

@@ -1,3 +1,4 @@
+import { type BackendName, type BrowserModel, loadModel } from "../../client/index.ts";
 import { byId } from "../dom.ts";
 import { features, type Point } from "./features.ts";
 
@@ -16,6 +17,8 @@ export interface Answer {
   readonly before: readonly number[];
   /** what the model remembers of the examples. */
   readonly stateBytes: number;
+  readonly milliseconds: number;
+  readonly where: BackendName;
 }
 
 interface Listed {
@@ -33,23 +36,48 @@ export async function inContextModels(): Promise<InContextModel[]> {
   );
 }
 
-/** @throws Error with the Worker's own words */
-export async function ask(
-  { id, inputs }: InContextModel,
-  examples: readonly Point[],
-  xs: readonly number[],
-): Promise<Answer> {
-  const key = byId<HTMLInputElement>("key").value.trim();
-  const response = await fetch("/v1/icl/predictions", {
-    method: "POST",
-    headers: { "content-type": "application/json", ...(key !== "" && { authorization: `Bearer ${key}` }) },
-    body: JSON.stringify({
-      model: id,
-      examples: examples.map(({ x, y }) => ({ x: features(x, inputs), y })),
-      query: xs.map((x) => features(x, inputs)),
-    }),
-  });
-  const reply = await response.json();
-  if (!response.ok) throw new Error(reply.error.message);
-  return { predictions: reply.predictions, before: reply.before, stateBytes: reply.usage.state_bytes };
+/** Where models compute that the visitor asks. */
+export type Where = "wasm" | "webgpu" | "rest";
+
+/** The models that were asked so far, each loaded when it was first asked. */
+export class Learners {
+  readonly #loaded = new Map<string, { readonly where: Where; readonly model: Promise<BrowserModel> }>();
+
+  /** @throws Error with the client's or the edge's own words; a DisposedError when another place was chosen meanwhile */
+  async ask(
+    { id, inputs }: InContextModel,
+    where: Where,
+    examples: readonly Point[],
+    xs: readonly number[],
+  ): Promise<Answer> {
+    const model = await this.#load(id, where);
+    const { predictions, before, stateBytes, totalMs, backend } = await model.predict(
+      examples.map(({ x, y }) => ({ x: features(x, inputs), y })),
+      xs.map((x) => features(x, inputs)),
+    );
+    return {
+      ...{ predictions: predictions.map(([y]) => y!), before: before.map(([y]) => y!), stateBytes },
+      ...{ milliseconds: totalMs, where: backend },
+    };
+  }
+
+  /** Frees the models that compute elsewhere. */
+  keepOnly(where: Where): void {
+    for (const [key, { where: place, model }] of this.#loaded) {
+      if (place === where) continue;
+      this.#loaded.delete(key);
+      model.then((loaded) => loaded.dispose()).catch(() => {});
+    }
+  }
+
+  #load(id: string, where: Where): Promise<BrowserModel> {
+    const apiKey = byId<HTMLInputElement>("key").value.trim();
+    const key = `${id} ${where} ${apiKey}`;
+    const loaded = this.#loaded.get(key);
+    if (loaded !== undefined) return loaded.model;
+    const model = loadModel(`/weights/${id}`, { backend: where, ...(apiKey !== "" && { apiKey }) });
+    this.#loaded.set(key, { where, model });
+    model.catch(() => this.#loaded.delete(key));
+    return model;
+  }
 }
