@@ -156,7 +156,6 @@ describe("of a session", () => {
     ["max_tokens", { max_tokens: 0 }, /give text to append/],
     ["prompt", { prompt: "a" }, /unknown field "prompt"/],
     ["model", { text: "a", model: "other" }, /unknown field "model"/],
-    ["response_format", { text: "a", response_format: { type: "json_object" } }, /unknown field "response_format"/],
     [null, "{", /not JSON/],
   ];
   test.each(rows)("append, %s: %j is a 400 and changes nothing", async (param, body, message) => {

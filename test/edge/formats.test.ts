@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ChatChunk, ChatCompletion } from "../../worker/edge/schemas/chat.ts";
 import type { ResponseObject } from "../../worker/edge/schemas/response.ts";
-import { call, chunksOf, complete, errorOf, textOf } from "./support/client.ts";
+import { append, call, chunksOf, complete, errorOf, newSession, textOf } from "./support/client.ts";
 
 const prompt = "Once upon a time";
 const messages = [{ role: "user", content: "Who are you?" }];
@@ -116,6 +116,40 @@ describe("responses", () => {
   });
 });
 
+describe("sessions", () => {
+  test("each append's text is JSON of the schema, streamed too, and the session goes on after it", async () => {
+    const { id } = await newSession();
+    const first = await append(id, { text: prompt, response_format, max_tokens: 70, seed: 1 });
+    expect(isPerson(textOf(first))).toBe(true);
+    expect(first.choices[0]!.finish_reason).toBe("stop");
+    // The same prompt and seed without a session: the state has no part in it yet.
+    expect(textOf(first)).toBe(textOf(await complete({ prompt, response_format, max_tokens: 70, seed: 1 })));
+    const body = { text: "And then", response_format, max_tokens: 70, seed: 2, stream: true };
+    const chunks = await chunksOf(await call("POST", `/v1/sessions/${id}/append`, body));
+    expect(isPerson(textOf(...chunks))).toBe(true);
+    const free = await append(id, { text: " so", max_tokens: 5, seed: 3 });
+    expect(free.usage!.prompt_tokens_details!.cached_tokens).toBeGreaterThan(first.usage!.completion_tokens);
+    expect(await append(id, { grammar: 'root ::= "yes" | "no"', max_tokens: 5 })).toMatchObject({
+      choices: [{ text: expect.stringMatching(/^(yes|no)$/), finish_reason: "stop" }],
+    });
+  });
+
+  test("in the middle of a text that is held back a format is refused until a text ends it", async () => {
+    const { id } = await newSession();
+    // The reply is "aaa", which may become the stop string and is held back.
+    const logit_bias = { 98: 100 };
+    await append(id, { text: "b", max_tokens: 3, stop: "aaaaaaaa", logit_bias, seed: 1 });
+    const refused = await call("POST", `/v1/sessions/${id}/append`, { response_format, max_tokens: 70 });
+    expect(await errorOf(refused)).toMatchObject({
+      status: 400,
+      param: "response_format.json_schema.schema",
+      message: expect.stringMatching(/in the middle of a text.*: append a text first/),
+    });
+    const then = await append(id, { text: ". ", response_format, max_tokens: 70, seed: 2 });
+    expect(isPerson(textOf(then))).toBe(true);
+  });
+});
+
 describe("what cannot be promised is a 400 that says what", () => {
   const of = (part: object) => ({ response_format: { type: "json_schema", json_schema: { name: "x", schema: part } } });
   const at = "response_format.json_schema.schema";
@@ -168,6 +202,7 @@ describe("what cannot be promised is a 400 that says what", () => {
     for (const [path, input] of [
       ["/v1/completions", { prompt }],
       ["/v1/chat/completions", { model: "chat", messages }],
+      [`/v1/sessions/${(await newSession()).id}/append`, { text: prompt }],
     ] as const) {
       const error = await errorOf(await call("POST", path, { ...input, ...body }));
       expect(error).toMatchObject({ status: 400, param, message: expect.stringMatching(message) });

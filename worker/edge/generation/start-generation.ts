@@ -1,3 +1,4 @@
+import { constraintFor } from "../../engine/constraint/output-format.ts";
 import {
   type GenerationChunk,
   type GenerationOptions,
@@ -9,16 +10,19 @@ import type { SamplingOptions } from "../../engine/sampling.ts";
 import { Sequence } from "../../engine/sequence.ts";
 import { restoreSnapshot, type Snapshot } from "../../engine/snapshot.ts";
 import { type Env, limitsOf } from "../env.ts";
+import { badValue } from "../http/api-error.ts";
 import type { CatalogEntry } from "../models/catalog.ts";
 import type { ModelPool } from "../models/model-pool.ts";
 import { packageSource } from "../models/package-source.ts";
 import { maxTokensWithin } from "../models/request-budget.ts";
 import type { RequestRecord } from "../ops/request-record.ts";
 import type { Timings } from "../schemas/completion.ts";
+import type { FormatFields } from "../schemas/format.ts";
 import type { GenerationFields } from "../schemas/generation.ts";
 import { createLogprobsReport, type LogprobsReport } from "./logprobs-report.ts";
 import { beginMarkedAppend, type Marks } from "./marked-append.ts";
 import { promptTokens } from "./prompt-tokens.ts";
+import { requestedFormat } from "./requested-format.ts";
 import { timingsOf } from "./timings.ts";
 
 export interface GenerationRequest {
@@ -27,7 +31,7 @@ export interface GenerationRequest {
   readonly prompt: string | readonly number[] | undefined;
   /** the field that the prompt came in, for messages. */
   readonly param: string;
-  readonly fields: GenerationFields;
+  readonly fields: GenerationFields & FormatFields;
   /** where the sequence goes on. It was checked when it was stored. */
   readonly snapshot?: Snapshot | undefined;
   /** that end the reply besides the end-of-text token. */
@@ -61,6 +65,7 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
   const { entry, fields, signal } = request;
   const begin = performance.now();
   const limits = limitsOf(env);
+  const format = requestedFormat(fields);
   const lease = await pool.lease(entry.id, packageSource(env, entry), { limits, signal });
   let sequence: Sequence | undefined;
   let pieces: Generation["pieces"] | undefined;
@@ -77,9 +82,17 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
     const { model } = lease;
     const prompt = promptTokens(model, limits, request.prompt, request.param);
     const maxTokens = maxTokensWithin(model, limits, prompt.length, fields.max_tokens ?? undefined);
+    const constraint = format && constraintFor(model.requireTokenizer(), format.format, format.param);
+    constraint?.checkTokens(maxTokens);
     const { snapshot, marks } = request;
     sequence =
       snapshot === undefined ? new Sequence(model) : restoreSnapshot(model, snapshot, { otherQuantization: true });
+    if (format !== undefined && prompt.length === 0 && sequence.held.length + sequence.utf8.length > 0) {
+      throw badValue(
+        format.param,
+        `${format.param} is of a reply from its beginning, and this session goes on in the middle of a text, of which it holds back a piece: append a text first, or leave the format out`,
+      );
+    }
     const marked = marks && (await beginMarkedAppend(model, sequence, prompt, marks));
     sequence = marked?.sequence ?? sequence;
     const logprobs = fields.logprobs ?? undefined;
@@ -95,6 +108,7 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
       maxTokens,
       sampling: samplingOptions(fields),
       stop,
+      constraint,
       logprobs,
       ...(request.endTokens && { endTokens: request.endTokens }),
       keepHeld: request.keepHeld,

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { integer, text, tokenList } from "./fields.ts";
+import { formatFields } from "./format.ts";
 import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
 import { pageOf } from "./page.ts";
 
@@ -20,6 +21,7 @@ export const AppendRequest = z
           "The retained snapshot to go on from. When it is not the latest one, the result is a session of its own. Default the latest.",
       }),
       ...generationFields,
+      ...formatFields,
       stop_token_ids: z
         .array(integer(0), { error: "a list of at most 16 token ids" })
         .max(16, { error: "a list of at most 16 token ids" })
