@@ -122,7 +122,7 @@ test("the models compute in this browser unless the edge is chosen, and say the 
   });
   const curves: number[][][] = [];
   for (const [where, name] of [
-    ["wasm", "WebAssembly"],
+    ["wasm", "WASM"],
     ["rest", "edge"],
     ["webgpu", "WebGPU"],
   ] as const) {

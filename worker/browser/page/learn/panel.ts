@@ -10,7 +10,7 @@ const XS = Array.from({ length: 26 }, (_, i) => -RANGE.x + (i / 25) * 2 * RANGE.
 /** Between two examples as they are played. */
 const PLAY_MS = 600;
 const STYLES = 6;
-const PLACES: Record<Where, string> = { wasm: "WebAssembly", webgpu: "WebGPU", rest: "edge" };
+const PLACES: Record<Where, string> = { wasm: "WASM", webgpu: "WebGPU", rest: "edge" };
 
 interface Shown {
   readonly model: InContextModel;
