@@ -1,8 +1,8 @@
 import type { GpuModel } from "./model.ts";
 import { f32Word } from "./params.ts";
 import type { Slice } from "./pipelines.ts";
-import { decodeParts, enterGroups } from "./plan.ts";
 import type { Recorder } from "./recorder.ts";
+import { decodeParts, enterGroups } from "./shapes.ts";
 import type { WebGpuState } from "./states.ts";
 import { HALVES_GROUPS } from "./wgsl/halves.ts";
 
@@ -21,20 +21,14 @@ export class Decode {
   readonly #records: readonly Slice[];
   readonly #own = new WeakMap<WebGpuState, Own>();
   readonly #shared: GPUBindGroup;
-  readonly #norm: GPUBindGroup;
+  /** by the parts of u that are summed. */
+  readonly #norms = new Map<number, GPUBindGroup>();
 
   constructor(model: GpuModel) {
     this.#model = model;
-    const { plan, activations: a, weights, pipelines, params } = model;
-    const { mambas, dimQuads, norm } = plan;
-    this.#records = mambas.map((_, i) => params.record(i % 2, i === 0 ? 0 : decodeParts(plan, mambas[i - 1]!), 0, 0));
-    const source = (mambas.length % 2) * dimQuads;
-    const parts = decodeParts(plan, mambas.at(-1)!);
-    const record = params.record(
-      ...[source, dimQuads, parts, dimQuads, 0, f32Word(norm.dim), f32Word(norm.norm.eps), plan.places.partial],
-    );
+    const { plan, activations: a, pipelines, params } = model;
+    this.#records = plan.mambas.map((_, i) => params.record(i % 2, Math.min(i, 1), 0, 0));
     this.#shared = pipelines.bind(HALVES_GROUPS[0], [a.stream, a.xz]);
-    this.#norm = pipelines.bind("wrwru", [a.stream, weights.norm, a.xn, a.counting, record]);
   }
 
   /** Of the token in the state's control record. */
@@ -47,13 +41,29 @@ export class Decode {
     const { kernels, plan } = this.#model;
     const m = plan.mambas[index]!;
     const groups = [this.#shared, this.#ownOf(state).halves[index]!];
-    recorder.dispatch(kernels.halves[index]!, groups, enterGroups(plan, m));
-    recorder.dispatch(kernels.halves[index]!, groups, 1, decodeParts(plan, m));
+    recorder.dispatch(kernels.halves[index]!, groups, enterGroups(kernels.shapes, m));
+    recorder.dispatch(kernels.halves[index]!, groups, 1, decodeParts(kernels.shapes, m));
   }
 
   /** norm(u) of the token into the first row of xn. */
   norm(recorder: Recorder): void {
-    recorder.dispatch(this.#model.kernels.fold, [this.#norm], 1);
+    const { kernels, plan } = this.#model;
+    const parts = decodeParts(kernels.shapes, plan.mambas.at(-1)!);
+    let group = this.#norms.get(parts);
+    if (group === undefined) {
+      group = this.#bindNorm(parts);
+      this.#norms.set(parts, group);
+    }
+    recorder.dispatch(kernels.fold, [group], 1);
+  }
+
+  #bindNorm(parts: number): GPUBindGroup {
+    const { plan, activations: a, weights, pipelines, params } = this.#model;
+    const { mambas, dimQuads, norm, places } = plan;
+    const source = (mambas.length % 2) * dimQuads;
+    const eps = f32Word(norm.norm.eps);
+    const sizes = [source, dimQuads, parts, dimQuads, 0, f32Word(norm.dim), eps, places.partial];
+    return pipelines.bind("wrwru", [a.stream, weights.norm, a.xn, a.counting, params.record(...sizes)]);
   }
 
   #ownOf(state: WebGpuState): Own {

@@ -5,13 +5,12 @@ import type { StatePart } from "../state.ts";
 import { Batch } from "./batch.ts";
 import { Decode } from "./decode.ts";
 import { Head } from "./head.ts";
-import type { ModelKernels } from "./kernels.ts";
+import type { KernelChoice, ModelKernels } from "./kernels.ts";
 import type { GpuModel } from "./model.ts";
 import { type PassHost, WebGpuPass } from "./pass.ts";
 import { Readbacks } from "./readbacks.ts";
 import type { Profiler } from "./recorder.ts";
 import { StatePool, WebGpuState } from "./states.ts";
-import type { Variants } from "./variants.ts";
 import { MOST_TOP_K } from "./wgsl/choose.ts";
 
 /** A block list on a device. */
@@ -24,13 +23,13 @@ export class WebGpuExecutable implements Executable, PassHost {
   /** For a profile: every dispatch in a compute pass of its own. */
   profiler: Profiler | undefined;
   readonly #model: GpuModel;
-  readonly #compileKernels: (variants: Variants) => Promise<ModelKernels>;
+  readonly #compileKernels: (choice: KernelChoice) => Promise<ModelKernels>;
   readonly #pool: StatePool;
   #disposed = false;
   #blocksLoaded = 0;
   #pass: Pass | undefined;
 
-  constructor(model: GpuModel, compileKernels: (variants: Variants) => Promise<ModelKernels>) {
+  constructor(model: GpuModel, compileKernels: (choice: KernelChoice) => Promise<ModelKernels>) {
     this.#model = model;
     this.#compileKernels = compileKernels;
     this.#pool = new StatePool(model.gpu, model.pipelines, model.plan);
@@ -107,8 +106,8 @@ export class WebGpuExecutable implements Executable, PassHost {
   }
 
   /** Computes with these kernels from the next pass on; weights and states stay as they are. @throws WebGpuError, changing nothing */
-  async use(variants: Variants): Promise<void> {
-    this.model.kernels = await this.#compileKernels(variants);
+  async use(choice: KernelChoice): Promise<void> {
+    this.model.kernels = await this.#compileKernels(choice);
   }
 
   isOpen(pass: Pass): boolean {

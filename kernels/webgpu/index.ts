@@ -10,22 +10,24 @@ import { SequenceExecutable } from "./blocks/sequences.ts";
 import type { TensorPlan } from "./blocks/tensors.ts";
 import { WebGpuExecutable } from "./executable.ts";
 import { Gpu } from "./gpu.ts";
-import { type ModelKernels, makeKernels } from "./kernels.ts";
+import { type KernelChoice, type ModelKernels, makeKernels } from "./kernels.ts";
 import { Params } from "./params.ts";
 import { Pipelines } from "./pipelines.ts";
 import { isFused, makePlan, type PlanOptions } from "./plan.ts";
+import { SHAPES, type Shapes } from "./shapes.ts";
 import { BASELINE, type Variants } from "./variants.ts";
 import { Weights } from "./weights.ts";
-import type { GemmShape } from "./wgsl/gemm.ts";
 
 export { WebGpuError, type WebGpuFailure } from "./errors.ts";
 export { WebGpuExecutable } from "./executable.ts";
-export { describeVariants, tune } from "./tune.ts";
+export type { KernelChoice } from "./kernels.ts";
+export type { Shapes } from "./shapes.ts";
+export { describeChoice, TRIED, type Tuning, tune } from "./tune.ts";
 export { BASELINE, offeredVariants, type Variants } from "./variants.ts";
 
 export interface WebGpuOptions extends PlanOptions {
-  /** of the products of many tokens. */
-  readonly gemm?: GemmShape;
+  /** how kernels cut their work. tune.ts tries others than those by default. */
+  readonly shapes?: Partial<Shapes>;
   /** what kernels begin with, unchecked. Default core WGSL alone; tune.ts tries what a device offers. */
   readonly variants?: Variants;
 }
@@ -74,7 +76,7 @@ export function createWebGpuBackend(device: GPUDevice, options: WebGpuOptions = 
   const pipelines = new Pipelines(gpu);
   const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
   const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize);
-  const { gemm = { tokens: 8, quads: 1 }, variants = BASELINE } = options;
+  const first: KernelChoice = { shapes: { ...SHAPES, ...options.shapes }, variants: options.variants ?? BASELINE };
   return {
     name: "webgpu",
     get liveBytes() {
@@ -95,9 +97,9 @@ export function createWebGpuBackend(device: GPUDevice, options: WebGpuOptions = 
     compile: CompileOptions = {},
   ): Promise<WebGpuExecutable> {
     const plan = makePlan(blocks, tensors, compile, limit, options);
-    const compileKernels = (which: Variants): Promise<ModelKernels> =>
-      gpu.guarded("compiling the model", () => makeKernels(pipelines, plan, gemm, which));
-    const kernels = await compileKernels(variants);
+    const compileKernels = (choice: KernelChoice): Promise<ModelKernels> =>
+      gpu.guarded("compiling the model", () => makeKernels(pipelines, plan, choice));
+    const kernels = await compileKernels(first);
     const params = new Params(gpu);
     return gpu.guarded("allocating the model's memory", () => {
       const weights = new Weights(gpu, plan);

@@ -1,20 +1,27 @@
 import type { Encoding } from "../backend.ts";
 import type { Kernel, KernelSource, Pipelines } from "./pipelines.ts";
-import { bcParts, decodeParts, type Plan } from "./plan.ts";
+import type { Plan } from "./plan.ts";
+import { bcParts, decodeParts, type Shapes } from "./shapes.ts";
 import type { Variants } from "./variants.ts";
 import { CHOOSE } from "./wgsl/choose.ts";
 import { CONV } from "./wgsl/conv.ts";
 import { embedSource } from "./wgsl/embed.ts";
 import { FOLD } from "./wgsl/fold.ts";
 import { GATHER } from "./wgsl/gather.ts";
-import { type GemmShape, gemmSource } from "./wgsl/gemm.ts";
+import { gemmSource } from "./wgsl/gemm.ts";
 import { halvesSource } from "./wgsl/halves.ts";
 import { logitsSource } from "./wgsl/logits.ts";
 import { scanSource } from "./wgsl/scan.ts";
 import { SCORE } from "./wgsl/score.ts";
 
+/** Of the many ways to compute the same. */
+export interface KernelChoice {
+  readonly shapes: Shapes;
+  readonly variants: Variants;
+}
+
 /** The kernels that a model needs. */
-export interface ModelKernels {
+export interface ModelKernels extends KernelChoice {
   readonly embed: Kernel;
   readonly fold: Kernel;
   readonly conv: Kernel;
@@ -32,8 +39,7 @@ export interface ModelKernels {
 export async function makeKernels(
   pipelines: Pipelines,
   plan: Plan,
-  shape: GemmShape,
-  variants: Variants,
+  { shapes, variants }: KernelChoice,
 ): Promise<ModelKernels> {
   const encoding = (name: string): Encoding => plan.tensors.get(name)!.encoding;
   const sources: Record<string, KernelSource> = {
@@ -53,10 +59,10 @@ export async function makeKernels(
         sizes: m,
         weights: plan.blockWeights[i]!,
         places: plan.places,
-        rows: plan.decodeRows,
-        channels: plan.decodeChannels,
+        rows: shapes.rows,
+        channels: shapes.channels,
       },
-      ...{ partsBefore: decodeParts(plan, plan.mambas[Math.max(0, i - 1)]!), bcParts: bcParts(plan, m) },
+      ...{ partsBefore: decodeParts(shapes, plan.mambas[Math.max(0, i - 1)]!), bcParts: bcParts(shapes, m) },
     };
     const encodings = {
       ...{ inProj: encoding(inProj.weight), xProj: encoding(xProj) },
@@ -66,10 +72,12 @@ export async function makeKernels(
     sources[`scan${i}`] = scanSource(state);
     for (const name of [inProj.weight, xProj, dtProj.weight, outProj.weight]) used.add(encoding(name));
   });
-  for (const e of used) sources[`gemm ${e}`] = gemmSource(e, shape, variants.half);
+  for (const e of used) sources[`gemm ${e}`] = gemmSource(e, shapes.gemm, variants.half);
   const made = await pipelines.make(sources);
   const blocks = (name: string): Kernel[] => plan.mambas.map((_, i) => made[`${name}${i}`]!);
   return {
+    shapes,
+    variants,
     embed: made.embed!,
     fold: made.fold!,
     conv: made.conv!,

@@ -1,6 +1,7 @@
 import { type CompileOptions, KernelError, type MemoryPlan, type TensorSpec } from "../backend.ts";
 import { type Block, type EmbeddingBlock, type HeadBlock, matrixNames, type NormBlock } from "../blocks.ts";
 import { checkCount, checkTensors } from "../check.ts";
+import { bcParts, decodeParts, FINEST } from "./shapes.ts";
 import { type MambaSizes, mambaSizes, pad } from "./sizes.ts";
 import { GEMM_TILE } from "./wgsl/gemm.ts";
 import { LOGIT_ROWS } from "./wgsl/logits.ts";
@@ -55,10 +56,6 @@ export interface Plan {
   /** a multiple of GEMM_TILE. */
   readonly tokenRows: number;
   readonly maxSequences: number;
-  /** rows of in_proj that a workgroup of the fused decode's first half takes. */
-  readonly decodeRows: number;
-  /** channels that a workgroup of the fused decode's second half takes. */
-  readonly decodeChannels: number;
   /** f32s of each activation buffer. */
   readonly floats: Readonly<Record<ActivationName, number>>;
   /** by Mamba block. */
@@ -78,10 +75,6 @@ export interface StreamPlaces {
 export interface PlanOptions {
   /** bytes of a matrix in one buffer; larger ones are cut. Default the device's limit of a binding. */
   readonly matrixLimit?: number;
-  /** rows of in_proj that a workgroup of the fused decode's first half takes. Default 32. */
-  readonly decodeRows?: 8 | 16 | 32 | 64;
-  /** channels that a workgroup of the fused decode's second half takes. Default 32. */
-  readonly decodeChannels?: 8 | 16 | 32 | 64 | 128;
 }
 
 /** Whether the fused kernels run a model: a language model of Mamba blocks. What else there is runs block by block (blocks/). */
@@ -105,7 +98,7 @@ export function makePlan(
   tensors: ReadonlyMap<string, TensorSpec>,
   options: CompileOptions,
   bindingLimit: number,
-  { matrixLimit = bindingLimit, decodeRows = 32, decodeChannels = 32 }: PlanOptions = {},
+  { matrixLimit = bindingLimit }: PlanOptions = {},
 ): Plan {
   const names = checkTensors(blocks, tensors);
   const [embedding, norm, head] = [blocks[0], blocks.at(-2), blocks.at(-1)];
@@ -135,12 +128,8 @@ export function makePlan(
   const tokenRows = pad(maxTokens, GEMM_TILE);
   const dimQuads = pad(embedding.dim, 32) / 4;
   const most = (size: (m: MambaSizes) => number): number => Math.max(...mambas.map(size));
-  const outParts = most((m) =>
-    Math.max(Math.ceil(m.block.inner / decodeChannels), outSlices(m, tokenRows) * tokenRows),
-  );
-  const bcFloats = most(
-    (m) => 8 * m.xTileRows * Math.max(Math.ceil(m.block.inner / decodeRows), xSlices(m, tokenRows) * tokenRows),
-  );
+  const outParts = most((m) => Math.max(decodeParts(FINEST, m), outSlices(m, tokenRows) * tokenRows));
+  const bcFloats = most((m) => 8 * m.xTileRows * Math.max(bcParts(FINEST, m), xSlices(m, tokenRows) * tokenRows));
   const partial = pad(dimQuads * Math.max(2, tokenRows), 16);
   const places = { partial, bc: pad(partial + dimQuads * outParts, 16) };
   const floats = {
@@ -180,8 +169,6 @@ export function makePlan(
     maxTokens,
     tokenRows,
     maxSequences: checkCount("maxSequences", options.maxSequences, 8),
-    decodeRows,
-    decodeChannels,
     floats,
     blockWeights,
     places,
@@ -224,21 +211,6 @@ function cutAt(tileRows: number): number {
 function slices(tileRows: number, tileCols: number, tokenRows: number): number {
   const groups = Math.ceil(tileRows / 8) * (tokenRows / GEMM_TILE);
   return Math.max(1, Math.min(MOST_SLICES, tileCols, Math.ceil(BUSY / groups)));
-}
-
-/** Workgroups of a block's fused first half: more than one, which is how its kernel knows which half it is. */
-export function enterGroups({ decodeRows }: Plan, { block }: MambaSizes): number {
-  return Math.max(2, Math.ceil((2 * block.inner) / decodeRows));
-}
-
-/** Parts that it leaves of Δ, B and C: those of its workgroups that have channels of x. */
-export function bcParts({ decodeRows }: Plan, { block }: MambaSizes): number {
-  return Math.ceil(block.inner / decodeRows);
-}
-
-/** Workgroups of the second half, and parts that they leave of what the block adds to u. */
-export function decodeParts({ decodeChannels }: Plan, { block }: MambaSizes): number {
-  return Math.ceil(block.inner / decodeChannels);
 }
 
 /** Slices that out_proj's columns are cut into for many tokens. */

@@ -4,7 +4,9 @@ import type { Encoding, TensorSpec } from "../../kernels/backend.ts";
 import { createReferenceBackend } from "../../kernels/reference/index.ts";
 import {
   createWebGpuBackend,
+  describeChoice,
   offeredVariants,
+  TRIED,
   tune,
   type WebGpuExecutable,
   type WebGpuOptions,
@@ -115,24 +117,23 @@ async function blockByBlock(): Promise<void> {
 async function floor(): Promise<void> {
   for (const [bindings, groups, together] of [
     [1, 1, 1],
-    [8, 1, 1],
+    [4, 1, 1],
     [8, 2, 1],
-    [2, 2, 1],
-    [8, 2, 4],
   ] as const) {
     const cost = await dispatchCost(device, 52, bindings, groups, together);
-    const [record, finish, submit, all] = [cost.record, cost.finish, cost.submit, cost.all].map((us) => us.toFixed(2));
+    const { record, finish, submit, all, busy } = cost;
+    const [r, f, s, a, b] = [record, finish, submit, all, busy].map((us) => us.toFixed(2));
     say(
-      `${bindings} bindings in ${groups} groups, 52 dispatches in a pass, ${together} passes a submission: µs a dispatch: ${record} to record, ${finish} to finish, ${submit} to submit, ${all} in all`,
+      `${bindings} bindings in ${groups} groups, 52 dispatches in a pass, ${together} passes a submission: µs a dispatch: ${r} to record, ${f} to finish, ${s} to submit, ${a} in all; GPU ${b}`,
     );
   }
 }
 
 async function sweep(): Promise<void> {
-  for (const decodeRows of [8, 16, 32, 64] as const) {
-    for (const decodeChannels of [8, 16, 32, 64] as const) {
-      await section(`decode of ${decodeRows} rows, then ${decodeChannels} channels a workgroup`, async () => {
-        const { executable } = await build("q8", { decodeRows, decodeChannels });
+  for (const rows of [16, 32, 64] as const) {
+    for (const channels of [16, 32, 64, 128] as const) {
+      await section(`decode of ${rows} rows, then ${channels} channels a workgroup`, async () => {
+        const { executable } = await build("q8", { shapes: { rows, channels } });
         const { tokensPerSecond, launchMicroseconds } = await decodeRate(executable, tokens, 4);
         say(`decode: ${tokensPerSecond.toFixed(0)} tok/s, ${launchMicroseconds.toFixed(0)} µs to launch`);
         say(`decode, µs a token: ${inWords(await profileOverlap(device, executable, tokens, 4))}`);
@@ -146,7 +147,7 @@ async function sweep(): Promise<void> {
     { tokens: 8, quads: 2 },
   ] as const) {
     await section(`products of ${gemm.tokens} × ${4 * gemm.quads} a thread`, async () => {
-      const { executable } = await build("q8", { gemm });
+      const { executable } = await build("q8", { shapes: { gemm } });
       say(`prefill of ${prompt}: ${(await prefillRate(executable, sizes.vocab, prompt)).toFixed(0)} tok/s`);
       executable.dispose();
     });
@@ -198,8 +199,12 @@ async function rates(
   const sampled = await decodeRate(executable, tokens, 4, sampling);
   say(`${name} decode, top 40: ${sampled.tokensPerSecond.toFixed(0)} tok/s`);
   say(`${name} decode, logits to the host: ${(await logitsRate(executable, tokens / 4)).toFixed(0)} tok/s`);
-  const { variants, notes } = await tune(executable, offeredVariants(device, gpu.wgslLanguageFeatures));
-  say(`${name} variants: ${notes.join("; ") || "none offered"}; kept ${JSON.stringify(variants)}`);
+  const offered = offeredVariants(device, gpu.wgslLanguageFeatures);
+  const tuning = await tune(executable, offered, small ? [] : TRIED);
+  say(
+    `${name} tuning: ${tuning.notes.join("; ") || "nothing offered"}; kept: ${describeChoice(tuning) || "the defaults"}`,
+  );
+  say(`${name} decode, tuned, µs a token: ${inWords(await profileOverlap(device, executable, tokens, 4))}`);
   say(`${name} decode, tuned: ${(await decodeRate(executable, tokens, 4)).tokensPerSecond.toFixed(0)} tok/s`);
   say(`${name} prefill of ${prompt}, tuned: ${(await prefillRate(executable, vocab, prompt)).toFixed(0)} tok/s`);
   if (device.features.has("timestamp-query")) {

@@ -1,8 +1,11 @@
 import {
+  BASELINE,
   createWebGpuBackend,
   offeredVariants,
+  type Tuning,
   tune,
   type Variants,
+  type WebGpuBackend,
   WebGpuError,
   type WebGpuFailure,
 } from "../../kernels/webgpu/index.ts";
@@ -30,6 +33,7 @@ export default async function checks(): Promise<{
   liveBytes: number;
   failures: (WebGpuFailure | "none")[];
   variants: { offered: Variants; notes: readonly string[]; refused: readonly string[]; kept: Variants };
+  shapes: { notes: readonly string[]; remembered: Tuning };
 }> {
   const device = await requestDevice();
   const backend = createWebGpuBackend(device, { matrixLimit: MATRIX_LIMIT });
@@ -38,9 +42,11 @@ export default async function checks(): Promise<{
   await checkDraws(device, results);
   const variants = await checkVariants(results);
   const counts = { pipelines: backend.pipelines, liveBytes: backend.liveBytes };
+  const shapes = await checkShapes(backend);
   return {
     results,
     variants,
+    shapes,
     ...counts,
     failures: [await lost(device, backend), await refusedPipeline(), await refusedMemory()],
   };
@@ -66,6 +72,16 @@ async function checkVariants(results: CheckResult[]) {
   executable.dispose();
   device.destroy();
   return { offered, notes, refused, kept };
+}
+
+/** Other shapes of workgroups, each against the default; and what is remembered of them, beside a name that nobody knows. */
+async function checkShapes(backend: WebGpuBackend) {
+  const executable = await compileModel(backend, model, { maxTokens: 70 });
+  const shapes = [{ rows: 8, channels: 128 }, { rows: 64, channels: 8 }, { gemm: { tokens: 4, quads: 2 } }] as const;
+  const { notes } = await tune(executable, BASELINE, shapes);
+  const remembered = await tune(executable, BASELINE, shapes, ["64 rows, 8 channels", "as it was"]);
+  executable.dispose();
+  return { notes, remembered };
 }
 
 /** The draws of WGSL are those of the test vectors. */

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SAMPLED } from "../../kernels/backend.ts";
+import type { Tuning } from "../../kernels/webgpu/index.ts";
 import { BASELINE, type Variants } from "../../kernels/webgpu/variants.ts";
 import type { CheckResult } from "../../scripts/bench/webgpu/checks.ts";
 import { distance } from "../../scripts/bench/webgpu/models.ts";
@@ -22,6 +23,7 @@ interface Outcome {
     readonly refused: readonly string[];
     readonly kept: Variants;
   };
+  readonly shapes: { readonly notes: readonly string[]; readonly remembered: Tuning };
 }
 
 const golden = new URL("../golden/mamba-tiny", import.meta.url).pathname;
@@ -63,6 +65,18 @@ test("what a device has beyond core WGSL is found, tried against the baseline, a
   ]);
   expect(refused).toEqual([expect.stringMatching(/^subgroups: \S+ of the largest logit apart, 0.0001 is allowed$/)]);
   expect(kept).toEqual(BASELINE);
+});
+
+test("other shapes of workgroups compute the same and are timed; what is remembered is used without", () => {
+  const { notes, remembered } = outcome.shapes;
+  expect(notes).toEqual([
+    expect.stringMatching(/^8 rows, 128 channels: [\d.]+ times the speed$/),
+    expect.stringMatching(/^64 rows, 8 channels: [\d.]+ times the speed$/),
+    expect.stringMatching(/^products of 4 × 8: [\d.]+ times the speed$/),
+  ]);
+  expect(remembered.kept).toEqual(["64 rows, 8 channels"]);
+  expect(remembered.shapes).toMatchObject({ rows: 64, channels: 8 });
+  expect(remembered.notes).toEqual([]);
 });
 
 test("a lost device, a refused pipeline and a want of memory are told apart", () => {

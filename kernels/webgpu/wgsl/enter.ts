@@ -58,7 +58,7 @@ ${rounds.map((i) => `  let xw${i} = X_load(${xTileRow(i)} * ${xTiles}u + x_tile,
   for (var v = lid; v < ${dimQuads}u; v += 256u) {
     var t = stream[read + v];
     let norm = V_four(${vectors.norm}u + v * 4u);
-    ${addParts("t", "stream", partsBefore, (p) => `${places.partial}u + ${p} * ${dimQuads}u + v`, "P.y")}
+    ${addParts("t", "stream", partsBefore, (p) => `${places.partial}u + ${p} * ${dimQuads}u + v`, `P.y * ${partsBefore}u`)}
     if (wid == 0u) { stream[write + v] = t; }
     xs[v] = t * norm;
     ss += dot(t, t);

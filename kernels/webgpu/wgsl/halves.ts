@@ -58,7 +58,7 @@ export function halvesSource(shape: HalvesShape, encodings: HalvesEncodings, var
 @group(0) @binding(1) var<storage, read_write> xz: array<f32>; // (2, inner)
 @group(1) @binding(0) var<storage, read> B: array<vec4u>; // all of the block's weights
 @group(1) @binding(1) var<storage, read_write> state: array<f32>; // conv (conv − 1, inner), ssm (inner, state)
-@group(1) @binding(2) var<uniform> P: vec4u; // which of u is read, parts there are: none before the first block
+@group(1) @binding(2) var<uniform> P: vec4u; // which of u is read; 0 before the first block, where there are no parts
 ${MATH}${unpackers([inProj, xProj, dtProj, outProj])}${product("X", xProj, block.xProj)}${product("T", dtProj, block.dtProj.weight)}${product("O", outProj, block.outProj.weight)}
 fn V(i: u32) -> f32 { return bitcast<f32>(B[${shape.weights.vectors / 16}u + (i >> 2u)][i & 3u]); }
 fn V_four(i: u32) -> vec4f { return bitcast<vec4f>(B[${shape.weights.vectors / 16}u + (i >> 2u)]); }

@@ -1,3 +1,5 @@
+import { Timestamps } from "./profile.ts";
+
 /**
  * What dispatches cost that compute next to nothing and depend on each other: the floor under a decode of as many. Microseconds a
  * dispatch: of the host to record, finish and submit, and in all, the host running ahead.
@@ -12,6 +14,8 @@ export interface DispatchCost {
   readonly finish: number;
   readonly submit: number;
   readonly all: number;
+  /** of the GPU; 0 where it does not tell. */
+  readonly busy: number;
 }
 
 /**
@@ -52,11 +56,14 @@ export async function dispatchCost(
     spent[what] += performance.now() - start;
     return result;
   };
+  const timestamps = device.features.has("timestamp-query") ? new Timestamps(device, false) : undefined;
   const submission = (): void => {
     const encoder = device.createCommandEncoder();
     timed("record", () => {
       for (let p = 0; p < together; p++) {
-        const pass = encoder.beginComputePass();
+        const timestampWrites = timestamps?.begin("");
+        const options = timestampWrites === undefined ? {} : { timestampWrites };
+        const pass = encoder.beginComputePass(options);
         pass.setPipeline(pipeline);
         for (let i = 0; i < count; i++) {
           for (let g = 0; g < groups; g++) pass.setBindGroup(g, bound[g]!);
@@ -75,7 +82,14 @@ export async function dispatchCost(
   for (let i = 0; i < ROUNDS / together; i++) submission();
   await device.queue.onSubmittedWorkDone();
   const all = performance.now() - start;
+  const times = ((await timestamps?.read()) ?? []).slice(together);
   for (const buffer of buffers) buffer.destroy();
   const per = 1000 / (count * ROUNDS);
-  return { record: per * spent.record, finish: per * spent.finish, submit: per * spent.submit, all: per * all };
+  return {
+    record: per * spent.record,
+    finish: per * spent.finish,
+    submit: per * spent.submit,
+    all: per * all,
+    busy: times.reduce((sum, [begin, end]) => sum + end - begin, 0) / (count * Math.max(1, times.length)),
+  };
 }

@@ -18,7 +18,7 @@ export interface KernelTime {
 }
 
 /** Timestamps of compute passes. The device must have timestamp-query. */
-class Timestamps implements Profiler {
+export class Timestamps implements Profiler {
   readonly apart: boolean;
   readonly labels: string[] = [];
   readonly #device: GPUDevice;

@@ -5,12 +5,19 @@ import type { FileEntry } from "../../../weights/manifest.ts";
 type Movable = FileSystemFileHandle & { move(name: string): Promise<void> };
 type Listed = FileSystemDirectoryHandle & { entries(): AsyncIterable<[string, FileSystemHandle]> };
 
-const ROOT = "mamba-edge";
-
 /** Where packages are kept, a folder each; undefined where this browser stores nothing (as some private windows). */
-export async function packagesFolder(): Promise<FileSystemDirectoryHandle | undefined> {
+export function packagesFolder(): Promise<FileSystemDirectoryHandle | undefined> {
+  return folder("mamba-edge");
+}
+
+/** Where is kept what was found out about GPUs; undefined likewise. */
+export function tuningFolder(): Promise<FileSystemDirectoryHandle | undefined> {
+  return folder("mamba-edge-tuning");
+}
+
+async function folder(name: string): Promise<FileSystemDirectoryHandle | undefined> {
   try {
-    return await (await navigator.storage.getDirectory()).getDirectoryHandle(ROOT, { create: true });
+    return await (await navigator.storage.getDirectory()).getDirectoryHandle(name, { create: true });
   } catch {
     return undefined;
   }

@@ -2,6 +2,8 @@ import {
   BASELINE,
   createWebGpuBackend,
   offeredVariants,
+  type Shapes,
+  TRIED,
   type Variants,
   type WebGpuBackend,
 } from "../../../kernels/webgpu/index.ts";
@@ -10,6 +12,10 @@ export interface FoundGpu {
   readonly backend: WebGpuBackend;
   /** what its kernels could use beyond core WGSL. */
   readonly offered: Variants;
+  /** shapes of workgroups to be tried. */
+  readonly shapes: readonly Partial<Shapes>[];
+  /** the adapter, so that what was found out about it can be remembered. */
+  readonly adapter: string;
 }
 
 /**
@@ -25,9 +31,11 @@ export async function findGpu(software: boolean): Promise<FoundGpu | string> {
     if (adapter.info.isFallbackAdapter && !software)
       return "WebGPU would compute on the CPU here, which WASM does faster";
     const device = await openDevice(adapter);
+    const { vendor, architecture, device: model, description, isFallbackAdapter } = adapter.info;
+    const found = { backend: createWebGpuBackend(device), adapter: [vendor, architecture, model, description].join() };
     // On the CPU nothing of it is faster, and each kernel compiles for seconds.
-    const offered = adapter.info.isFallbackAdapter ? BASELINE : offeredVariants(device, gpu.wgslLanguageFeatures);
-    return { backend: createWebGpuBackend(device), offered };
+    if (isFallbackAdapter) return { ...found, offered: BASELINE, shapes: [] };
+    return { ...found, offered: offeredVariants(device, gpu.wgslLanguageFeatures), shapes: TRIED };
   } catch (error) {
     return `WebGPU could not be started: ${(error as Error).message}`;
   }

@@ -1,5 +1,4 @@
 import type { Backend, Executable } from "../../../kernels/backend.ts";
-import { describeVariants, tune, type Variants } from "../../../kernels/webgpu/index.ts";
 import { httpSource } from "../../../weights/http.ts";
 import { PackageLoad, readManifest } from "../../../weights/loader.ts";
 import type { PackageSource } from "../../../weights/source.ts";
@@ -19,6 +18,7 @@ import { type MovableExecutable, movableBackend } from "./movable.ts";
 import { isOutOfMemory, Refuge } from "./refuge.ts";
 import { remoteModel } from "./remote-model.ts";
 import { storedPackage } from "./store.ts";
+import { tuneFor } from "./tuning.ts";
 import { wasmBackend } from "./wasm.ts";
 
 export interface OpenEvents {
@@ -116,7 +116,7 @@ async function openLocal(
   });
   const loadOnGpu = async (): Promise<{ model: Model; beyond: string }> => {
     const model = await load(guarded);
-    const beyond = await tuned(compiled!, gpu.offered);
+    const beyond = await tuneFor(compiled!, gpu, model.manifest.id);
     return { model, beyond: beyond === "" ? "" : `, with ${beyond}` };
   };
   if (options.backend === "webgpu") {
@@ -155,15 +155,6 @@ async function openLocal(
       because(`WebGPU failed here: ${messageOf(error)}`);
     }
     onGpu?.dispose();
-  }
-}
-
-/** What of the GPU's offers the model computes with from now on, in words. A device that fails meanwhile is noticed by the next pass. */
-async function tuned(executable: Executable, offered: Variants): Promise<string> {
-  try {
-    return describeVariants((await tune(executable, offered)).variants);
-  } catch {
-    return "";
   }
 }
 
