@@ -87,6 +87,7 @@ def plot(task: str, lines: list[dict]) -> str:
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + LEGEND} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f"<title>{task}: score by the number of examples in the prompt</title>",
         f'<rect width="{WIDTH + LEGEND}" height="{HEIGHT}" fill="#fff"/>',
         f'<text x="{LEFT}" y="18" font-size="14">{task}</text>',
         f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle">examples in the prompt</text>',
@@ -122,7 +123,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     for task in PAPER:
         lines = [line for line in results if line["task"] == task]
-        if lines:
+        if any(line["architecture"] in ARCHITECTURES for line in lines):
             (args.out / f"{task}.svg").write_text(plot(task, lines))
 
 
