@@ -46,9 +46,10 @@ export class Recorder {
     this.#encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, bytes);
   }
 
-  clear(buffer: GPUBuffer): void {
+  /** @param bytes from its beginning on; all of it by default */
+  clear(buffer: GPUBuffer, bytes = buffer.size): void {
     this.#end();
-    this.#encoder.clearBuffer(buffer);
+    this.#encoder.clearBuffer(buffer, 0, bytes);
   }
 
   submit(): void {

@@ -194,6 +194,26 @@ describe("a state with attention", () => {
 });
 
 describe("predicting", () => {
+  test.each(FAMILIES)("%s: queries asked in one pass get the same bits as one by one", async (family) => {
+    const model = await inContextModel(wasm, family, ODD);
+    const sequence = new Sequence(model);
+    await observe(sequence, [{ x: [1, -1, 0.5], y: [0.25, 1] }]);
+    const queries = Array.from({ length: 12 }, (_, i) => [Math.sin(i), Math.cos(i), i / 10]);
+    const alone = await predict(sequence, queries);
+    const passes: number[] = [];
+    const { executable } = model;
+    const run = executable.run.bind(executable);
+    executable.run = (spans) => {
+      passes.push(spans.length);
+      return run(spans);
+    };
+    const together = await predict(sequence, queries, { together: 5 });
+    expect(passes).toEqual([5, 5, 2]);
+    expect(together.map(bits)).toEqual(alone.map(bits));
+    await expect(predict(sequence, queries, { together: 5, signal: AbortSignal.abort() })).rejects.toThrow(/abort/);
+    expect(await predict(sequence, queries.slice(0, 1))).toEqual(alone.slice(0, 1));
+  });
+
   test("leaves the sequence as it was, and equals observing", async () => {
     for (const family of FAMILIES) {
       const model = await inContextModel(wasm, family);

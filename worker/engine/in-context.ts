@@ -36,11 +36,16 @@ export async function observe(
   return examples.map((_, i) => all.slice(2 * i * outputs, (2 * i + 1) * outputs));
 }
 
+export interface PredictOptions extends AdvanceOptions {
+  /** queries that are asked in one pass, each in a state of its own. Default 1: one state at a time. */
+  readonly together?: number;
+}
+
 /** Predictions of what belongs to each x, given the examples so far: (outputs) numbers each. The sequence stays as it is. */
 export async function predict(
   sequence: Sequence,
   queries: readonly (readonly number[])[],
-  options: AdvanceOptions = {},
+  { together = 1, ...options }: PredictOptions = {},
 ): Promise<Float32Array[]> {
   const { inputs } = requireVectors(sequence.model);
   checkRoom(sequence, Math.min(queries.length, 1), "query");
@@ -50,15 +55,33 @@ export async function predict(
     return vector;
   });
   const predictions: Float32Array[] = [];
-  for (const vector of vectors) {
-    const asked = sequence.fork();
-    try {
-      predictions.push(await asked.feedVectors(vector, options));
-    } finally {
-      asked.dispose();
-    }
+  // Of a model that is still loading only one pass can be open.
+  const group = sequence.model.ready ? together : 1;
+  for (let at = 0; at < vectors.length; at += group) {
+    predictions.push(...(await ask(sequence, vectors.slice(at, at + group), options)));
   }
   return predictions;
+}
+
+/** Each vector fed to a fork of its own, all in one pass. */
+async function ask(
+  sequence: Sequence,
+  vectors: readonly Float32Array[],
+  options: AdvanceOptions,
+): Promise<Float32Array[]> {
+  const forks: Sequence[] = [];
+  const leaves = vectors.map(() => sequence.model.batcher.join());
+  try {
+    for (const _ of vectors) forks.push(sequence.fork());
+    const asked = await Promise.allSettled(forks.map((fork, i) => fork.feedVectors(vectors[i]!, options)));
+    return asked.map((outcome) => {
+      if (outcome.status === "rejected") throw outcome.reason;
+      return outcome.value;
+    });
+  } finally {
+    for (const leave of leaves) leave();
+    for (const fork of forks) fork.dispose();
+  }
 }
 
 function toVector(y: Label): readonly number[] {

@@ -11,7 +11,7 @@ import {
 } from "../../image-blocks.ts";
 import type { Gpu } from "../gpu.ts";
 import { f32Word, Params } from "../params.ts";
-import type { Kernel, Pipelines } from "../pipelines.ts";
+import type { Pipelines } from "../pipelines.ts";
 import type { Recorder } from "../recorder.ts";
 import { CHANNELS } from "../wgsl/elementwise.ts";
 import { NONE } from "../wgsl/math.ts";
@@ -19,17 +19,11 @@ import { POOL_CHANNELS } from "../wgsl/pool.ts";
 import { SCAN2D_CHANNELS } from "../wgsl/scan2d.ts";
 import { type ImageFloats, renews, rowStride, widthBehind } from "./image-plan.ts";
 import type { BlockKernels } from "./kernels.ts";
-import { type Launch, Launches, type Rows, rowGrid } from "./launches.ts";
+import { type Dispatch, type Launch, Launches, type Rows, rowGrid } from "./launches.ts";
 import type { TensorStore } from "./tensors.ts";
 
 /** The buffers that an image goes through: two of its own, the others shared. */
 export type ImageBuffers = Readonly<Record<keyof ImageFloats, GPUBuffer>>;
-
-interface Dispatch {
-  readonly kernel: Kernel;
-  readonly group: GPUBindGroup;
-  readonly grid: readonly [number, number?, number?];
-}
 
 /** An image on its way: what a block reads, and how large it is. */
 interface Stream extends ImageSize {
@@ -226,5 +220,5 @@ export class ImageProgram {
 }
 
 function atRows(rows: number, launches: readonly Launch[]): Dispatch[] {
-  return launches.map(({ kernel, group, grid }) => ({ kernel, group, grid: grid(rows) }));
+  return launches.map((at) => at(rows));
 }

@@ -13,7 +13,7 @@ import { MERGE, RESPONSES } from "../wgsl/merge.ts";
 import { NORM } from "../wgsl/norm.ts";
 import { PATCHES } from "../wgsl/patches.ts";
 import { POOL } from "../wgsl/pool.ts";
-import { productSource } from "../wgsl/product.ts";
+import { fewProductSource, productSource } from "../wgsl/product.ts";
 import { MOST_S4D_STATE, s4dSource } from "../wgsl/s4d.ts";
 import { scanSource } from "../wgsl/scan.ts";
 import { scan2dSource } from "../wgsl/scan2d.ts";
@@ -34,10 +34,6 @@ export class BlockKernels {
   get(name: string): Kernel {
     return this.#kernels[name]!;
   }
-
-  product(encoding: Encoding): Kernel {
-    return this.get(`product ${encoding}`);
-  }
 }
 
 /** Compiles those that are not there yet, side by side. @throws WebGpuError */
@@ -52,7 +48,10 @@ function blockSources({ blocks, specs }: TensorPlan): Record<string, KernelSourc
     Object.assign(sources, sourcesOf(block, encoding, takesImages(blocks)));
     if ("norm" in block && block.norm !== undefined) sources.norm = NORM;
     if (block.kind === "embedding") continue;
-    for (const e of matrixNames(block).map(encoding)) sources[`product ${e}`] = productSource(e);
+    for (const e of matrixNames(block).map(encoding)) {
+      sources[`product ${e}`] = productSource(e);
+      sources[`few product ${e}`] = fewProductSource(e);
+    }
   }
   return sources;
 }

@@ -3,7 +3,7 @@ import { f32Word, type Params } from "../params.ts";
 import type { Kernel, Pipelines, Slice } from "../pipelines.ts";
 import type { Recorder } from "../recorder.ts";
 import { NONE } from "../wgsl/math.ts";
-import { ACTIVATIONS, type Activation, PRODUCT_TILE } from "../wgsl/product.ts";
+import { ACTIVATIONS, type Activation, FEW, PRODUCT_TILE } from "../wgsl/product.ts";
 import type { BlockKernels } from "./kernels.ts";
 import type { TensorStore } from "./tensors.ts";
 
@@ -15,13 +15,17 @@ export interface Rows {
   readonly first?: number;
 }
 
-/** A kernel with what it reads and writes. */
-export interface Launch {
+export type Grid = readonly [number, number?, number?];
+
+/** What is launched: a kernel with what it reads and writes, and workgroups in up to three dimensions. */
+export interface Dispatch {
   readonly kernel: Kernel;
   readonly group: GPUBindGroup;
-  /** workgroups for so many rows. */
-  grid(rows: number): readonly [number, number?, number?];
+  readonly grid: Grid;
 }
+
+/** The same for any number of rows. */
+export type Launch = (rows: number) => Dispatch;
 
 /** Workgroups in a dimension, by WebGPU's default limits. */
 const MOST_GROUPS = 65_535;
@@ -33,7 +37,10 @@ export function rowGrid(rows: number): [number, number] {
 }
 
 export function launch(recorder: Recorder, launches: readonly Launch[], rows: number): void {
-  for (const { kernel, group, grid } of launches) recorder.dispatch(kernel, [group], ...grid(rows));
+  for (const at of launches) {
+    const { kernel, group, grid } = at(rows);
+    recorder.dispatch(kernel, [group], ...grid);
+  }
 }
 
 /** Makes the launches that several kinds of blocks have in common. */
@@ -72,11 +79,16 @@ export class Launches {
         ...[ACTIVATIONS[act], add ? 1 : 0],
       ];
       const slices = [from.buffer, tensors.matrix(weight)[i]!, tensors.vectors(block), to.buffer];
-      return {
-        kernel: kernels.product(spec.encoding),
-        group: this.bind("rrrwu", slices, words),
-        grid: (count) => [Math.ceil((8 * tileRows) / PRODUCT_TILE), Math.ceil(count / PRODUCT_TILE)],
-      };
+      const [few, many] = [kernels.get(`few product ${spec.encoding}`), kernels.get(`product ${spec.encoding}`)];
+      const group = this.bind("rrrwu", slices, words);
+      return (count) =>
+        count <= FEW
+          ? { kernel: few, group, grid: [tileRows, count] }
+          : {
+              kernel: many,
+              group,
+              grid: [Math.ceil((8 * tileRows) / PRODUCT_TILE), Math.ceil(count / PRODUCT_TILE)],
+            };
     });
   }
 
@@ -86,11 +98,9 @@ export class Launches {
     const bias = norm.type === "layer" ? norm.bias : undefined;
     const words = [rows, width, from.stride, to.stride, tensors.at(block, norm.weight), tensors.at(block, bias)];
     const slices = [from.buffer, tensors.vectors(block), to.buffer];
-    return {
-      kernel: this.kernels.get("norm"),
-      group: this.bind("rrwu", slices, [...words, f32Word(norm.eps), gelu ? 1 : 0]),
-      grid: rowGrid,
-    };
+    const kernel = this.kernels.get("norm");
+    const group = this.bind("rrwu", slices, [...words, f32Word(norm.eps), gelu ? 1 : 0]);
+    return (count) => ({ kernel, group, grid: rowGrid(count) });
   }
 
   /** Of storage buffers, and a record of words behind them. */

@@ -36,8 +36,9 @@ export interface SequencePlan {
   readonly rows: (buffer: SequenceBuffer) => number;
   /** by block; undefined where it has none. */
   readonly states: readonly (StatePlace | undefined)[];
-  /** bytes of a sequence's buffer. */
+  /** bytes of a sequence's buffer, and in it those in front of what grows. */
   readonly stateBytes: number;
+  readonly fixedStateBytes: number;
   readonly memory: MemoryPlan;
 }
 
@@ -65,7 +66,7 @@ export function planSequences(
       );
     }
   }
-  const { states, bytes: stateBytes } = placeStates(blocks, bindingLimit);
+  const { states, bytes: stateBytes, fixed: fixedStateBytes } = placeStates(blocks, bindingLimit);
   return {
     tensors,
     blocks,
@@ -75,6 +76,7 @@ export function planSequences(
     rows,
     states,
     stateBytes,
+    fixedStateBytes,
     memory: { weights: tensors.bytes, activations, statePerSequence: stateBytes },
   };
 }
@@ -121,11 +123,11 @@ function stridesOf(blocks: readonly Block[]): Record<SequenceBuffer, number> {
 function placeStates(
   blocks: readonly Block[],
   bindingLimit: number,
-): { states: (StatePlace | undefined)[]; bytes: number } {
+): { states: (StatePlace | undefined)[]; bytes: number; fixed: number } {
   const most = Number.isFinite(positionLimit(blocks)) ? positionLimit(blocks) : 0;
   const parts = stateLayout(blocks, most);
   const states: (StatePlace | undefined)[] = blocks.map(() => undefined);
-  let bytes = 0;
+  let [bytes, fixed] = [0, 0];
   for (const growing of [false, true]) {
     blocks.forEach((block, i) => {
       const length = parts.filter((p) => p.block === i).reduce((sum, p) => sum + p.length, 0);
@@ -137,7 +139,8 @@ function placeStates(
       }
       states[i] = { offset: bytes, length, each: growing ? 2 * block.dim : 0 };
       bytes += pad(4 * length, 256);
+      if (!growing) fixed = bytes;
     });
   }
-  return { states, bytes };
+  return { states, bytes, fixed };
 }

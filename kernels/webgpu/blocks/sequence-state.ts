@@ -15,6 +15,7 @@ export class BlockStates {
   readonly parts: readonly StatePart[];
   readonly grows: boolean;
   readonly live = new Set<BlockState>();
+  readonly #free: Memory[] = [];
 
   constructor(gpu: Gpu, pipelines: Pipelines, plan: SequencePlan) {
     this.gpu = gpu;
@@ -23,6 +24,44 @@ export class BlockStates {
     this.parts = stateLayout(plan.blocks);
     this.grows = grows(plan.blocks);
   }
+
+  /** Of a state that was disposed, or new: zeros but for what grows, which nobody looks at before it is filled. */
+  take(): Memory {
+    const used = this.#free.pop();
+    if (used !== undefined) {
+      this.clear(used);
+      return used;
+    }
+    const { gpu, pipelines, plan } = this;
+    const buffer = gpu.buffer("state", plan.stateBytes);
+    const groups = plan.states.map(
+      (place) => place && pipelines.bind("w", [{ buffer, offset: place.offset, size: 4 * place.length }]),
+    );
+    return { buffer, groups };
+  }
+
+  clear({ buffer }: Memory): void {
+    const recorder = new Recorder(this.gpu);
+    if (this.plan.fixedStateBytes > 0) recorder.clear(buffer, this.plan.fixedStateBytes);
+    recorder.submit();
+  }
+
+  give(memory: Memory): void {
+    this.#free.push(memory);
+  }
+
+  /** Frees all memory. */
+  dispose(): void {
+    for (const state of [...this.live]) state.dispose();
+    for (const { buffer } of this.#free) this.gpu.free(buffer);
+    this.#free.length = 0;
+  }
+}
+
+/** A state's buffer, with a bind group for each block that has a state. */
+interface Memory {
+  readonly buffer: GPUBuffer;
+  readonly groups: readonly (GPUBindGroup | undefined)[];
 }
 
 /** Bytes of a state that are looked at: where they are in its buffer, and where in the canonical state. */
@@ -38,27 +77,24 @@ interface Piece {
  */
 export class BlockState implements SequenceState {
   readonly shared: BlockStates;
-  /** a bind group for each block that has a state. */
-  readonly groups: readonly (GPUBindGroup | undefined)[];
-  readonly #buffer: GPUBuffer;
+  readonly #memory: Memory;
   #positions = 0;
   #disposed = false;
 
   constructor(shared: BlockStates) {
     this.shared = shared;
-    const { gpu, pipelines, plan } = shared;
-    const buffer = gpu.buffer("state", plan.stateBytes);
-    this.#buffer = buffer;
-    this.groups = plan.states.map(
-      (place) => place && pipelines.bind("w", [{ buffer, offset: place.offset, size: 4 * place.length }]),
-    );
+    this.#memory = shared.take();
     shared.live.add(this);
   }
 
   /** @throws KernelError when it was disposed */
   get buffer(): GPUBuffer {
-    if (this.#disposed) throw new KernelError("this state was disposed: create another");
-    return this.#buffer;
+    this.#check();
+    return this.#memory.buffer;
+  }
+
+  get groups(): Memory["groups"] {
+    return this.#memory.groups;
   }
 
   get positions(): number {
@@ -112,11 +148,9 @@ export class BlockState implements SequenceState {
     this.#positions = other.#positions;
   }
 
-  /** Nothing behind what is filled is ever looked at, but clearing all of it is one command. */
   reset(): void {
-    const recorder = new Recorder(this.shared.gpu);
-    recorder.clear(this.buffer);
-    recorder.submit();
+    this.#check();
+    this.shared.clear(this.#memory);
     this.#positions = 0;
   }
 
@@ -124,7 +158,11 @@ export class BlockState implements SequenceState {
     if (this.#disposed) return;
     this.#disposed = true;
     this.shared.live.delete(this);
-    this.shared.gpu.free(this.#buffer);
+    this.shared.give(this.#memory);
+  }
+
+  #check(): void {
+    if (this.#disposed) throw new KernelError("this state was disposed: create another");
   }
 
   /** In canonical order. */

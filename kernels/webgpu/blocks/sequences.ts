@@ -160,7 +160,7 @@ export class SequenceExecutable implements Executable, SequenceHost {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#pass = undefined;
-    for (const state of [...this.#states.live]) state.dispose();
+    this.#states.dispose();
     this.#tensors.dispose();
     for (const buffer of this.#buffers) this.#gpu.free(buffer);
     this.#params.dispose();

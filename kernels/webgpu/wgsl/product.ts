@@ -10,16 +10,12 @@ export const PRODUCT_TILE = 32;
 export const ACTIVATIONS = { none: 0, exact: 1, tanh: 2 } as const;
 export type Activation = keyof typeof ACTIVATIONS;
 
-/**
- * O = act(A Wᵀ + bias), or O += it: a product that ends a step without another kernel behind it. Columns of A behind the matrix's are not
- * looked at, so that a row of A may be part of a longer one. A workgroup keeps 32 × 32 outcomes in registers, 4 × 4 a thread, and takes 32
- * columns at a time.
- */
-export function productSource(encoding: Encoding): KernelSource {
-  return {
-    label: `product ${encoding}`,
-    groups: ["rrrwu"],
-    wgsl: /* wgsl */ `
+/** Up to so many positions a workgroup each is faster than a tile of them. */
+export const FEW = 8;
+
+/** What both products have in common: the record, the bindings, and what becomes of a sum. */
+function declarations(encoding: Encoding): string {
+  return /* wgsl */ `
 struct Sizes {
   positions: u32, cols: u32, tiles: u32, tile_rows: u32, a_first: u32, a_stride: u32, o_first: u32, o_stride: u32,
   bias: u32, act: u32, add: u32,
@@ -30,9 +26,6 @@ ${declareMatrix("W", encoding, 1)}
 @group(0) @binding(3) var<storage, read_write> O: array<vec4f>; // (positions, rows)
 @group(0) @binding(4) var<uniform> P: Sizes;
 ${unpackers([encoding])}${blockValues("W", encoding)}${GELU}
-var<workgroup> a_tile: array<vec4f, 256>; // (32 columns, 32 positions)
-var<workgroup> w_tile: array<vec4f, 256>; // (32 columns, 32 rows)
-
 fn columns(position: u32, quad: u32) -> vec4f {
   let c = vec4u(quad * 4u) + vec4u(0u, 1u, 2u, 3u);
   let v = A[P.a_first + min(position, P.positions - 1u) * P.a_stride + quad];
@@ -56,6 +49,21 @@ fn put(position: u32, quad: u32, sum: vec4f) {
   let v = finish(sum + bias);
   if (P.add == 1u) { O[at] += v; } else { O[at] = v; }
 }
+`;
+}
+
+/**
+ * O = act(A Wᵀ + bias), or O += it: a product that ends a step without another kernel behind it. Columns of A behind the matrix's are not
+ * looked at, so that a row of A may be part of a longer one. A workgroup keeps 32 × 32 outcomes in registers, 4 × 4 a thread, and takes 32
+ * columns at a time.
+ */
+export function productSource(encoding: Encoding): KernelSource {
+  return {
+    label: `product ${encoding}`,
+    groups: ["rrrwu"],
+    wgsl: /* wgsl */ `${declarations(encoding)}
+var<workgroup> a_tile: array<vec4f, 256>; // (32 columns, 32 positions)
+var<workgroup> w_tile: array<vec4f, 256>; // (32 columns, 32 rows)
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
@@ -92,6 +100,32 @@ fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: v
   put(first + 1u, quad, c1);
   put(first + 2u, quad, c2);
   put(first + 3u, quad, c3);
+}
+`,
+  };
+}
+
+/** The same of few positions: a workgroup takes 8 rows and one of them, a thread every 32nd chunk of 4 columns of a quad. */
+export function fewProductSource(encoding: Encoding): KernelSource {
+  return {
+    label: `few product ${encoding}`,
+    groups: ["rrrwu"],
+    wgsl: /* wgsl */ `${declarations(encoding)}
+var<workgroup> sums: array<vec4f, 64>;
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
+  let hf = lid & 1u;
+  var sum = vec4f();
+  for (var chunk = lid >> 1u; chunk < P.tiles * 8u; chunk += 32u) {
+    sum += W_block(wid.x * P.tiles + (chunk >> 3u), chunk & 7u, hf) * columns(wid.y, chunk);
+  }
+  sums[lid] = sum;
+  workgroupBarrier();
+  for (var s = 32u; s > 1u; s >>= 1u) {
+    if (lid < s) { sums[lid] += sums[lid + s]; }
+    workgroupBarrier();
+  }
+  if (lid < 2u) { put(wid.y, wid.x * 2u + hf, sums[lid]); }
 }
 `,
   };

@@ -17,7 +17,9 @@ export async function predictHere(
   const sequence = new Sequence(model);
   try {
     const before = await observe(sequence, examples, { signal });
-    const predictions = await predict(sequence, queries, { signal });
+    // With the sequence itself as many states as the memory budget counts.
+    const together = Math.max(1, model.executable.maxSequences - 1);
+    const predictions = await predict(sequence, queries, { signal, together });
     return {
       predictions: predictions.map((values, i) => finite(values, `queries[${i}]`)),
       before: before.map((values, i) => finite(values, `examples[${i}]`)),
