@@ -47,7 +47,10 @@ async function buildClient(out: string): Promise<void> {
     },
   });
   const types = await readFile(join(browser, "client/api.ts"), "utf8");
-  await writeFile(join(out, "client.d.ts"), `${types}export declare const loadModel: LoadModel;\n`);
+  await writeFile(
+    join(out, "client.d.ts"),
+    `${types}export declare const loadModel: LoadModel;\nexport declare const loadImageModel: LoadImageModel;\n`,
+  );
 }
 
 async function buildPage(out: string): Promise<void> {

@@ -22,6 +22,8 @@ export interface Site {
   readonly large: string;
   /** of one layer, in f32: few kernels. */
   readonly small: string;
+  /** an image model that is fed 48 × 64 of the middle. */
+  readonly seeing: string;
 }
 
 declare module "vitest" {
@@ -54,16 +56,16 @@ export default async function setup(project: TestProject): Promise<() => Promise
   for (const name of ["icl-gpt2", "icl-mamba"]) {
     await add(`${name}-linear`, "f32", await openCheckpoint(join(root, "test/golden", name)));
   }
-  await add("vmamba", "f32", {
+  const seeing = await add("vmamba", "f32", {
     ...(await openCheckpoint(join(root, "test/golden/vmamba-v2-tiny"))),
-    preprocessor: { size: { shortest_edge: 64 }, crop_size: 64 },
+    preprocessor: { size: { shortest_edge: 72 }, crop_size: { height: 48, width: 64 } },
   });
   await buildAssets(models, assets);
   await buildBrowser(assets);
   const config = join(root, "dist/browser-test.toml");
   await writeFile(config, testConfig(await readFile(join(root, "wrangler.toml"), "utf8")));
   const server = await startDevServer({ config, vars: { LOG_LEVEL: "error" } });
-  project.provide("site", { url: server.url, story, chat, large, small });
+  project.provide("site", { url: server.url, story, chat, large, small, seeing });
   return async () => server[Symbol.asyncDispose]();
 }
 

@@ -3,18 +3,30 @@ import { expect, test } from "vitest";
 import { blankPage, packageUrl, site, useBrowser } from "./visit.ts";
 
 const browser = useBrowser();
+const readme = await readFile(new URL("../../worker/browser/README.md", import.meta.url), "utf8");
+const examples = [...readme.matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code!.trim().split("\n"));
 
-test("the README's example runs", async () => {
-  const readme = await readFile(new URL("../../worker/browser/README.md", import.meta.url), "utf8");
-  const [, example] = /```js\n(.*?)```/s.exec(readme)!;
-  const [imported, ...lines] = example!.trim().split("\n");
-  expect(imported).toContain("import { loadModel }");
-  const code = lines.join("\n").replace(/"https:[^"]*\/weights\/[^"]*"/, JSON.stringify(packageUrl(site.story)));
+/** Runs an example's lines behind the import. @returns what it printed */
+async function run([imported, ...lines]: string[], url: string, before = ""): Promise<string[]> {
+  expect(imported).toContain("import { load");
+  const code = lines.join("\n").replace(/"https:[^"]*\/weights\/[^"]*"/, JSON.stringify(url));
   const page = await blankPage(browser.current);
   const printed: string[] = [];
   page.on("console", (message) => printed.push(message.text()));
-  await page.evaluate(`(async () => {\n${code}\n})()`);
+  await page.evaluate(`(async () => {\n${before}\n${code}\n})()`);
+  return printed;
+}
+
+test("the README's example runs", async () => {
+  const printed = await run(examples[0]!, packageUrl(site.story));
   expect(printed.some((line) => line.startsWith("download "))).toBe(true);
   expect(printed.some((line) => line.startsWith("wasm WebGPU would compute on the CPU"))).toBe(true);
   expect(printed.length).toBeGreaterThan(10);
+});
+
+test("the README's example of an image model runs", async () => {
+  const photo = "const photo = await new OffscreenCanvas(90, 60).getContext('2d').canvas.convertToBlob();";
+  const printed = await run(examples[1]!, packageUrl(site.seeing), photo);
+  expect(examples).toHaveLength(2);
+  expect(printed).toEqual([expect.stringMatching(/^\d 0\.\d+ .* 192 /)]);
 });

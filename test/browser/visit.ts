@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, inject } from "vitest";
-import type { LoadModel } from "../../worker/browser/client/api.ts";
+import type { LoadImageModel, LoadModel } from "../../worker/browser/client/api.ts";
 import { launchChromium } from "../support/chromium.ts";
 import type { Site } from "./global-setup.ts";
 import { sabotage } from "./sabotage.ts";
@@ -24,6 +24,7 @@ export function useBrowser(): { readonly current: Browser } {
 declare global {
   /** the built client, in a blank page. */
   var loadModel: LoadModel;
+  var loadImageModel: LoadImageModel;
 }
 
 /**
@@ -39,7 +40,8 @@ export async function blankPage(browser: Browser, code?: string): Promise<Page> 
 
 export async function visitBlank(page: Page): Promise<void> {
   await page.goto(`${site.url}/weights/index.json`);
-  const content = 'import { loadModel } from "/client.js"; globalThis.loadModel = loadModel;';
+  const content =
+    'import { loadImageModel, loadModel } from "/client.js"; Object.assign(globalThis, { loadImageModel, loadModel });';
   await page.addScriptTag({ type: "module", content });
   await page.waitForFunction(() => globalThis.loadModel !== undefined);
 }

@@ -2,9 +2,12 @@ import type {
   BackendName,
   ChatMessage,
   Chunk,
+  ClassifyOptions,
   Example,
   GenerateOptions,
   GenerationResult,
+  ImageClassification,
+  ImageModelInfo,
   LoadOptions,
   LoadProgress,
   ModelInfo,
@@ -15,8 +18,16 @@ import type {
 
 export type WireOptions = Omit<GenerateOptions, "signal">;
 
+export type WireClassifyOptions = Omit<ClassifyOptions, "signal">;
+
 export interface Loaded {
   readonly info: ModelInfo;
+  readonly backend: BackendName;
+  readonly reason: string;
+}
+
+export interface LoadedImages {
+  readonly info: ImageModelInfo;
   readonly backend: BackendName;
   readonly reason: string;
 }
@@ -29,6 +40,8 @@ export interface SessionHandle {
 /** Calls with one reply each: name → [arguments, reply]. */
 export interface Calls {
   load: [{ url: string; options: Omit<LoadOptions, "onProgress" | "signal"> }, Loaded];
+  loadImages: [{ url: string; options: Omit<LoadOptions, "onProgress" | "signal"> }, LoadedImages];
+  classify: [{ picture: Blob; options: WireClassifyOptions }, ImageClassification];
   session: [undefined, SessionHandle];
   fork: [{ session: number }, SessionHandle];
   save: [{ session: number }, Uint8Array<ArrayBuffer>];

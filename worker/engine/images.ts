@@ -109,6 +109,21 @@ export async function classifyImages(
   });
 }
 
+/** The classes with the largest logits and their shares of the softmax. */
+export function bestClasses(
+  logits: Float32Array,
+  count: number,
+  names: readonly string[] | undefined,
+): { index: number; label: string; score: number }[] {
+  const largest = Math.max(...logits);
+  const parts = [...logits].map((logit) => Math.exp(logit - largest));
+  const total = parts.reduce((sum, part) => sum + part, 0);
+  return [...logits.keys()]
+    .sort((a, b) => logits[b]! - logits[a]!)
+    .slice(0, count)
+    .map((index) => ({ index, label: names?.[index] ?? String(index), score: parts[index]! / total }));
+}
+
 /** Multiply-adds of one image of a size. */
 export function imageCost(blocks: readonly Block[], image: ImageSize): number {
   const sizes = imageSizes(blocks, image);

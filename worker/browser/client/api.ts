@@ -1,4 +1,4 @@
-/** What `import { loadModel } from "mamba-edge/client"` gives. Types only, and complete in this file: it is published as client.d.ts. */
+/** What `import { loadModel, loadImageModel } from "mamba-edge/client"` gives. Types only, and complete in this file: it is published as client.d.ts. */
 
 /** "webgpu" and "wasm" compute in this browser, "rest" asks the edge. */
 export type BackendName = "webgpu" | "wasm" | "rest";
@@ -189,6 +189,79 @@ export interface BrowserModel {
   /** Frees everything: sessions, memory, the Web Worker. Stored files stay. */
   dispose(): Promise<void>;
 }
+
+export interface ImageModelInfo {
+  /** name@hash: equal ids compute the same. */
+  readonly id: string;
+  readonly name: string;
+  readonly architecture: string;
+  readonly quantization: string;
+  readonly parameters: number;
+  /** bytes of the weights as stored. */
+  readonly bytes: number;
+  /** pixels that the network sees of a picture. */
+  readonly height: number;
+  readonly width: number;
+  /** names of the classes, where the package has them. */
+  readonly classes?: readonly string[];
+  /** how many stages can be observed. */
+  readonly stages: number;
+}
+
+export interface ClassifyOptions {
+  /** how many classes, the best first. Default 5. */
+  readonly topK?: number;
+  /** number of a stage, from 1: asks for `scans`. */
+  readonly observe?: number;
+  /** Ends it between two blocks of the network. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ImageClassification {
+  readonly classes: readonly {
+    readonly index: number;
+    /** the class's name; its number where the package has none. */
+    readonly label: string;
+    /** softmax over all classes. */
+    readonly score: number;
+  }[];
+  /** pixels of the picture, the right way up. */
+  readonly size: { readonly width: number; readonly height: number };
+  /** the part of it that the network saw. */
+  readonly crop: { readonly left: number; readonly top: number; readonly width: number; readonly height: number };
+  /**
+   * How strongly each of the four scans of the observed stage responded at each position: (4, height, width), row by row, the scans row by
+   * row, column by column, and both from the end.
+   */
+  readonly scans?: { readonly height: number; readonly width: number; readonly values: readonly number[] };
+  /** milliseconds to decode and resize, of each stage of the network (at the edge on its clock, which may stand still), and in all. */
+  readonly decodeMs: number;
+  readonly stages: readonly { readonly stage: string; readonly milliseconds: number }[];
+  readonly totalMs: number;
+  readonly backend: BackendName;
+}
+
+export interface ImageModel {
+  readonly info: ImageModelInfo;
+  readonly backend: BackendName;
+  /** why it is this backend, in words for people. */
+  readonly reason: string;
+  /**
+   * Classes of a picture in any format that this browser shows; at the edge JPEG, PNG or WebP, made smaller here where it is large.
+   * @throws Error named ImageError (it cannot be decoded), ParameterError, EdgeError, AbortError …
+   */
+  classify(picture: Blob, options?: ClassifyOptions): Promise<ImageClassification>;
+  /** Frees everything: memory, the Web Worker. Stored files stay. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * Loads a package that is fed images, in a Web Worker of its own: on WASM, or with `backend: "rest"` at the edge, as with "auto" where no
+ * memory holds it.
+ * @param url the package's folder
+ * @throws as LoadModel
+ */
+export type LoadImageModel = (url: string | URL, options?: LoadOptions) => Promise<ImageModel>;
 
 /**
  * Loads a model package, in a Web Worker of its own.

@@ -1,6 +1,8 @@
 import HostWorker from "../host/index.ts?worker&inline";
-import type { LoadModel, LoadOptions } from "./api.ts";
+import type { Calls } from "../protocol.ts";
+import type { LoadImageModel, LoadModel, LoadOptions } from "./api.ts";
 import { Channel } from "./channel.ts";
+import { createImageModel } from "./image-model.ts";
 import { createModel } from "./model.ts";
 
 export type * from "./api.ts";
@@ -10,19 +12,31 @@ export type * from "./api.ts";
  * const model = await loadModel("/weights/fable-31m@0123456789ab");
  * for await (const { text } of model.generate("Once upon a time")) document.body.append(text);
  */
-export const loadModel: LoadModel = async (url, options = {}) => {
-  const { onProgress, signal, ...rest } = options;
+export const loadModel: LoadModel = (url, options = {}) => load("load", url, options, createModel);
+
+/**
+ * @example
+ * const model = await loadImageModel("/weights/imagenette-vmamba-6m@0123456789ab");
+ * const { classes } = await model.classify(input.files[0]);
+ */
+export const loadImageModel: LoadImageModel = (url, options = {}) => load("loadImages", url, options, createImageModel);
+
+async function load<K extends "load" | "loadImages", M>(
+  call: K,
+  url: string | URL,
+  { onProgress, signal, ...rest }: LoadOptions,
+  create: (channel: Channel, loaded: Calls[K][1]) => M,
+): Promise<M> {
   signal?.throwIfAborted();
   const channel = new Channel(new HostWorker());
   try {
     const args = { url: new URL(url, document.baseURI).href, options: absolute(rest) };
-    const loaded = await channel.call("load", args, { onProgress, signal });
-    return createModel(channel, loaded);
+    return create(channel, await channel.call(call, args, { onProgress, signal }));
   } catch (error) {
     channel.close();
     throw error;
   }
-};
+}
 
 /** The Web Worker has no address that a relative one could start from. */
 function absolute(options: Omit<LoadOptions, "onProgress" | "signal">): Omit<LoadOptions, "onProgress" | "signal"> {

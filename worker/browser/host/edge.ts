@@ -23,6 +23,14 @@ export interface EdgeSession {
   readonly tokens: number;
 }
 
+/** At most one of a JSON value, a state and a picture. */
+export interface RequestContent {
+  readonly json?: unknown;
+  readonly bytes?: Uint8Array;
+  readonly picture?: Blob;
+  readonly signal?: AbortSignal;
+}
+
 /** The Worker's REST interface, as far as the client speaks it (worker/edge/README.md). */
 export class Edge {
   readonly #base: string;
@@ -34,9 +42,11 @@ export class Edge {
   }
 
   /** @throws EdgeError with the edge's own message, or saying that it cannot be reached; the signal's reason */
-  async request(method: string, path: string, init: { json?: unknown; bytes?: Uint8Array; signal?: AbortSignal } = {}) {
-    const { json, bytes, signal } = init;
-    const type = bytes !== undefined ? SNAPSHOT_MEDIA_TYPE : json !== undefined ? "application/json" : undefined;
+  async request(method: string, path: string, init: RequestContent = {}) {
+    const { json, bytes, picture, signal } = init;
+    const type = bytes ? SNAPSHOT_MEDIA_TYPE : json !== undefined ? "application/json" : picture?.type;
+    const body =
+      (bytes as Uint8Array<ArrayBuffer> | undefined) ?? picture ?? (json !== undefined && JSON.stringify(json));
     let response: Response;
     try {
       response = await fetch(this.#base + path, {
@@ -46,9 +56,7 @@ export class Edge {
           ...(this.#key !== undefined && { authorization: `Bearer ${this.#key}` }),
         },
         ...(signal && { signal }),
-        ...((bytes !== undefined || json !== undefined) && {
-          body: bytes !== undefined ? (bytes as Uint8Array<ArrayBuffer>) : JSON.stringify(json),
-        }),
+        ...(body && { body }),
       });
     } catch (cause) {
       signal?.throwIfAborted();

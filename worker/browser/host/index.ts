@@ -2,12 +2,15 @@
 import type { GenerationResult } from "../client/api.ts";
 import type { Calls, Reply, Request, Streams } from "../protocol.ts";
 import type { HostGeneration, HostModel, HostSession } from "./host-model.ts";
+import type { HostImageModel } from "./images/image-model.ts";
+import { openImageModel } from "./images/open.ts";
 import { openModel } from "./open.ts";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const running = new Map<number, AbortController>();
 const sessions = new Map<number, HostSession>();
 let model: HostModel | undefined;
+let imageModel: HostImageModel | undefined;
 let handles = 0;
 
 /** Of a text of its own that was cancelled while its prompt was read. */
@@ -82,6 +85,15 @@ const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: Abort
     const { info, backend, reason } = model;
     return { info, backend, reason };
   },
+  async loadImages({ url, options }, id, signal) {
+    imageModel = await openImageModel(url, options, { signal, onProgress: (progress) => post({ id, progress }) });
+    const { info, backend, reason } = imageModel;
+    return { info, backend, reason };
+  },
+  classify({ picture, options }, _, signal) {
+    if (imageModel === undefined) throw new Error("no image model is loaded");
+    return imageModel.classify(picture, options, signal);
+  },
   session: async () => hold(await loaded().session()),
   fork: async ({ session: from }) => hold(await session(from).fork()),
   save: ({ session: from }) => session(from).save(),
@@ -105,6 +117,8 @@ const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: Abort
     sessions.clear();
     model?.dispose();
     model = undefined;
+    imageModel?.dispose();
+    imageModel = undefined;
     return undefined;
   },
 };

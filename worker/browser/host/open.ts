@@ -3,9 +3,9 @@ import { httpSource } from "../../../weights/http.ts";
 import { PackageLoad, readManifest } from "../../../weights/loader.ts";
 import type { PackageSource } from "../../../weights/source.ts";
 import { blocksOf } from "../../engine/architectures/index.ts";
-import { MemoryBudgetError } from "../../engine/errors.ts";
 import { Model } from "../../engine/model.ts";
 import type { LoadOptions, LoadProgress } from "../client/api.ts";
+import { checkFits, defaultBudget } from "./budget.ts";
 import { compareBackends } from "./compare.ts";
 import { Edge } from "./edge.ts";
 import { BackendError } from "./errors.ts";
@@ -158,33 +158,9 @@ async function openLocal(
   }
 }
 
-/** Before anything is downloaded. @throws MemoryBudgetError with the numbers */
-async function checkFits(url: string, wasm: Backend, options: Parameters<typeof Model.open>[2]): Promise<void> {
-  const signal = options?.signal;
-  const manifest = await readManifest(httpSource(url), signal).catch((error: unknown) => {
-    signal?.throwIfAborted();
-    // Offline: what is stored was checked when it was stored.
-    if (navigator.onLine) throw error;
-    return undefined;
-  });
-  if (manifest === undefined) return;
-  const tensors = new Map(manifest.tensors.map((tensor) => [tensor.name, tensor]));
-  const plan = wasm.plan(blocksOf(manifest.architecture, manifest.hyperparameters), tensors);
-  const need = plan.weights + plan.activations + SEQUENCES * plan.statePerSequence;
-  const budget = options?.memoryBudget ?? defaultBudget();
-  if (need <= budget) return;
-  throw new MemoryBudgetError(`${manifest.id} needs ${(need / 1e6).toFixed(1)} MB of memory`, need, budget);
-}
-
 async function reload(source: PackageSource, executable: Executable): Promise<void> {
   const load = new PackageLoad(await readManifest(source), executable);
   for await (const _ of load.lead(source));
-}
-
-/** A quarter of the device's memory, where the browser tells it (in GiB, rounded, at most 8). */
-function defaultBudget(): number {
-  const { deviceMemory = 4 } = navigator as { deviceMemory?: number };
-  return (deviceMemory * 2 ** 30) / 4;
 }
 
 function messageOf(error: unknown): string {

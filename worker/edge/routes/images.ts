@@ -2,7 +2,7 @@ import { OpenAPIHono, z } from "@hono/zod-openapi";
 import { inputOf } from "../../engine/architectures/index.ts";
 import { ImageError, ModelError } from "../../engine/errors.ts";
 import { prepare } from "../../engine/image/prepare.ts";
-import { imageStages } from "../../engine/images.ts";
+import { bestClasses, imageStages } from "../../engine/images.ts";
 import type { Model } from "../../engine/model.ts";
 import { type AppEnv, limitsOf } from "../env.ts";
 import { classifyLoaded } from "../generation/infer-pixels.ts";
@@ -105,7 +105,7 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
         model: entry.id,
         data: files.map((_, index) => ({
           index,
-          classes: best(logits.subarray(index * classes, (index + 1) * classes), topK, spec.classes),
+          classes: bestClasses(logits.subarray(index * classes, (index + 1) * classes), topK, spec.classes),
           ...(responses[index] && { scans: { ...responses[index], values: [...responses[index].values] } }),
         })),
         timings: {
@@ -138,15 +138,4 @@ function checkStage(model: Model, observe: number | undefined): void {
   const stages = imageStages(model.blocks).length - 2; // without stem and head
   if (Number.isInteger(observe) && observe >= 1 && observe <= stages) return;
   throw badValue("observe", `observe is ${observe}: ${model.manifest.id} has stages 1 to ${stages}`);
-}
-
-/** The classes with the largest logits and their shares of the softmax. */
-function best(logits: Float32Array, count: number, names: readonly string[] | undefined) {
-  const largest = Math.max(...logits);
-  const parts = [...logits].map((logit) => Math.exp(logit - largest));
-  const total = parts.reduce((sum, part) => sum + part, 0);
-  return [...logits.keys()]
-    .sort((a, b) => logits[b]! - logits[a]!)
-    .slice(0, count)
-    .map((index) => ({ index, label: names?.[index] ?? String(index), score: parts[index]! / total }));
 }

@@ -1,6 +1,6 @@
 import type { ImageInputSpec } from "../../../weights/image-input.ts";
 import type { Raster } from "./raster.ts";
-import { resize } from "./resize.ts";
+import { resize, type Window } from "./resize.ts";
 
 /**
  * Resizes the short side, cuts out the middle and normalises, with sizes rounded as torchvision's Resize and CenterCrop round them.
@@ -18,15 +18,33 @@ export function prepare(raster: Raster, spec: ImageInputSpec): Float32Array {
   return pixels;
 }
 
+type Cutting = Pick<ImageInputSpec, "height" | "width" | "shortSide">;
+
+/** Pixels, the right way up. */
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
 /** @returns RGB bytes, height × width × 3 */
-export function resizeAndCrop(
-  raster: Raster,
-  { height, width, shortSide, filter }: Pick<ImageInputSpec, "height" | "width" | "shortSide" | "filter">,
-): Uint8Array {
-  const side = (length: number): number => Math.floor((shortSide * length) / Math.min(raster.width, raster.height));
-  const [across, down] = [side(raster.width), side(raster.height)];
+export function resizeAndCrop(raster: Raster, spec: Cutting & Pick<ImageInputSpec, "filter">): Uint8Array {
+  const { across, down, window } = cutting(raster, spec);
+  return resize(raster, across, down, window, spec.filter);
+}
+
+/** The part of a picture that is left after resizing and cutting, in the picture's own pixels. */
+export function cropOf(size: Size, spec: Cutting): Window {
+  const { across, down, window } = cutting(size, spec);
+  const [x, y] = [size.width / across, size.height / down];
+  return { left: x * window.left, top: y * window.top, width: x * window.width, height: y * window.height };
+}
+
+/** The whole picture's size after resizing, and what is cut out of it. */
+function cutting(size: Size, { height, width, shortSide }: Cutting): { across: number; down: number; window: Window } {
+  const side = (length: number): number => Math.floor((shortSide * length) / Math.min(size.width, size.height));
+  const [across, down] = [side(size.width), side(size.height)];
   const window = { left: roundHalfEven((across - width) / 2), top: roundHalfEven((down - height) / 2), width, height };
-  return resize(raster, across, down, window, filter);
+  return { across, down, window };
 }
 
 /** As Python rounds. */

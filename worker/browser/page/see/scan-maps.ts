@@ -1,27 +1,37 @@
+import type { ImageClassification } from "../../client/index.ts";
 import { element } from "../dom.ts";
-import type { Scans } from "./service.ts";
 
 const NAMES = ["row by row", "column by column", "rows, backwards", "columns, backwards"];
+/** Pixels of the longer side. */
 const SIDE = 220;
 
+type Scans = NonNullable<ImageClassification["scans"]>;
+
 /** The four scans over the part of the picture that the model saw: each one's path, and where its state responded. */
-export function scanMaps(photo: ImageBitmap, scans: Scans): HTMLElement[] {
+export function scanMaps(
+  photo: ImageBitmap,
+  { crop, scans }: Pick<ImageClassification, "crop" | "scans">,
+): HTMLElement[] {
+  if (scans === undefined) return [];
+  const scale = SIDE / Math.max(crop.width, crop.height);
   return NAMES.map((name, direction) => {
-    const canvas = element("canvas", { width: SIDE, height: SIDE });
+    const canvas = element("canvas", {
+      width: Math.round(scale * crop.width),
+      height: Math.round(scale * crop.height),
+    });
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `Scan ${name}: its path and how strongly its state responded along it`);
-    draw(canvas.getContext("2d")!, photo, scans, direction);
+    const context = canvas.getContext("2d")!;
+    context.drawImage(photo, crop.left, crop.top, crop.width, crop.height, 0, 0, canvas.width, canvas.height);
+    draw(context, scans, direction);
     return element("figure", {}, canvas, element("figcaption", {}, name));
   });
 }
 
-function draw(context: CanvasRenderingContext2D, photo: ImageBitmap, scans: Scans, direction: number): void {
-  const { height, width, values } = scans;
-  const short = Math.min(photo.width, photo.height);
-  context.drawImage(photo, (photo.width - short) / 2, (photo.height - short) / 2, short, short, 0, 0, SIDE, SIDE);
+function draw(context: CanvasRenderingContext2D, { height, width, values }: Scans, direction: number): void {
   const map = values.slice(direction * height * width, (direction + 1) * height * width);
   const [least, most] = [Math.min(...map), Math.max(...map)];
-  const [across, down] = [SIDE / width, SIDE / height];
+  const [across, down] = [context.canvas.width / width, context.canvas.height / height];
   for (const [pixel, value] of map.entries()) {
     const strength = (value - least) / (most - least || 1);
     context.fillStyle = `rgb(255 140 0 / ${0.75 * strength})`;

@@ -1,0 +1,37 @@
+import type { Backend } from "../../../kernels/backend.ts";
+import { httpSource } from "../../../weights/http.ts";
+import { readManifest } from "../../../weights/loader.ts";
+import { blocksOf } from "../../engine/architectures/index.ts";
+import { MemoryBudgetError } from "../../engine/errors.ts";
+
+export interface BudgetOptions {
+  readonly memoryBudget: number;
+  /** live sequences that the memory must hold. */
+  readonly sequences: number;
+  readonly signal: AbortSignal;
+}
+
+/** Before anything is downloaded. @throws MemoryBudgetError with the numbers */
+export async function checkFits(url: string, backend: Backend, options: BudgetOptions): Promise<void> {
+  const { memoryBudget, sequences, signal } = options;
+  const manifest = await readManifest(httpSource(url), signal).catch((error: unknown) => {
+    signal.throwIfAborted();
+    // Offline: what is stored was checked when it was stored.
+    if (navigator.onLine) throw error;
+    return undefined;
+  });
+  if (manifest === undefined) return;
+  const tensors = new Map(manifest.tensors.map((tensor) => [tensor.name, tensor]));
+  const { image } = manifest;
+  const compile = image && { maxImage: { height: image.height, width: image.width } };
+  const plan = backend.plan(blocksOf(manifest.architecture, manifest.hyperparameters), tensors, compile);
+  const need = plan.weights + plan.activations + sequences * plan.statePerSequence;
+  if (need <= memoryBudget) return;
+  throw new MemoryBudgetError(`${manifest.id} needs ${(need / 1e6).toFixed(1)} MB of memory`, need, memoryBudget);
+}
+
+/** A quarter of the device's memory, where the browser tells it (in GiB, rounded, at most 8). */
+export function defaultBudget(): number {
+  const { deviceMemory = 4 } = navigator as { deviceMemory?: number };
+  return (deviceMemory * 2 ** 30) / 4;
+}
