@@ -66,9 +66,29 @@ function example(schema, document) {
   return Object.fromEntries(given);
 }
 
+// The fields of a form: files where bytes are wanted. A field that is left empty is not sent.
+function formFields(schema) {
+  return Object.entries(schema?.properties ?? {}).map(([name, value]) => {
+    const files = (value.items ?? value).format === "binary";
+    const input = element("input", files ? { type: "file", multiple: value.type === "array" } : {});
+    input.required = schema.required?.includes(name) ?? false;
+    return { name, input };
+  });
+}
+
+function formData(fields) {
+  const data = new FormData();
+  for (const { name, input } of fields) {
+    if (input.type === "file") for (const file of input.files) data.append(name, file);
+    else if (input.value !== "") data.append(name, input.value);
+  }
+  return data;
+}
+
 function endpoint(method, path, operation, document) {
   const fields = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({ name, input: element("input", { required: true }) }));
   const json = operation.requestBody?.content?.["application/json"];
+  const upload = json ? [] : formFields(operation.requestBody?.content?.["multipart/form-data"]?.schema);
   const body = json && element("textarea", { value: JSON.stringify(example(json.schema, document), null, 2), spellcheck: false });
   const output = element("pre", { tabIndex: 0, hidden: true });
   output.setAttribute("role", "status");
@@ -77,6 +97,7 @@ function endpoint(method, path, operation, document) {
     "form",
     {},
     ...fields.map(({ name, input }) => field(name, input)),
+    ...upload.map(({ name, input }) => field(name, input)),
     ...(body ? [field("Body", body)] : []),
     button,
     output,
@@ -93,6 +114,7 @@ function endpoint(method, path, operation, document) {
         method,
         headers: { ...(key && { authorization: "Bearer " + key }), ...(body && { "content-type": "application/json" }) },
         ...(body && { body: body.value }),
+        ...(upload.length > 0 && { body: formData(upload) }),
       });
       output.textContent = response.status + " " + response.statusText + "\n\n";
       const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();

@@ -1,0 +1,30 @@
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { site, useBrowser } from "./visit.ts";
+
+const browser = useBrowser();
+const golden = (name: string): string => fileURLToPath(new URL(`../golden/images/${name}`, import.meta.url));
+
+test("/docs sends pictures as files of a form, and the other fields beside them", async () => {
+  const page = await (await browser.current.newContext()).newPage();
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  await page.goto(`${site.url}/docs`);
+  const endpoint = page.locator("details", { hasText: "POST /v1/images/classifications" });
+  await endpoint.locator("summary").click();
+  const output = endpoint.getByRole("status");
+  await endpoint.getByRole("button", { name: "Send" }).click();
+  expect(await output.isVisible()).toBe(false); // a picture is asked for first
+  await endpoint.getByLabel("image").setInputFiles([golden("420.jpg"), golden("rgb.png")]);
+  await endpoint.getByLabel("top_k").fill("2");
+  await endpoint.getByRole("button", { name: "Send" }).click();
+  await expect.poll(() => output.textContent()).toMatch(/^200 .*"image\.classifications"/s);
+  const { data } = JSON.parse((await output.textContent())!.replace(/^200.*\n\n/, ""));
+  expect(data.map(({ classes }: { classes: unknown[] }) => classes.length)).toEqual([2, 2]);
+  // What takes JSON has its body as before, and what takes nothing has none.
+  await page.locator("summary", { hasText: "GET /v1/models" }).first().click();
+  const models = page.locator("details", { hasText: "GET /v1/models" }).first();
+  await models.getByRole("button", { name: "Send" }).click();
+  await expect.poll(() => models.getByRole("status").textContent()).toMatch(/^200/);
+  expect(errors).toEqual([]);
+});
