@@ -42,8 +42,9 @@ function draw(context: CanvasRenderingContext2D, { height, width, values }: Scan
     ((pixel % width) + 0.5) * across,
     (Math.floor(pixel / width) + 0.5) * down,
   ];
-  context.strokeStyle = "rgb(255 255 255 / 0.7)";
-  context.lineWidth = 1.5;
+  // Thin where the lines lie close, so that the map stays to be seen.
+  context.strokeStyle = "rgb(255 255 255 / 0.55)";
+  context.lineWidth = Math.min(1.5, Math.min(across, down) / 14);
   context.beginPath();
   for (const pixel of path) context.lineTo(...at(pixel));
   context.stroke();
