@@ -168,7 +168,7 @@ export interface Executable {
   /** Present where the model is fed images. It then has no sequences: `createState`, `begin` and `run` throw. */
   readonly images?: ImageRunner;
   /** absent where tokens cannot be chosen on the backend. */
-  readonly samples?: { /** the largest topK. */ readonly topK: number };
+  readonly samples?: { /** the largest topK. */ readonly topK: number } | undefined;
   /** Copies a piece of a tensor's encoded bytes. Pieces of one tensor come in order; `bytes` may be reused afterwards. */
   load(tensor: string, offset: number, bytes: Uint8Array): void;
   createState(): SequenceState;

@@ -5,16 +5,18 @@ import { PackageLoad, readManifest } from "../../weights/loader.ts";
 import { failoverBackend } from "../../worker/browser/host/failover.ts";
 import { generate } from "../../worker/engine/generate.ts";
 import { Model } from "../../worker/engine/model.ts";
+import type { SamplingOptions } from "../../worker/engine/sampling.ts";
 import { Sequence } from "../../worker/engine/sequence.ts";
 import { tinyPackage } from "../support/models.ts";
+import { queued } from "../support/queued.ts";
 import { type Loss, mortal } from "./mortal.ts";
 
 const wasm = await createWasmBackend(await loadWasmModules());
 const memory = await tinyPackage({ tied: false });
 
-async function open(passes: number, loss: Loss): Promise<{ model: Model; causes: unknown[] }> {
+async function open(passes: number, loss: Loss, primary = wasm): Promise<{ model: Model; causes: unknown[] }> {
   const causes: unknown[] = [];
-  const backend = failoverBackend(mortal(wasm, passes, loss), {
+  const backend = failoverBackend(mortal(primary, passes, loss), {
     fallback: async () => wasm,
     reload: async (executable) => {
       for await (const _ of new PackageLoad(await readManifest(memory), executable).lead(memory));
@@ -24,8 +26,13 @@ async function open(passes: number, loss: Loss): Promise<{ model: Model; causes:
   return { model: await Model.load(memory, backend), causes };
 }
 
-async function text(sequence: Sequence, prompt: readonly number[], maxTokens: number): Promise<string> {
-  const pieces = generate(sequence, { prompt, maxTokens, sampling: { seed: 5 } });
+async function text(
+  sequence: Sequence,
+  prompt: readonly number[],
+  maxTokens: number,
+  sampling: SamplingOptions = { seed: 5 },
+): Promise<string> {
+  const pieces = generate(sequence, { prompt, maxTokens, sampling });
   let all = "";
   let next = await pieces.next();
   for (; !next.done; next = await pieces.next()) all += next.value.text;
@@ -48,6 +55,29 @@ describe("a generation goes on with the same text when the backend is lost", () 
     const { model, causes } = await open(passes, loss);
     expect(await text(new Sequence(model), prompt, 300)).toBe(whole);
     expect(causes.map(String)).toEqual(["Error: device lost"]);
+  });
+});
+
+const fewer = { seed: 5, temperature: 1.2, topK: 30 };
+const chosen = await text(new Sequence(await Model.load(memory, wasm)), prompt, 600, fewer);
+
+describe("a backend that chooses tokens, the engine some behind, is lost with several of them on their way", () => {
+  test.each([
+    { passes: 2, loss: "begin" },
+    { passes: 1, loss: "read" },
+    { passes: 40, loss: "begin" },
+    { passes: 40, loss: "read" },
+    { passes: 300, loss: "read" },
+    { passes: 64, loss: "read" },
+    { passes: 100, loss: "state" },
+  ] as const)("after $passes passes, at $loss", async ({ passes, loss }) => {
+    const counts = { chosen: 0, flying: 0 };
+    const { model, causes } = await open(passes, loss, queued(wasm, counts));
+    const sequence = new Sequence(model);
+    const first = await text(sequence, prompt, 100, fewer);
+    expect(first + (await text(sequence, [], 500, fewer))).toBe(chosen);
+    expect(causes.map(String)).toEqual(["Error: device lost"]);
+    expect(counts.chosen).toBeGreaterThan(0);
   });
 });
 

@@ -1,3 +1,4 @@
+import { Ahead, samplingOnBackend } from "./ahead.ts";
 import type { Constraint } from "./constraint/constraint.ts";
 import { ParameterError } from "./errors.ts";
 import { nextMacrotask } from "./macrotask.ts";
@@ -118,19 +119,16 @@ export async function* generate(
   let next: readonly number[] = input;
   sequence.pending = [];
   const leave = model.batcher.join();
+  let ahead: Ahead | undefined;
   try {
     for (let generated = 1; ; generated++) {
       const from = sequence.consumed;
-      const { logits } = await sequence.feed(next, { ...options, logits: true }).catch((error: unknown) => {
+      const sampled = await step(options.maxTokens - generated + 1).catch((error: unknown) => {
         // The sequence says where it stopped, so that its past can be gone on from elsewhere.
         sequence.pending = next.slice(sequence.consumed - from);
         sequence.utf8 = utf8.pending;
         sequence.held = stops.held;
         throw error;
-      });
-      const sampled = sample(logits, sampling, sequence.window, draw(seed, sequence.consumed), {
-        logprobs: options.logprobs,
-        allowed: format?.allowed(logits.length),
       });
       sequence.window.push(sampled.token, true);
       sequence.pending = [sampled.token];
@@ -161,6 +159,27 @@ export async function* generate(
     }
   } finally {
     leave();
+    await ahead?.settle();
+  }
+
+  /** Feeds what comes next and chooses the token after it. @param left tokens that may be wanted, this one included */
+  async function step(left: number): Promise<Sample> {
+    const needsLogits = format !== undefined || options.logprobs !== undefined;
+    const onBackend = next.length === 1 && model.ready && samplingOnBackend(sequence, sampling, needsLogits);
+    if (onBackend) {
+      options.signal?.throwIfAborted();
+      ahead ??= new Ahead(sequence, onBackend);
+      const token = await ahead.next(next[0]!, left);
+      options.onProgress?.(1, 1);
+      return { token };
+    }
+    await ahead?.settle();
+    ahead = undefined;
+    const { logits } = await sequence.feed(next, { ...options, logits: true });
+    return sample(logits, sampling, sequence.window, draw(seed, sequence.consumed), {
+      logprobs: options.logprobs,
+      allowed: format?.allowed(logits.length),
+    });
   }
 
   function result(finishReason: "stop" | "length", completionTokens: number, tail: GenerationChunk): GenerationResult {

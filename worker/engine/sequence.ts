@@ -55,7 +55,8 @@ export class Sequence {
   utf8: Uint8Array = new Uint8Array(0);
   /** text held back because it could begin a stop string. */
   held = "";
-  #torn = false;
+  /** passes over the state are on their way, or failed. */
+  torn = false;
   #disposed = false;
 
   constructor(model: Model) {
@@ -121,13 +122,13 @@ export class Sequence {
     );
     for (let done = 0; done < count; ) {
       options.signal?.throwIfAborted();
-      this.#checkUsable();
+      this.checkUsable();
       const end = Math.min(count, done + piece);
       const span: Span = { state: this.state, ...spanOf(done, end, end === count) };
       checkSpans(executable, [span]);
-      this.#torn = true;
+      this.torn = true;
       const output = model.ready ? await model.batcher.run(span) : await this.#runWhileLoading(span, options.more);
-      this.#torn = false;
+      this.torn = false;
       this.consumed += end - done;
       onOutput(output, done);
       done = end;
@@ -157,7 +158,7 @@ export class Sequence {
 
   /** A second sequence with the same past. Neither changes the other. */
   fork(): Sequence {
-    this.#checkUsable();
+    this.checkUsable();
     const copy = new Sequence(this.model);
     copy.state.copyFrom(this.state);
     copy.consumed = this.consumed;
@@ -176,9 +177,12 @@ export class Sequence {
     this.state.dispose();
   }
 
-  #checkUsable(): void {
+  /** @throws Error when it was disposed, or its state is not what `consumed` says */
+  checkUsable(): void {
     if (this.#disposed) throw new Error("this sequence was disposed");
-    if (this.#torn)
-      throw new Error("a pass over this sequence did not finish: its state is torn; restore it from a snapshot");
+    if (this.torn)
+      throw new Error(
+        "a pass over this sequence did not finish: wait for its generation to end, or restore it from a snapshot",
+      );
   }
 }

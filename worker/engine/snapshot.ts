@@ -54,6 +54,7 @@ const packr = new Packr({ useRecords: false, moreTypes: true });
 
 /** Takes a snapshot of a sequence. */
 export async function takeSnapshot(sequence: Sequence): Promise<Snapshot> {
+  sequence.checkUsable();
   const { id, family } = sequence.model.manifest;
   return {
     model: id,

@@ -4,11 +4,15 @@ import {
   type Executable,
   KernelError,
   type Pass,
+  SAMPLED,
   type SequenceState,
   type Span,
   type SpanOutput,
 } from "../../../kernels/backend.ts";
 import { nextMacrotask } from "../../engine/macrotask.ts";
+import { PenaltyWindow } from "../../engine/penalty-window.ts";
+import { draw } from "../../engine/random.ts";
+import { sample, validateSampling } from "../../engine/sampling.ts";
 import { JournaledState } from "./journaled-state.ts";
 
 export interface FailoverOptions {
@@ -79,6 +83,10 @@ export class FailoverExecutable implements Executable {
     return this.#active.maxSequences;
   }
 
+  get samples(): Executable["samples"] {
+    return this.#active.samples;
+  }
+
   get blocksLoaded(): number {
     return this.#active.blocksLoaded;
   }
@@ -141,7 +149,12 @@ export class FailoverExecutable implements Executable {
   }
 
   begin(spans: readonly Span[]): Pass {
-    const inner = this.attempt(() => this.#active.begin(onActive(spans)));
+    const on = this.#active;
+    // Who ran ahead on the primary may not have heard yet that the fallback chooses no tokens: they are then chosen here, when read.
+    const lacking = this.failedOver && on.samples === undefined && spans.some(({ sample }) => sample !== undefined);
+    const inner = lacking ? undefined : this.attempt(() => on.begin(onActive(spans)));
+    const states = spans.map(({ state }) => state as JournaledState);
+    for (const state of states) state.flying++;
     let block = 0;
     return {
       get block() {
@@ -151,11 +164,16 @@ export class FailoverExecutable implements Executable {
         if (this.attempt(() => inner?.advance(end)) === undefined) block = end;
       },
       read: async () => {
-        const outputs = await this.settle<readonly SpanOutput[]>(inner && (() => inner.read()), () =>
-          this.#active.run(onActive(spans)).read(),
-        );
-        for (const span of spans) await (span.state as JournaledState).fed(span);
-        return outputs;
+        const here = inner !== undefined && on === this.#active;
+        try {
+          const outputs = await this.settle(here ? () => inner.read() : undefined, () => this.#again(spans));
+          for (const state of states) state.flying--;
+          for (const [i, span] of spans.entries()) await states[i]!.fed(span, outputs[i]!);
+          return outputs;
+        } catch (error) {
+          for (const state of states) state.flying--;
+          throw error;
+        }
       },
     };
   }
@@ -168,6 +186,25 @@ export class FailoverExecutable implements Executable {
 
   dispose(): void {
     this.#active.dispose();
+  }
+
+  /** The same on the fallback, with the engine's choice of tokens where it makes none. */
+  async #again(spans: readonly Span[]): Promise<readonly SpanOutput[]> {
+    const known = onActive(spans).map((span, i): Span => {
+      const { chosen } = spans[i]!.state as JournaledState;
+      const tokens = span.tokens === SAMPLED ? [chosen!] : span.tokens;
+      const { sample: _, ...rest } = span;
+      return { ...rest, tokens, ...(span.sample && { logits: "last" }) };
+    });
+    const outputs = await this.#active.run(known).read();
+    return outputs.map((output, i) => {
+      const { sample: sampling } = spans[i]!;
+      if (sampling === undefined) return output;
+      const { logits } = output;
+      const parameters = { ...validateSampling({}, logits.length), ...sampling };
+      const { token } = sample(logits, parameters, new PenaltyWindow(), draw(sampling.seed, sampling.position));
+      return { ...output, token };
+    });
   }
 
   async #recover(): Promise<void> {

@@ -1,4 +1,4 @@
-import { KernelError, type SequenceState, type Span } from "../../../kernels/backend.ts";
+import { KernelError, SAMPLED, type SequenceState, type Span, type SpanOutput } from "../../../kernels/backend.ts";
 import type { FailoverExecutable } from "./failover.ts";
 
 /** Tokens between two checkpoints: what a failure costs to compute again, against a read of the state. */
@@ -18,6 +18,10 @@ export class JournaledState implements SequenceState {
   base: Float32Array | undefined;
   /** fed since the checkpoint. */
   tokens: number[] = [];
+  /** passes over it that were begun and not read: its inner state is then ahead of what is noted here. */
+  flying = 0;
+  /** the token that the backend chose last, of passes that were read. */
+  chosen: number | undefined;
 
   constructor(owner: FailoverExecutable, inner: SequenceState | undefined) {
     this.#owner = owner;
@@ -39,10 +43,13 @@ export class JournaledState implements SequenceState {
   }
 
   /** Notes what went through the model, and takes a checkpoint when it is time: of vectors, which are not noted, at once. */
-  async fed({ tokens, vectors }: Span): Promise<void> {
+  async fed({ tokens, vectors }: Span, { token }: SpanOutput): Promise<void> {
+    const before = this.chosen;
+    this.chosen = token;
     if (this.#owner.failedOver) return;
-    for (let i = 0; i < tokens.length; i++) this.tokens.push(tokens[i]!);
-    if (vectors === undefined && this.tokens.length < CHECKPOINT_TOKENS) return;
+    if (tokens === SAMPLED) this.tokens.push(before!);
+    else for (let i = 0; i < tokens.length; i++) this.tokens.push(tokens[i]!);
+    if (vectors === undefined && (this.tokens.length < CHECKPOINT_TOKENS || this.flying > 0)) return;
     try {
       this.#checkpoint(await this.read());
     } catch (error) {
@@ -76,6 +83,7 @@ export class JournaledState implements SequenceState {
     this.#owner.attempt(() => this.inner.copyFrom(from.inner));
     this.base = from.base;
     this.tokens = [...from.tokens];
+    this.chosen = from.chosen;
   }
 
   reset(): void {

@@ -42,6 +42,10 @@ export class MovableExecutable implements Executable {
     return this.#active.maxSequences;
   }
 
+  get samples(): Executable["samples"] {
+    return this.#active.samples;
+  }
+
   get blocksLoaded(): number {
     return this.#active.blocksLoaded;
   }
