@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Backend } from "../../kernels/backend.ts";
 import { createWasmBackend } from "../../kernels/wasm/index.ts";
 import { loadWasmModules } from "../../kernels/wasm/node.ts";
 import { PackageLoad, readManifest } from "../../weights/loader.ts";
@@ -14,7 +15,7 @@ import { type Loss, mortal } from "./mortal.ts";
 const wasm = await createWasmBackend(await loadWasmModules());
 const memory = await tinyPackage({ tied: false });
 
-async function open(passes: number, loss: Loss, primary = wasm): Promise<{ model: Model; causes: unknown[] }> {
+async function open(passes: number, loss: Loss, primary: Backend = wasm): Promise<{ model: Model; causes: unknown[] }> {
   const causes: unknown[] = [];
   const backend = failoverBackend(mortal(primary, passes, loss), {
     fallback: async () => wasm,
