@@ -1,9 +1,11 @@
 import type { Span } from "../../../kernels/backend.ts";
+import { imageChannels } from "../../../kernels/image-blocks.ts";
 import type { Model } from "../../engine/model.ts";
 
 /** Tokens compared, and tokens timed one by one. */
 const CHECKED = 8;
 const TIMED = 24;
+const TIMED_IMAGES = 3;
 
 /** Largest difference of logits in proportion to the largest one: what backends may differ by (activations in int8 included). */
 const TOLERANCE = { f32: 1e-3, q8: 4e-2, q4: 4e-2 } as const;
@@ -20,10 +22,11 @@ export interface Comparison {
 export async function compareBackends(gpu: Model, wasm: Model): Promise<Comparison> {
   const [seen, expected] = [await logits(gpu), await logits(wasm)];
   // Predictions may be near zero, each for itself: they are compared with the largest of all.
-  const width = gpu.inputs === 0 ? gpu.vocab : expected.length;
+  const width = gpu.inputs === 0 ? gpu.outputs : expected.length;
   checkAgreement(seen, expected, width, TOLERANCE[gpu.manifest.quantization]);
-  const [gpuMs, wasmMs] = [await decodeMs(gpu), await decodeMs(wasm)];
-  const rate = (ms: number): string => `${(1000 / ms).toFixed(0)} ${gpu.inputs === 0 ? "tok" : "vectors"}/s`;
+  const [gpuMs, wasmMs] = [await stepMs(gpu), await stepMs(wasm)];
+  const unit = gpu.manifest.image ? "images" : gpu.inputs > 0 ? "vectors" : "tok";
+  const rate = (ms: number): string => `${(1000 / ms).toFixed(gpu.manifest.image ? 1 : 0)} ${unit}/s`;
   const [a, b] = [rate(gpuMs), rate(wasmMs)];
   return gpuMs < wasmMs
     ? { faster: true, reason: `WebGPU agrees with WASM and is faster here: ${a} against ${b}` }
@@ -64,14 +67,27 @@ function best(logits: Float32Array): [number, number] {
   return [first, Math.max(0, second)];
 }
 
-/** What a model is fed: tokens or vectors. */
+/** What a model of sequences is fed: tokens or vectors. */
 function input({ inputs, vocab }: Model, count: number): Pick<Span, "tokens" | "vectors"> {
   if (inputs === 0) return { tokens: Array.from({ length: count }, (_, i) => (i * 7919) % vocab) };
-  return { tokens: [], vectors: Float32Array.from({ length: count * inputs }, (_, i) => Math.sin(7919 * i)) };
+  return { tokens: [], vectors: waves(count * inputs) };
+}
+
+function waves(length: number): Float32Array {
+  return Float32Array.from({ length }, (_, i) => Math.sin(7919 * i));
+}
+
+/** Of a picture that is none, of the size that the model was trained on. */
+async function imageLogits({ executable, blocks, manifest }: Model): Promise<Float32Array> {
+  const { height, width } = manifest.image!;
+  const pass = executable.images!.begin([{ height, width, pixels: waves(imageChannels(blocks) * height * width) }]);
+  pass.advance();
+  return (await pass.read())[0]!.logits;
 }
 
 async function logits(model: Model): Promise<Float32Array> {
   const { executable } = model;
+  if (model.manifest.image) return imageLogits(model);
   const state = executable.createState();
   try {
     const [output] = await executable.run([{ state, ...input(model, CHECKED), logits: "all" }]).read();
@@ -81,17 +97,21 @@ async function logits(model: Model): Promise<Float32Array> {
   }
 }
 
-/** Milliseconds a token, of single steps with their logits read, after some that warm up. */
-async function decodeMs(model: Model): Promise<number> {
+/** Milliseconds an image, or a token in single steps with their logits read, after some that warm up. */
+async function stepMs(model: Model): Promise<number> {
+  if (model.manifest.image) return milliseconds(() => imageLogits(model), 1, TIMED_IMAGES);
   const { executable } = model;
   const state = executable.createState();
   try {
-    const step = (): Promise<unknown> => executable.run([{ state, ...input(model, 1), logits: "last" }]).read();
-    for (let i = 0; i < 4; i++) await step();
-    const begin = performance.now();
-    for (let i = 0; i < TIMED; i++) await step();
-    return (performance.now() - begin) / TIMED;
+    return await milliseconds(() => executable.run([{ state, ...input(model, 1), logits: "last" }]).read(), 4, TIMED);
   } finally {
     state.dispose();
   }
+}
+
+async function milliseconds(step: () => Promise<unknown>, warmup: number, count: number): Promise<number> {
+  for (let i = 0; i < warmup; i++) await step();
+  const begin = performance.now();
+  for (let i = 0; i < count; i++) await step();
+  return (performance.now() - begin) / count;
 }

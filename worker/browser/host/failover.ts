@@ -2,6 +2,7 @@ import {
   type Backend,
   type CompileOptions,
   type Executable,
+  type ImageRunner,
   KernelError,
   type Pass,
   SAMPLED,
@@ -14,6 +15,7 @@ import { PenaltyWindow } from "../../engine/penalty-window.ts";
 import { draw } from "../../engine/random.ts";
 import { sample, validateSampling } from "../../engine/sampling.ts";
 import { JournaledState } from "./journaled-state.ts";
+import { lastingImages } from "./lasting-images.ts";
 
 export interface FailoverOptions {
   /** The backend that takes over. */
@@ -40,7 +42,7 @@ export function failoverBackend(primary: Backend, options: FailoverOptions): Bac
       const executable = await primary.compile(blocks, tensors, compileOptions);
       const { maxTokens, maxSequences } = executable;
       const compileFallback = async (): Promise<Executable> => {
-        const same: CompileOptions = { ...compileOptions, maxTokens, maxSequences };
+        const same: CompileOptions = { ...compileOptions, ...(maxTokens > 0 && { maxTokens, maxSequences }) };
         return (await options.fallback()).compile(blocks, tensors, same);
       };
       return new FailoverExecutable(executable, compileFallback, options);
@@ -49,6 +51,7 @@ export function failoverBackend(primary: Backend, options: FailoverOptions): Bac
 }
 
 export class FailoverExecutable implements Executable {
+  readonly images?: ImageRunner;
   #active: Executable;
   readonly #compileFallback: () => Promise<Executable>;
   readonly #options: FailoverOptions;
@@ -61,6 +64,12 @@ export class FailoverExecutable implements Executable {
     this.#active = primary;
     this.#compileFallback = compileFallback;
     this.#options = options;
+    const images = lastingImages({
+      active: () => this.#active,
+      attempt: (call) => this.attempt(call),
+      settle: (read, again) => this.settle(read, again),
+    });
+    if (images !== undefined) this.images = images;
   }
 
   get blocks(): Executable["blocks"] {

@@ -1,5 +1,6 @@
-import type { Backend, Executable, Pass, SequenceState, Span } from "../../../kernels/backend.ts";
+import type { Backend, Executable, ImageRunner, Pass, SequenceState, Span } from "../../../kernels/backend.ts";
 import { JournaledState, type Past } from "./journaled-state.ts";
+import { lastingImages } from "./lasting-images.ts";
 
 /** A backend whose executables can be exchanged for others' while sequences live: WASM computes until WebGPU is ready. */
 export function movableBackend(backend: Backend): Backend {
@@ -11,6 +12,8 @@ export function movableBackend(backend: Backend): Backend {
 }
 
 export class MovableExecutable implements Executable {
+  /** Passes of images hold nothing up: one that is under way when the model moves is computed again. */
+  readonly images?: ImageRunner;
   #active: Executable;
   readonly #states = new Set<MovableState>();
   /** passes that were not read to their end: nothing moves below them. */
@@ -20,6 +23,20 @@ export class MovableExecutable implements Executable {
 
   constructor(first: Executable) {
     this.#active = first;
+    const images = lastingImages({
+      active: () => this.#active,
+      attempt: (call) => call(),
+      settle: async (read, again) => {
+        const before = this.#active;
+        try {
+          return await (read ?? again)();
+        } catch (error) {
+          if (this.#active === before) throw error;
+          return again();
+        }
+      },
+    });
+    if (images !== undefined) this.images = images;
   }
 
   get blocks(): Executable["blocks"] {
