@@ -1,5 +1,9 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
+import { readManifest } from "../../weights/loader.ts";
+import { folderSource } from "../../weights/node/folder.ts";
 import { features, leastSquares } from "../../worker/browser/page/learn/features.ts";
 import { site, useBrowser } from "./visit.ts";
 
@@ -150,7 +154,9 @@ test("the models compute in this browser unless the edge is chosen, and say the 
 test("without an in-context model it says so, and what to do; what the Worker refuses is shown", async () => {
   const none = await open((page) => page.route("**/weights/index.json", (route) => route.fulfill({ json: [] })));
   await none.waitForSelector("#learn-none", { state: "visible" });
-  expect(await none.textContent("#learn-none")).toMatch(/No in-context model is installed here: convert one/);
+  expect(await none.textContent("#learn-none")).toMatch(
+    /No in-context model of regression is installed here: convert one/,
+  );
   expect(await none.isVisible("#learn")).toBe(false);
   await none.context().close();
   const refused = await open((page) =>
@@ -163,6 +169,41 @@ test("without an in-context model it says so, and what to do; what the Worker re
     .poll(() => refused.textContent("#learn-status"))
     .toMatch(/^icl-.*: too many requests: come back in 3 s$/);
   await refused.context().close();
+});
+
+test("a hidden rule: the shipped models say each light before they see it, and are right in the last row", async () => {
+  const shipped = "weights/models/icl-sparse-parity-mamba";
+  const manifest = await readManifest(folderSource(shipped));
+  const entry = { id: manifest.id, name: "icl-sparse-parity-mamba", inputs: 10, outputs: 1 };
+  const page = await open(async (page) => {
+    await page.route("**/weights/index.json", (route) => route.fulfill({ json: [entry] }));
+    await page.route(`**/weights/${manifest.id}/*`, (route) =>
+      route.fulfill({ body: readFileSync(join(shipped, route.request().url().split("/").at(-1)!)) }),
+    );
+  });
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  await page.waitForSelector(".strip");
+  expect(await page.isVisible("#learn")).toBe(false);
+  expect(await page.isVisible("#learn-none")).toBe(true);
+  for (let round = 0; round < 3; round++) {
+    expect(await page.textContent("#rule-rows td:last-child")).toBe("0 of 20");
+    expect(await page.locator(".strip rect").count()).toBe(60);
+    expect(await page.locator(".strip rect.right").count()).toBeGreaterThan(40);
+    const before = await page.locator(".strip").elementHandle();
+    await page.click("#rule-new");
+    await page.waitForFunction((strip) => !strip!.isConnected, before);
+  }
+  expect(await page.textContent("#rule-is")).toMatch(/^This one: the light follows switches \d+ and \d+\.$/);
+  expect(errors).toEqual([]);
+  await page.context().close();
+});
+
+test("a rule's model that cannot be loaded is said", async () => {
+  const entry = { id: "icl-sparse-parity-x@000000000000", name: "icl-sparse-parity-x", inputs: 10, outputs: 1 };
+  const page = await open((page) => page.route("**/weights/index.json", (route) => route.fulfill({ json: [entry] })));
+  await expect.poll(() => page.textContent("#rule-status")).toMatch(/^icl-sparse-parity-x: .+/);
+  await page.context().close();
 });
 
 describe("least squares", () => {

@@ -3,6 +3,7 @@ import { bytes } from "../measurements.ts";
 import { Board, RANGE } from "./board.ts";
 import { leastSquares, type Point } from "./features.ts";
 import { showResults } from "./results.ts";
+import { isRuleModel, showRule } from "./rule.ts";
 import { type Answer, type InContextModel, inContextModels, Learners, type Where } from "./service.ts";
 
 /** Where the curves are asked: enough for a smooth one, few enough for a request while a point is dragged. */
@@ -43,7 +44,9 @@ export async function openLearnPanel(): Promise<void> {
 /** Draw points and watch what models make of them, beside least squares. */
 async function learnPanel(): Promise<void> {
   showResults();
-  const models = await inContextModels();
+  const installed = await inContextModels();
+  showRule(installed.filter(isRuleModel));
+  const models = installed.filter((model) => !isRuleModel(model));
   byId("learn-none").hidden = models.length > 0;
   byId("learn").hidden = models.length === 0;
   if (models.length === 0) return;

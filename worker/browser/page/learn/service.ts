@@ -1,4 +1,4 @@
-import { type BackendName, type BrowserModel, loadModel } from "../../client/index.ts";
+import { type BackendName, type BrowserModel, loadModel, type PredictionResult } from "../../client/index.ts";
 import { byId } from "../dom.ts";
 import { features, type Point } from "./features.ts";
 
@@ -50,8 +50,9 @@ export class Learners {
     examples: readonly Point[],
     xs: readonly number[],
   ): Promise<Answer> {
-    const model = await this.#load(id, where);
-    const { predictions, before, stateBytes, totalMs, backend } = await model.predict(
+    const { predictions, before, stateBytes, totalMs, backend } = await this.predict(
+      id,
+      where,
       examples.map(({ x, y }) => ({ x: features(x, inputs), y })),
       xs.map((x) => features(x, inputs)),
     );
@@ -59,6 +60,11 @@ export class Learners {
       ...{ predictions: predictions.map(([y]) => y!), before: before.map(([y]) => y!), stateBytes },
       ...{ milliseconds: totalMs, where: backend },
     };
+  }
+
+  /** The client's predict(); throws as `ask` does. */
+  async predict(id: string, where: Where, ...question: Parameters<BrowserModel["predict"]>): Promise<PredictionResult> {
+    return (await this.#load(id, where)).predict(...question);
   }
 
   /** Frees the models that compute elsewhere. */
