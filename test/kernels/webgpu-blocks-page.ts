@@ -7,7 +7,16 @@ import { compileModel, type RandomModel } from "../../scripts/bench/webgpu/model
 /** What webgpu-blocks.test.ts runs inside the page: everything that is refused, and with what message. */
 export default async function refusals(): Promise<Record<string, string>> {
   const adapter = await navigator.gpu.requestAdapter();
-  const backend = createWebGpuBackend(await adapter!.requestDevice());
+  const device = await adapter!.requestDevice();
+  const backend = createWebGpuBackend(device);
+  // What it says of itself is all that is looked at before anything is made on it.
+  const limits = { maxStorageBufferBindingSize: 65_536, maxBufferSize: 65_536 };
+  const tiny = new Proxy(device, {
+    get: (target, key) => {
+      const value = key === "limits" ? limits : (Reflect.get(target, key) as unknown);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
   const messages: Record<string, string> = {};
   const refused = async (what: string, work: () => unknown): Promise<void> => {
     try {
@@ -65,8 +74,18 @@ export default async function refusals(): Promise<Record<string, string>> {
   const tensors = new Map(small.tensors).set("positions", { shape: [13, 12], encoding: "q8", bytes: 1088 });
   await refused("a table in q8", () => backend.compile(small.blocks, tensors));
   await refused("too many tokens for the device", () =>
-    backend.compile(small.blocks, small.tensors, { maxTokens: 2 ** 22 }),
+    createWebGpuBackend(tiny).compile(small.blocks, small.tensors, { maxTokens: 4096 }),
   );
+  await refused("too many tokens", () => backend.compile(small.blocks, small.tensors, { maxTokens: 65_536 }));
+  const planned = ({ memory }: Executable): number => memory.weights + memory.activations;
+  const before = backend.liveBytes;
+  const measured = await compile();
+  const beside = backend.liveBytes - before - planned(measured);
+  messages["memory beside what was planned"] = beside >= 0 && beside < 40_000 ? "little" : `${beside} bytes`;
+  const states = backend.liveBytes;
+  measured.createState();
+  messages["memory of a state"] =
+    backend.liveBytes - states === measured.memory.statePerSequence ? "as planned" : "another";
   ours.dispose();
   await refused("a disposed executable", () => ours.createState());
   return messages;

@@ -174,6 +174,9 @@ test("what cannot be computed is refused, saying why", { timeout: SLOW }, async 
     ),
     "a table in q8": expect.stringMatching(/tensor "positions" of block 1 must be f32, is q8/),
     "too many tokens for the device": expect.stringMatching(/compile with a smaller maxTokens/),
+    "too many tokens": expect.stringMatching(/maxTokens is 65536, the webgpu backend takes up to 65535/),
+    "memory beside what was planned": "little",
+    "memory of a state": "as planned",
     "a disposed executable": expect.stringMatching(/this executable was disposed/),
   });
 });

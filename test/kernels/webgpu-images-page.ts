@@ -12,7 +12,8 @@ const SIZES = {
 /** What webgpu-images.test.ts runs inside the page: everything that is refused, and with what message. */
 export default async function refusals(): Promise<Record<string, string>> {
   const adapter = await navigator.gpu.requestAdapter();
-  const backend = createWebGpuBackend(await adapter!.requestDevice());
+  const device = await adapter!.requestDevice();
+  const backend = createWebGpuBackend(device);
   const messages: Record<string, string> = {};
   const refused = async (what: string, work: () => unknown): Promise<void> => {
     try {
@@ -53,6 +54,21 @@ export default async function refusals(): Promise<Record<string, string>> {
   const late = await backend.compile(model.blocks, model.tensors);
   await refused("a block that is not loaded", () => late.images!.begin([image(8, 8)]).advance());
   await refused("too large for the device", () => compile({ maxImage: { height: 4096, width: 4096 } }));
+  // What it says of itself is all that is looked at before anything is made on it.
+  const limits = { maxStorageBufferBindingSize: 2 ** 33, maxBufferSize: 2 ** 33 };
+  const vast = new Proxy(device, {
+    get: (target, key) => {
+      const value = key === "limits" ? limits : (Reflect.get(target, key) as unknown);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  await refused("too large for a grid", () =>
+    createWebGpuBackend(vast).plan(model.blocks, model.tensors, { maxImage: { height: 4096, width: 4096 } }),
+  );
+  const before = backend.liveBytes;
+  const { weights, activations } = (await compile()).memory;
+  const beside = backend.liveBytes - before - weights - activations;
+  messages["memory beside what was planned"] = beside >= 0 && beside < 10_000 ? "little" : `${beside} bytes`;
   ours.dispose();
   await refused("a disposed executable", () => begin(image(8, 8)));
   return messages;

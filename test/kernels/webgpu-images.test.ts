@@ -110,6 +110,8 @@ test("what cannot be computed is refused, saying why", { timeout: SLOW }, async 
     "a pass before this one": expect.stringMatching(/another pass was opened since/),
     "a block that is not loaded": expect.stringMatching(/block 0 is not loaded yet/),
     "too large for the device": expect.stringMatching(/this device binds \d+: compile with a smaller maxImage/),
+    "too large for a grid": expect.stringMatching(/positions in a block, the webgpu backend takes up to 2097120/),
+    "memory beside what was planned": "little",
     "a disposed executable": expect.stringMatching(/this executable was disposed/),
   });
 });

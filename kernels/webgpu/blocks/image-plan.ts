@@ -3,7 +3,9 @@ import type { Block } from "../../blocks.ts";
 import { checkImageOptions, checkImageOrder } from "../../check-images.ts";
 import { type ImageBlock, type ImageSize, imageChannels, imageSizes, SCANS } from "../../image-blocks.ts";
 import { pad } from "../sizes.ts";
+import { PRODUCT_TILE } from "../wgsl/product.ts";
 import { checkSizes } from "./kernels.ts";
+import { MOST_GROUPS } from "./launches.ts";
 import { planTensors, type TensorPlan } from "./tensors.ts";
 
 /**
@@ -38,6 +40,9 @@ export interface ImagePlan {
   readonly maxImages: number;
   readonly memory: MemoryPlan;
 }
+
+/** Positions of an image in a block: a product's workgroups in one dimension. */
+const MOST_POSITIONS = MOST_GROUPS * PRODUCT_TILE;
 
 /** f32s from one position to the next, of so many channels. */
 export const rowStride = (channels: number): number => pad(channels, 8);
@@ -86,6 +91,19 @@ export function imageFloats(blocks: readonly ImageBlock[], image: ImageSize): Im
   return all;
 }
 
+/** @throws KernelError when a product would take more workgroups than WebGPU's default limits allow */
+function checkGrid(blocks: readonly ImageBlock[], image: ImageSize): void {
+  const positions = Math.max(
+    ...imageSizes(blocks, image)
+      .slice(1)
+      .map(({ height, width }) => height * width),
+  );
+  if (positions <= MOST_POSITIONS) return;
+  throw new KernelError(
+    `an image of ${image.height} × ${image.width} has ${positions} positions in a block, the webgpu backend takes up to ${MOST_POSITIONS}: compile with a smaller maxImage`,
+  );
+}
+
 /** @throws KernelError */
 export function planImages(
   blocks: readonly Block[],
@@ -108,6 +126,7 @@ export function planImages(
       );
     }
   }
+  checkGrid(blocks, maxImage);
   const memory = { weights: tensors.bytes, activations, statePerSequence: 0 };
   return { tensors, blocks, floats, maxImage, maxImages, memory };
 }

@@ -28,7 +28,7 @@ export interface Dispatch {
 export type Launch = (rows: number) => Dispatch;
 
 /** Workgroups in a dimension, by WebGPU's default limits. */
-const MOST_GROUPS = 65_535;
+export const MOST_GROUPS = 65_535;
 
 /** A workgroup a row, in a grid of two dimensions where one has not enough. */
 export function rowGrid(rows: number): [number, number] {

@@ -5,6 +5,7 @@ import { stateLayout } from "../../state.ts";
 import { mambaSizes, pad } from "../sizes.ts";
 import { PRODUCT_TILE } from "../wgsl/product.ts";
 import { checkSizes } from "./kernels.ts";
+import { MOST_GROUPS } from "./launches.ts";
 import { planTensors, type TensorPlan } from "./tensors.ts";
 
 const DEFAULT_TOKENS = 512;
@@ -54,6 +55,9 @@ export function planSequences(
   const tensors = planTensors(blocks, specs, bindingLimit, matrixLimit);
   checkSizes(blocks);
   const maxTokens = checkCount("maxTokens", options.maxTokens, DEFAULT_TOKENS);
+  if (maxTokens > MOST_GROUPS) {
+    throw new KernelError(`maxTokens is ${maxTokens}, the webgpu backend takes up to ${MOST_GROUPS}: cut the spans`);
+  }
   const strides = stridesOf(blocks);
   const rows = (buffer: SequenceBuffer): number => (buffer === "logits" ? HEAD_ROWS : pad(maxTokens, PRODUCT_TILE));
   let activations = 0;
