@@ -35,8 +35,10 @@ import { decodeRate, logitsRate, prefillRate } from "./webgpu/rates.ts";
  *
  * node webgpu.mjs [--smoke | --blocks] [--speed] [--small] [--sweep] [manifest.msgpack]
  *
- * --smoke ends after the first checks and one measurement, in seconds. --blocks leaves out all but the models that run block by block. --speed leaves out the checks and the other encodings. --small takes a small model for trying the program itself on a
- * software adapter. --sweep compares workgroup shapes: both halves of a decode in q8, then the product of many tokens. A manifest adds a model of its sizes, with random weights.
+ * --smoke ends after the first checks and one measurement, in seconds. --blocks leaves out all but the models that run block by block.
+ * --speed leaves out the checks and the other encodings. --small takes a small model for trying the program itself on a software
+ * adapter. --sweep compares workgroup shapes: both halves of a decode in q8, then the product of many tokens. A manifest adds a model of
+ * its sizes, with random weights.
  */
 const flags = new Set(process.argv.slice(2).filter((a) => a.startsWith("--")));
 const manifestFile = process.argv.slice(2).find((a) => !a.startsWith("--"));
