@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { create, globals } from "webgpu";
-import type { Encoding, TensorSpec } from "../../kernels/backend.ts";
+import type { Encoding, Executable, TensorSpec } from "../../kernels/backend.ts";
 import { createReferenceBackend } from "../../kernels/reference/index.ts";
 import {
   createWebGpuBackend,
@@ -15,7 +15,7 @@ import { readManifest } from "../../weights/loader.ts";
 import { folderSource } from "../../weights/node/folder.ts";
 import { blocksOf } from "../../worker/engine/architectures/index.ts";
 import { checkBlocks } from "./webgpu/block-checks.ts";
-import { studyRates, visionRates } from "./webgpu/block-rates.ts";
+import { type Profile, studyRates, visionRates } from "./webgpu/block-rates.ts";
 import { checkShape, PACKED, type Report, reporter, SHAPES } from "./webgpu/checks.ts";
 import { dispatchCost } from "./webgpu/dispatches.ts";
 import {
@@ -27,7 +27,14 @@ import {
   randomTokens,
   tensorsOf,
 } from "./webgpu/models.ts";
-import { type KernelTime, type Overlap, profileDecode, profileOverlap, profilePass } from "./webgpu/profile.ts";
+import {
+  type KernelTime,
+  type Overlap,
+  profileDecode,
+  profileOverlap,
+  profilePass,
+  profileWork,
+} from "./webgpu/profile.ts";
 import { decodeRate, logitsRate, prefillRate } from "./webgpu/rates.ts";
 
 /**
@@ -109,10 +116,13 @@ async function everything(): Promise<void> {
 /** The models that have no fused kernels. */
 async function blockByBlock(): Promise<void> {
   const backend = createWebGpuBackend(device);
+  const times: Profile = async (name, executable, work) =>
+    table(name, await profileWork(device, executable as Executable & { profiler: undefined }, work));
+  const profile = device.features.has("timestamp-query") ? times : undefined;
   await section("block by block", () => checkBlocks(backend, report));
-  await section("in-context learning", () => studyRates(backend, say, small));
+  await section("in-context learning", () => studyRates(backend, say, small, profile));
   for (const encoding of ["q8", "f32"] as const) {
-    await section(`images, ${encoding}`, () => visionRates(backend, say, encoding, small));
+    await section(`images, ${encoding}`, () => visionRates(backend, say, encoding, small, profile));
   }
 }
 

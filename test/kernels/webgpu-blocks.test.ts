@@ -182,12 +182,16 @@ test("what cannot be computed is refused, saying why", { timeout: SLOW }, async 
 });
 
 test("the benchmark's checks hold, and it has a line for each model", { timeout: SLOW }, async () => {
-  const { results, lines } = await webgpu.evaluate<{ results: { ok: boolean }[]; lines: string[] }>(
-    new URL("webgpu-bench-page.ts", import.meta.url),
-  );
+  const { results, lines, profiled } = await webgpu.evaluate<{
+    results: { ok: boolean }[];
+    lines: string[];
+    profiled: Record<string, number>;
+  }>(new URL("webgpu-bench-page.ts", import.meta.url));
   expect(results).toHaveLength(12);
   expect(results.filter(({ ok }) => !ok)).toEqual([]);
   expect(lines).toHaveLength(7);
+  // Read-in, norm, the rows that are wanted and the head beside a block's seven.
+  expect(profiled).toMatchObject({ "GPT-2, one vector": 7 + 4, "GPT-2, prompt": 7 + 4, "VMamba, q8": 32 });
 });
 
 test("memory is given back", { timeout: SLOW }, async () => {

@@ -3,7 +3,7 @@ import { outputWidth } from "../../blocks.ts";
 import { SCANS } from "../../image-blocks.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Readbacks } from "../readbacks.ts";
-import { Recorder } from "../recorder.ts";
+import { type Profiler, Recorder } from "../recorder.ts";
 import type { ImagePlan } from "./image-plan.ts";
 import type { ImageProgram } from "./image-program.ts";
 
@@ -14,6 +14,7 @@ export interface ImageHost {
   readonly plan: ImagePlan;
   readonly blocksLoaded: number;
   readonly readbacks: Readbacks;
+  readonly profiler: Profiler | undefined;
   /** f32 (scans, positions) of the block that last answered. */
   readonly responses: GPUBuffer;
   isOpen(pass: WebGpuImagePass): boolean;
@@ -51,10 +52,10 @@ export class WebGpuImagePass implements ImagePass {
 
   advance(end = this.#host.plan.blocks.length): void {
     if (!this.#host.isOpen(this)) throw new KernelError("another pass was opened since, or the executable disposed");
-    const { gpu, plan, blocksLoaded } = this.#host;
+    const { gpu, plan, blocksLoaded, profiler } = this.#host;
     if (end > blocksLoaded) throw new KernelError(`block ${blocksLoaded} is not loaded yet: load its tensors first`);
     if (this.block >= end) return;
-    const recorder = new Recorder(gpu);
+    const recorder = new Recorder(gpu, profiler);
     for (; this.block < end; this.block++) {
       for (const place of this.#places) {
         place.program.run(recorder, this.block);

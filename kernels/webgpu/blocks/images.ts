@@ -11,6 +11,7 @@ import type { ImageBlock } from "../../image-blocks.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Pipelines } from "../pipelines.ts";
 import { Readbacks } from "../readbacks.ts";
+import type { Profiler } from "../recorder.ts";
 import { type ImageHost, WebGpuImagePass } from "./image-pass.ts";
 import { type ImageFloats, type ImagePlan, imageFloats } from "./image-plan.ts";
 import { type ImageBuffers, ImageProgram } from "./image-program.ts";
@@ -27,6 +28,8 @@ export class ImageExecutable implements Executable, ImageHost {
   readonly maxTokens = 0;
   readonly maxSequences = 0;
   readonly readbacks: Readbacks;
+  /** For a profile: see recorder.ts. */
+  profiler: Profiler | undefined;
   readonly #gpu: Gpu;
   readonly #pipelines: Pipelines;
   readonly #kernels: BlockKernels;

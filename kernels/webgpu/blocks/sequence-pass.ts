@@ -3,7 +3,7 @@ import { inputWidth, outputWidth } from "../../blocks.ts";
 import { spanLength } from "../../check.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Readbacks } from "../readbacks.ts";
-import { Recorder } from "../recorder.ts";
+import { type Profiler, Recorder } from "../recorder.ts";
 import type { SequenceBlocks, SpanFlight, Traffic } from "./sequence-blocks.ts";
 import type { SequenceHead } from "./sequence-head.ts";
 import { readbackBytes, readRows, type WantedRows, wantedRows } from "./sequence-outputs.ts";
@@ -18,6 +18,7 @@ export interface SequenceHost {
   readonly work: SequenceBlocks;
   readonly head: SequenceHead | undefined;
   readonly readbacks: Readbacks;
+  readonly profiler: Profiler | undefined;
   readonly blocksLoaded: number;
   isOpen(pass: Pass): boolean;
   /** Tells the kernels what the spans hold and where they lie. */
@@ -51,12 +52,12 @@ export class SequencePass implements Pass {
   }
 
   advance(end = this.#host.plan.blocks.length): void {
-    const { gpu, plan, work, blocksLoaded } = this.#host;
+    const { gpu, plan, work, blocksLoaded, profiler } = this.#host;
     if (!this.#host.isOpen(this))
       throw new KernelError("another pass was opened since: this one can no longer advance");
     if (end > blocksLoaded) throw new KernelError(`block ${blocksLoaded} is not loaded yet: load its tensors first`);
     if (this.block >= end) return;
-    const recorder = new Recorder(gpu);
+    const recorder = new Recorder(gpu, profiler);
     for (; this.block < end; this.block++) {
       if (plan.blocks[this.block]!.kind === "head") this.#runHead(recorder);
       else work.works[this.block]!(recorder, this.#traffic);

@@ -6,6 +6,7 @@ import type { Gpu } from "../gpu.ts";
 import { Params } from "../params.ts";
 import type { Pipelines } from "../pipelines.ts";
 import { Readbacks } from "../readbacks.ts";
+import type { Profiler } from "../recorder.ts";
 import type { BlockKernels } from "./kernels.ts";
 import { Launches } from "./launches.ts";
 import { SequenceBlocks, type SpanFlight } from "./sequence-blocks.ts";
@@ -21,6 +22,8 @@ export class SequenceExecutable implements Executable, SequenceHost {
   readonly work: SequenceBlocks;
   readonly head: SequenceHead | undefined;
   readonly readbacks: Readbacks;
+  /** For a profile: see recorder.ts. */
+  profiler: Profiler | undefined;
   readonly #gpu: Gpu;
   readonly #tensors: TensorStore;
   readonly #params: Params;

@@ -12,6 +12,9 @@ import { compileModel, randomNumbers } from "./models.ts";
 
 type Say = (text: string) => void;
 
+/** Says where the time of some work goes, where the device tells. */
+export type Profile = (name: string, executable: Executable, work: () => Promise<unknown>) => Promise<void>;
+
 const ROUNDS = 7;
 /** Smaller, for trying the program itself on a software adapter. */
 const SMALL_STUDY = { layers: 2, dim: 32, inner: 64, hidden: 64, dtRank: 2 };
@@ -49,7 +52,7 @@ async function milliseconds(rounds: number, work: () => Promise<unknown>): Promi
 }
 
 /** A prompt of all examples in one pass, and one more vector on its own, of each architecture of the study. */
-export async function studyRates(backend: WebGpuBackend, say: Say, small = false): Promise<void> {
+export async function studyRates(backend: WebGpuBackend, say: Say, small = false, profile?: Profile): Promise<void> {
   const study = { ...STUDY, ...(small && SMALL_STUDY) };
   const rounds = small ? 1 : ROUNDS;
   for (const [name, pair] of Object.entries(STACKS)) {
@@ -72,17 +75,26 @@ export async function studyRates(backend: WebGpuBackend, say: Say, small = false
       return feed(vectors);
     });
     state.reset();
-    await feed(vectors.subarray(0, (study.positions - rounds - 1) * study.inputs));
+    await feed(vectors.subarray(0, (study.positions - rounds - 2) * study.inputs));
     const step = await milliseconds(rounds, () => feed(vectors.subarray(0, study.inputs)));
     say(
       `${name}, ${study.layers} layers of ${study.dim}: ${study.positions} vectors ${prompt.toFixed(2)} ms, one ${step.toFixed(2)} ms`,
     );
+    await profile?.(`${name}, one vector`, executable, () => feed(vectors.subarray(0, study.inputs)));
+    state.reset();
+    await profile?.(`${name}, prompt`, executable, () => feed(vectors));
     executable.dispose();
   }
 }
 
 /** VMamba-T (s1l8) at 224 × 224 with random weights, alone and in a batch of 8. */
-export async function visionRates(backend: WebGpuBackend, say: Say, encoding: Encoding, small = false): Promise<void> {
+export async function visionRates(
+  backend: WebGpuBackend,
+  say: Say,
+  encoding: Encoding,
+  small = false,
+  profile?: Profile,
+): Promise<void> {
   const [sizes, side, rounds] = small ? [SMALL_VISION, 32, 1] : [VMAMBA_T, 224, ROUNDS];
   const model = modelOf(blocksOf("vmamba", sizes), () => encoding);
   const executable = await compileModel(backend, model, { maxImage: { height: side, width: side } });
@@ -96,6 +108,7 @@ export async function visionRates(backend: WebGpuBackend, say: Say, encoding: En
       `VMamba of ${sizes.dims}, ${encoding}, ${side} × ${side}, ${count} together: ${rate} images/s, ${gmacs} GMAC/s`,
     );
   }
+  await profile?.(`VMamba, ${encoding}`, executable, () => see(executable, [image]));
   executable.dispose();
 }
 

@@ -56,9 +56,18 @@ export class Timestamps implements Profiler {
 
 /** GPU time of each kernel of a pass, every dispatch in a compute pass of its own. */
 export async function profilePass(device: GPUDevice, executable: WebGpuExecutable, span: Span): Promise<KernelTime[]> {
+  return profileWork(device, executable, () => executable.run([span]).read());
+}
+
+/** The same of whatever an executable does. */
+export async function profileWork(
+  device: GPUDevice,
+  executable: { profiler: Profiler | undefined },
+  work: () => Promise<unknown>,
+): Promise<KernelTime[]> {
   const timestamps = new Timestamps(device, true);
   executable.profiler = timestamps;
-  await executable.run([span]).read();
+  await work();
   executable.profiler = undefined;
   const times = await timestamps.read();
   const byLabel = new Map<string, { count: number; microseconds: number; least: number }>();
