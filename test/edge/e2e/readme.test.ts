@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -52,6 +52,7 @@ let server: DevServer;
 beforeAll(async () => {
   server = await startDevServer();
   folder = await mkdtemp(join(root, "dist/readme-"));
+  await symlink(join(root, "test"), join(folder, "test")); // the examples' pictures
 }, 180_000);
 afterAll(async () => {
   await server?.[Symbol.asyncDispose]();
