@@ -113,8 +113,13 @@ export function createWebGpuBackend(device: GPUDevice, options: WebGpuOptions = 
     tensors: Tensors,
     compile: CompileOptions,
   ): Promise<Executable> {
-    const make = async (plan: { tensors: TensorPlan }, executable: (kernels: BlockKernels) => Executable) => {
-      const kernels = await gpu.guarded("compiling the model", () => makeBlockKernels(pipelines, plan.tensors));
+    const make = async (
+      plan: { readonly tensors: TensorPlan; positions(block: number): number },
+      executable: (kernels: BlockKernels) => Executable,
+    ): Promise<Executable> => {
+      const kernels = await gpu.guarded("compiling the model", () =>
+        makeBlockKernels(pipelines, plan.tensors, plan.positions),
+      );
       return gpu.guarded("allocating the model's memory", () => executable(kernels));
     };
     if (takesImages(blocks)) {

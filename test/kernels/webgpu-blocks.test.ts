@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Backend, Encoding, Executable, SequenceState } from "../../kernels/backend.ts";
+import type { Block } from "../../kernels/blocks.ts";
+import { productTile } from "../../kernels/webgpu/wgsl/product.ts";
 import { anyEncoding } from "../../scripts/bench/webgpu/block-checks.ts";
 import { mixture, modelOf } from "../../scripts/bench/webgpu/block-models.ts";
 import { openPageBackend, type PageBackend } from "../../scripts/lib/webgpu-page/index.ts";
@@ -152,6 +154,29 @@ describe("a mixture of all blocks", () => {
     expect(distance(fresh!.logits, first!.logits)).toBeLessThan(EXACT);
     for (const state of mine!) state.dispose();
   });
+});
+
+test.each(["f32", "q8", "q4"] as const)("%s: products in tiles of both sizes, and of few positions", {
+  timeout: SLOW,
+}, async (encoding) => {
+  // Up, of 72 columns, has 309 rows: 5 × 13 large tiles of 803 positions, small ones of 70, and none of 8.
+  expect([803, 70, 9].map((count) => productTile(312, count))).toEqual([64, 32, 32]);
+  expect([803, 70].map((count) => productTile(72, count))).toEqual([32, 32]);
+  const blocks = mixture().flatMap((block, i): Block[] => {
+    if (block.kind === "mlp") return i === 3 ? [{ ...block, hidden: 309 }] : [];
+    return ["embedding", "norm", "head"].includes(block.kind) ? [block] : [];
+  });
+  const model = modelOf(blocks, () => encoding);
+  const options = { maxTokens: 803 };
+  const [ours, theirs] = [await compileModel(webgpu, model, options), await compileModel(reference, model, options)];
+  const state = ours.createState();
+  const tokens = randomTokens(803, 131);
+  const [expected] = await theirs.run([{ state: theirs.createState(), tokens, logits: "all" }]).read();
+  for (const count of [803, 70, 8, 1]) {
+    const [output] = await ours.run([{ state, tokens: tokens.slice(0, count), logits: "all" }]).read();
+    expect(distance(output!.logits, expected!.logits.slice(0, count * 131))).toBeLessThan(EXACT);
+  }
+  ours.dispose();
 });
 
 test("what cannot be computed is refused, saying why", { timeout: SLOW }, async () => {

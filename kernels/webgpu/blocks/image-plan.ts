@@ -38,6 +38,8 @@ export interface ImagePlan {
   readonly floats: ImageFloats;
   readonly maxImage: ImageSize;
   readonly maxImages: number;
+  /** of the largest image, behind a block. */
+  readonly positions: (block: number) => number;
   readonly memory: MemoryPlan;
 }
 
@@ -128,5 +130,7 @@ export function planImages(
   }
   checkGrid(blocks, maxImage);
   const memory = { weights: tensors.bytes, activations, statePerSequence: 0 };
-  return { tensors, blocks, floats, maxImage, maxImages, memory };
+  const sizes = imageSizes(blocks, maxImage);
+  const positions = (block: number): number => sizes[block + 1]!.height * sizes[block + 1]!.width;
+  return { tensors, blocks, floats, maxImage, maxImages, positions, memory };
 }

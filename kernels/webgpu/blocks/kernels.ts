@@ -13,7 +13,7 @@ import { MERGE, RESPONSES } from "../wgsl/merge.ts";
 import { NORM } from "../wgsl/norm.ts";
 import { PATCHES } from "../wgsl/patches.ts";
 import { POOL } from "../wgsl/pool.ts";
-import { fewProductSource, productSource } from "../wgsl/product.ts";
+import { fewProductSource, PRODUCT_TILE, productSource, productTile } from "../wgsl/product.ts";
 import { MOST_S4D_STATE, s4dSource } from "../wgsl/s4d.ts";
 import { scanSource } from "../wgsl/scan.ts";
 import { scan2dSource } from "../wgsl/scan2d.ts";
@@ -34,25 +34,43 @@ export class BlockKernels {
   get(name: string): Kernel {
     return this.#kernels[name]!;
   }
+
+  has(name: string): boolean {
+    return name in this.#kernels;
+  }
 }
 
-/** Compiles those that are not there yet, side by side. @throws WebGpuError */
-export async function makeBlockKernels(pipelines: Pipelines, plan: TensorPlan): Promise<BlockKernels> {
-  return new BlockKernels(await pipelines.make(blockSources(plan)));
+/**
+ * Compiles those that are not there yet, side by side.
+ * @param positions of a block that go through a product at most
+ * @throws WebGpuError
+ */
+export async function makeBlockKernels(
+  pipelines: Pipelines,
+  plan: TensorPlan,
+  positions: (block: number) => number,
+): Promise<BlockKernels> {
+  return new BlockKernels(await pipelines.make(blockSources(plan, positions)));
 }
 
-function blockSources({ blocks, specs }: TensorPlan): Record<string, KernelSource> {
+function blockSources(
+  { blocks, specs, matrices }: TensorPlan,
+  positions: (block: number) => number,
+): Record<string, KernelSource> {
   const sources: Record<string, KernelSource> = {};
   const encoding = (name: string): Encoding => specs.get(name)!.encoding;
-  for (const block of blocks) {
+  blocks.forEach((block, i) => {
     Object.assign(sources, sourcesOf(block, encoding, takesImages(blocks)));
     if ("norm" in block && block.norm !== undefined) sources.norm = NORM;
-    if (block.kind === "embedding") continue;
-    for (const e of matrixNames(block).map(encoding)) {
-      sources[`product ${e}`] = productSource(e);
+    if (block.kind === "embedding") return;
+    for (const name of matrixNames(block)) {
+      const e = encoding(name);
       sources[`few product ${e}`] = fewProductSource(e);
+      for (const tile of new Set([PRODUCT_TILE, productTile(matrices.get(name)!.rows, positions(i))] as const)) {
+        sources[`product ${e} ${tile}`] = productSource(e, tile);
+      }
     }
-  }
+  });
   return sources;
 }
 

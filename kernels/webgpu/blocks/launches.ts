@@ -3,7 +3,7 @@ import { f32Word, type Params } from "../params.ts";
 import type { Kernel, Pipelines, Slice } from "../pipelines.ts";
 import type { Recorder } from "../recorder.ts";
 import { NONE } from "../wgsl/math.ts";
-import { ACTIVATIONS, type Activation, FEW, PRODUCT_TILE } from "../wgsl/product.ts";
+import { ACTIVATIONS, type Activation, FEW, PRODUCT_TILE, productTile } from "../wgsl/product.ts";
 import type { BlockKernels } from "./kernels.ts";
 import type { TensorStore } from "./tensors.ts";
 
@@ -79,16 +79,15 @@ export class Launches {
         ...[ACTIVATIONS[act], add ? 1 : 0],
       ];
       const slices = [from.buffer, tensors.matrix(weight)[i]!, tensors.vectors(block), to.buffer];
-      const [few, many] = [kernels.get(`few product ${spec.encoding}`), kernels.get(`product ${spec.encoding}`)];
       const group = this.bind("rrrwu", slices, words);
-      return (count) =>
-        count <= FEW
-          ? { kernel: few, group, grid: [tileRows, count] }
-          : {
-              kernel: many,
-              group,
-              grid: [Math.ceil((8 * tileRows) / PRODUCT_TILE), Math.ceil(count / PRODUCT_TILE)],
-            };
+      return (count) => {
+        if (count <= FEW)
+          return { kernel: kernels.get(`few product ${spec.encoding}`), group, grid: [tileRows, count] };
+        const best = productTile(8 * tileRows, count);
+        const tile = kernels.has(`product ${spec.encoding} ${best}`) ? best : PRODUCT_TILE;
+        const grid = [Math.ceil((8 * tileRows) / tile), Math.ceil(count / tile)] as const;
+        return { kernel: kernels.get(`product ${spec.encoding} ${tile}`), group, grid };
+      };
     });
   }
 

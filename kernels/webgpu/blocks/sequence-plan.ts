@@ -35,6 +35,8 @@ export interface SequencePlan {
   /** of each buffer. */
   readonly strides: Readonly<Record<SequenceBuffer, number>>;
   readonly rows: (buffer: SequenceBuffer) => number;
+  /** that go through a block in a pass at most. */
+  readonly positions: (block: number) => number;
   /** by block; undefined where it has none. */
   readonly states: readonly (StatePlace | undefined)[];
   /** bytes of a sequence's buffer, and in it those in front of what grows. */
@@ -78,6 +80,7 @@ export function planSequences(
     maxSequences: checkCount("maxSequences", options.maxSequences, DEFAULT_SEQUENCES),
     strides,
     rows,
+    positions: () => maxTokens,
     states,
     stateBytes,
     fixedStateBytes,

@@ -3,8 +3,18 @@ import type { KernelSource } from "../pipelines.ts";
 import { GELU, NONE } from "./math.ts";
 import { blockValues, declareMatrix, unpackers } from "./matrix.ts";
 
-/** Positions, and rows of the matrix, that a workgroup takes. */
+/** Positions, and rows of the matrix, that a workgroup takes: the larger where that leaves enough workgroups. */
 export const PRODUCT_TILE = 32;
+export const LARGE_TILE = 64;
+
+/** Workgroups of large tiles that keep a GPU busy. */
+const ENOUGH = 64;
+
+/** Which tiles a product of so many rows and positions is cut into. */
+export function productTile(rows: number, positions: number): typeof PRODUCT_TILE | typeof LARGE_TILE {
+  const large = Math.ceil(rows / LARGE_TILE) * Math.ceil(positions / LARGE_TILE);
+  return rows >= LARGE_TILE && large >= ENOUGH ? LARGE_TILE : PRODUCT_TILE;
+}
 
 /** What becomes of a product's values. */
 export const ACTIVATIONS = { none: 0, exact: 1, tanh: 2 } as const;
@@ -54,52 +64,48 @@ fn put(position: u32, quad: u32, sum: vec4f) {
 
 /**
  * O = act(A Wᵀ + bias), or O += it: a product that ends a step without another kernel behind it. Columns of A behind the matrix's are not
- * looked at, so that a row of A may be part of a longer one. A workgroup keeps 32 × 32 outcomes in registers, 4 × 4 a thread, and takes 32
- * columns at a time.
+ * looked at, so that a row of A may be part of a longer one. A workgroup keeps 32 × 32 outcomes in registers, 4 × 4 a thread, or 64 × 64,
+ * 8 × 4 a thread, and takes 32 columns at a time.
  */
-export function productSource(encoding: Encoding): KernelSource {
+export function productSource(encoding: Encoding, tile: typeof PRODUCT_TILE | typeof LARGE_TILE): KernelSource {
+  const quads = tile / 4;
+  const each = Array.from({ length: tile / 8 }, (_, i) => i);
   return {
-    label: `product ${encoding}`,
+    label: `product ${encoding} ${tile}`,
     groups: ["rrrwu"],
     wgsl: /* wgsl */ `${declarations(encoding)}
-var<workgroup> a_tile: array<vec4f, 256>; // (32 columns, 32 positions)
-var<workgroup> w_tile: array<vec4f, 256>; // (32 columns, 32 rows)
+var<workgroup> a_tile: array<vec4f, ${32 * quads}>; // (32 columns, ${tile} positions)
+var<workgroup> w_tile: array<vec4f, ${32 * quads}>; // (32 columns, ${tile} rows)
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(${8 * quads})
 fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
-  let x = lid & 7u;
-  let y = lid >> 3u;
-  let position = wid.y * ${PRODUCT_TILE}u + x * 4u;
-  let row = min(wid.x * ${PRODUCT_TILE / 8}u + (x >> 1u), P.tile_rows - 1u);
-  var c0 = vec4f();
-  var c1 = vec4f();
-  var c2 = vec4f();
-  var c3 = vec4f();
+  let x = lid % ${quads}u;
+  let y = lid / ${quads}u;
+  let position = wid.y * ${tile}u + x * 4u;
+  let row = min(wid.x * ${tile / 8}u + (x >> 1u), P.tile_rows - 1u);
+${each.map((i) => `  var c${i} = vec4f();`).join("\n")}
   for (var t = 0u; t < P.tiles; t++) {
     let quad = t * 8u + y;
     let a = transpose(mat4x4f(columns(position, quad), columns(position + 1u, quad), columns(position + 2u, quad), columns(position + 3u, quad)));
     let w = W_block(row * P.tiles + t, y, x & 1u);
     workgroupBarrier();
     for (var j = 0u; j < 4u; j++) {
-      a_tile[(y * 4u + j) * 8u + x] = a[j];
-      w_tile[(y * 4u + j) * 8u + x] = w[j];
+      a_tile[(y * 4u + j) * ${quads}u + x] = a[j];
+      w_tile[(y * 4u + j) * ${quads}u + x] = w[j];
     }
     workgroupBarrier();
     for (var k = 0u; k < 32u; k++) {
-      let p = a_tile[k * 8u + y];
-      let r = w_tile[k * 8u + x];
-      c0 += p.x * r;
-      c1 += p.y * r;
-      c2 += p.z * r;
-      c3 += p.w * r;
+      let r = w_tile[k * ${quads}u + x];
+${each
+  .filter((i) => i % 4 === 0)
+  .map((i) => `      let p${i / 4} = a_tile[k * ${quads}u + y * ${tile / 32}u + ${i / 4}u];`)
+  .join("\n")}
+${each.map((i) => `      c${i} += p${Math.floor(i / 4)}.${"xyzw"[i % 4]} * r;`).join("\n")}
     }
   }
-  let first = wid.y * ${PRODUCT_TILE}u + y * 4u;
-  let quad = wid.x * ${PRODUCT_TILE / 4}u + x;
-  put(first, quad, c0);
-  put(first + 1u, quad, c1);
-  put(first + 2u, quad, c2);
-  put(first + 3u, quad, c3);
+  let first = wid.y * ${tile}u + y * ${tile / 8}u;
+  let quad = wid.x * ${quads}u + x;
+${each.map((i) => `  put(first + ${i}u, quad, c${i});`).join("\n")}
 }
 `,
   };
