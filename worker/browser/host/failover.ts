@@ -14,6 +14,7 @@ import { nextMacrotask } from "../../engine/macrotask.ts";
 import { PenaltyWindow } from "../../engine/penalty-window.ts";
 import { draw } from "../../engine/random.ts";
 import { sample, validateSampling } from "../../engine/sampling.ts";
+import { ForwardingExecutable } from "./forwarding-executable.ts";
 import { JournaledState } from "./journaled-state.ts";
 import { lastingImages } from "./lasting-images.ts";
 
@@ -50,9 +51,8 @@ export function failoverBackend(primary: Backend, options: FailoverOptions): Bac
   };
 }
 
-export class FailoverExecutable implements Executable {
+export class FailoverExecutable extends ForwardingExecutable implements Executable {
   readonly images?: ImageRunner;
-  #active: Executable;
   readonly #compileFallback: () => Promise<Executable>;
   readonly #options: FailoverOptions;
   readonly #states = new Set<JournaledState>();
@@ -61,43 +61,15 @@ export class FailoverExecutable implements Executable {
   #recovered = false;
 
   constructor(primary: Executable, compileFallback: () => Promise<Executable>, options: FailoverOptions) {
-    this.#active = primary;
+    super(primary);
     this.#compileFallback = compileFallback;
     this.#options = options;
     const images = lastingImages({
-      active: () => this.#active,
+      active: () => this.active,
       attempt: (call) => this.attempt(call),
       settle: (read, again) => this.settle(read, again),
     });
     if (images !== undefined) this.images = images;
-  }
-
-  get blocks(): Executable["blocks"] {
-    return this.#active.blocks;
-  }
-
-  get stateLayout(): Executable["stateLayout"] {
-    return this.#active.stateLayout;
-  }
-
-  get memory(): Executable["memory"] {
-    return this.#active.memory;
-  }
-
-  get maxTokens(): number {
-    return this.#active.maxTokens;
-  }
-
-  get maxSequences(): number {
-    return this.#active.maxSequences;
-  }
-
-  get samples(): Executable["samples"] {
-    return this.#active.samples;
-  }
-
-  get blocksLoaded(): number {
-    return this.#active.blocksLoaded;
   }
 
   /** Whether the fallback has taken over: states then need no journal any more. */
@@ -110,14 +82,10 @@ export class FailoverExecutable implements Executable {
     return this.#recovered;
   }
 
-  load(tensor: string, offset: number, bytes: Uint8Array): void {
-    this.#active.load(tensor, offset, bytes);
-  }
-
   createState(): SequenceState {
     const state = new JournaledState(
       this,
-      this.attempt(() => this.#active.createState()),
+      this.attempt(() => this.active.createState()),
     );
     this.#states.add(state);
     return state;
@@ -142,23 +110,23 @@ export class FailoverExecutable implements Executable {
 
   /** Awaits a read; when the primary has failed or fails in it, the fallback takes over and `again` is its turn. */
   async settle<T>(read: (() => Promise<T>) | undefined, again: () => Promise<T>): Promise<T> {
-    const before = this.#active;
+    const before = this.active;
     if (read !== undefined && this.#failure === undefined) {
       try {
         return await read();
       } catch (cause) {
-        if (this.failedOver && this.#active === before) throw cause;
+        if (this.failedOver && this.active === before) throw cause;
         this.#failure ??= { cause };
       }
     }
-    if (this.failedOver && read !== undefined && before !== this.#active) return again();
+    if (this.failedOver && read !== undefined && before !== this.active) return again();
     this.#recovery ??= this.#recover();
     await this.#recovery;
     return again();
   }
 
   begin(spans: readonly Span[]): Pass {
-    const on = this.#active;
+    const on = this.active;
     // Who ran ahead on the primary may not have heard yet that the fallback chooses no tokens: they are then chosen here, when read.
     const lacking = this.failedOver && on.samples === undefined && spans.some(({ sample }) => sample !== undefined);
     const inner = lacking ? undefined : this.attempt(() => on.begin(onActive(spans)));
@@ -173,7 +141,7 @@ export class FailoverExecutable implements Executable {
         if (this.attempt(() => inner?.advance(end)) === undefined) block = end;
       },
       read: async () => {
-        const here = inner !== undefined && on === this.#active;
+        const here = inner !== undefined && on === this.active;
         try {
           const outputs = await this.settle(here ? () => inner.read() : undefined, () => this.#again(spans));
           for (const state of states) state.flying--;
@@ -194,7 +162,7 @@ export class FailoverExecutable implements Executable {
   }
 
   dispose(): void {
-    this.#active.dispose();
+    this.active.dispose();
   }
 
   /** The same on the fallback, with the engine's choice of tokens where it makes none. */
@@ -205,7 +173,7 @@ export class FailoverExecutable implements Executable {
       const { sample: _, ...rest } = span;
       return { ...rest, tokens, ...(span.sample && { logits: "last" }) };
     });
-    const outputs = await this.#active.run(known).read();
+    const outputs = await this.active.run(known).read();
     return outputs.map((output, i) => {
       const { sample: sampling } = spans[i]!;
       if (sampling === undefined) return output;
@@ -217,7 +185,7 @@ export class FailoverExecutable implements Executable {
   }
 
   async #recover(): Promise<void> {
-    const lost = this.#active;
+    const lost = this.active;
     const executable = await this.#compileFallback();
     try {
       await this.#options.reload(executable);
@@ -226,7 +194,7 @@ export class FailoverExecutable implements Executable {
       executable.dispose();
       throw error;
     }
-    this.#active = executable;
+    this.active = executable;
     this.#recovered = true;
     try {
       lost.dispose();

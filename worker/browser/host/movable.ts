@@ -1,4 +1,5 @@
 import type { Backend, Executable, ImageRunner, Pass, SequenceState, Span } from "../../../kernels/backend.ts";
+import { ForwardingExecutable } from "./forwarding-executable.ts";
 import { JournaledState, type Past } from "./journaled-state.ts";
 import { lastingImages } from "./lasting-images.ts";
 
@@ -11,10 +12,9 @@ export function movableBackend(backend: Backend): Backend {
   };
 }
 
-export class MovableExecutable implements Executable {
+export class MovableExecutable extends ForwardingExecutable implements Executable {
   /** Passes of images hold nothing up: one that is under way when the model moves is computed again. */
   readonly images?: ImageRunner;
-  #active: Executable;
   readonly #states = new Set<MovableState>();
   /** passes that were not read to their end: nothing moves below them. */
   #inFlight = 0;
@@ -22,16 +22,16 @@ export class MovableExecutable implements Executable {
   #wanted: { readonly next: Executable; resolve(): void; reject(error: unknown): void } | undefined;
 
   constructor(first: Executable) {
-    this.#active = first;
+    super(first);
     const images = lastingImages({
-      active: () => this.#active,
+      active: () => this.active,
       attempt: (call) => call(),
       settle: async (read, again) => {
-        const before = this.#active;
+        const before = this.active;
         try {
           return await (read ?? again)();
         } catch (error) {
-          if (this.#active === before) throw error;
+          if (this.active === before) throw error;
           return again();
         }
       },
@@ -39,47 +39,15 @@ export class MovableExecutable implements Executable {
     if (images !== undefined) this.images = images;
   }
 
-  get blocks(): Executable["blocks"] {
-    return this.#active.blocks;
-  }
-
-  get stateLayout(): Executable["stateLayout"] {
-    return this.#active.stateLayout;
-  }
-
-  get memory(): Executable["memory"] {
-    return this.#active.memory;
-  }
-
-  get maxTokens(): number {
-    return this.#active.maxTokens;
-  }
-
-  get maxSequences(): number {
-    return this.#active.maxSequences;
-  }
-
-  get samples(): Executable["samples"] {
-    return this.#active.samples;
-  }
-
-  get blocksLoaded(): number {
-    return this.#active.blocksLoaded;
-  }
-
-  load(tensor: string, offset: number, bytes: Uint8Array): void {
-    this.#active.load(tensor, offset, bytes);
-  }
-
   createState(): SequenceState {
-    const state = new MovableState(this.#active.createState(), (gone) => this.#states.delete(gone));
+    const state = new MovableState(this.active.createState(), (gone) => this.#states.delete(gone));
     this.#states.add(state);
     return state;
   }
 
   begin(spans: readonly Span[]): Pass {
     const states = spans.map(({ state }) => state as MovableState);
-    const pass = this.#active.begin(spans.map((span, i) => ({ ...span, state: states[i]!.inner })));
+    const pass = this.active.begin(spans.map((span, i) => ({ ...span, state: states[i]!.inner })));
     this.#inFlight++;
     return {
       get block() {
@@ -121,7 +89,7 @@ export class MovableExecutable implements Executable {
     this.#disposed = true;
     this.#wanted?.reject(new Error("the model was disposed of"));
     this.#wanted = undefined;
-    this.#active.dispose();
+    this.active.dispose();
   }
 
   async #move(): Promise<void> {
@@ -152,8 +120,8 @@ export class MovableExecutable implements Executable {
       wanted.reject(error);
       return;
     }
-    const before = this.#active;
-    this.#active = wanted.next;
+    const before = this.active;
+    this.active = wanted.next;
     for (const [state, there] of fresh) state.inner = there;
     before.dispose();
     wanted.resolve();
