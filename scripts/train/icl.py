@@ -199,7 +199,7 @@ def main() -> None:
         for task in args.task
         for architecture in args.architecture
         for seed in args.seed
-        for lr in args.search or [args.lr or rates[architecture] / recipe(task).slower]
+        for lr in args.search or [args.lr or recipe(task).rates.get(architecture) or rates[architecture] / recipe(task).slower]
     ]
     if args.fit and any(cell.step for cell in cells):
         raise ValueError(f"--fit is for new trainings, and {args.out} has begun ones: give their --steps")

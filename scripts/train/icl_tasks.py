@@ -163,7 +163,9 @@ def draw_retrieval(batch, dims, device, generator, d=20, pairs=64, asked=16):
     keys = keys * math.sqrt(d) * there[:, None]
     values = _normal(batch, known, d, device=device, generator=generator) * there[:, None]
     score = _uniform(batch, known, device=device, generator=generator)
-    again = score.masked_fill(~there, -1.0).topk(asked, 1).indices
+    order = score.masked_fill(~there, -1.0).sort(1, descending=True).indices
+    # Where there are fewer pairs than questions, some are asked again.
+    again = order[:, torch.arange(asked, device=device) % there.sum()]
     pick = again[..., None].expand(-1, -1, d)
     x = torch.cat([keys, torch.gather(keys, 1, pick)], 1)
     y = torch.cat([values, torch.gather(values, 1, pick)], 1)
@@ -205,23 +207,23 @@ def _pairs(points: int) -> tuple[int, range]:
     return 2 * points - 1, range(0, 2 * points - 1, 2)
 
 
-def _task(name, draw, points=41, inputs=20, outputs=1, curriculum=(5, 11), **more) -> Task:
+def _task(name, draw, points=41, inputs=20, outputs=1, curriculum=(3, 11), **more) -> Task:
     length, read = _pairs(points)
     return Task(name, inputs, outputs, points, draw, length, read, curriculum, **more)
 
 
-LONG = (5, 26)
+LONG = (3, 26)
 TASKS = {
     task.name: task
     for task in (
         _task("linear", _regression(linear), scale=20),
         _task("sparse-linear", _regression(sparse_linear), scale=3),
         _task("relu-network", _regression(relu_network, points=101), points=101, curriculum=LONG, scale=20),
-        _task("decision-tree", _regression(decision_tree, points=101), points=101, curriculum=LONG),
+        _task("decision-tree", _regression(decision_tree, points=101), points=101, curriculum=(1, 26)),
         _task("orthogonal-outliers", draw_orthogonal_outliers, points=101, curriculum=LONG, scale=20),
-        _task("many-outliers", draw_many_outliers, points=512, curriculum=(5, 128), scale=20),
+        _task("many-outliers", draw_many_outliers, points=512, curriculum=(3, 128), scale=20),
         _task("sparse-parity", draw_sparse_parity, points=140, inputs=10, curriculum=(4, 140), chance="sign", last=20),
-        _task("retrieval", draw_retrieval, points=64, outputs=20, curriculum=(7, 64), last=16),
+        _task("retrieval", draw_retrieval, points=64, outputs=20, curriculum=(2, 64), last=16),
         Task("chain-of-thought", COT_DIMS, COT_HIDDEN, 102, draw_chain_of_thought, 152, range(0), (5, 22)),
         Task(
             "mixture", MIXTURE_DIMS, 5 * MIXTURE_PARTS, 100, draw_mixture, 100, range(100), (2, 100), chance="density", last=20,
