@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { type GenerationOptions, type GenerationResult, generate, opening } from "../../worker/engine/generate.ts";
 import { Sequence } from "../../worker/engine/sequence.ts";
 import { encodeSnapshot, takeSnapshot } from "../../worker/engine/snapshot.ts";
+import { mortal } from "../browser/mortal.ts";
 import { wasm } from "../support/backends.ts";
 import { tinyModel } from "../support/models.ts";
 import { type Counts, queued } from "../support/queued.ts";
@@ -85,6 +86,15 @@ test.each<[string, Partial<GenerationOptions>]>([
   const ours = await run(new Sequence(model), { prompt, maxTokens: 10, ...options });
   expect(counts.chosen).toBe(0);
   expect(ours).toEqual(await run(new Sequence(plain), { prompt, maxTokens: 10, ...options }));
+});
+
+test("when the backend fails, its error is the caller's, and the sequence says what was not fed", async () => {
+  const dying = await tinyModel(mortal(queued(wasm), 6, "read"), { tied: false });
+  const sequence = new Sequence(dying);
+  await expect(run(sequence, { prompt, sampling: drawn })).rejects.toThrow("device lost");
+  const fed = opening(new Sequence(plain), prompt).length + prompt.length;
+  expect(sequence.pending).toEqual([ids[sequence.consumed - fed]]);
+  await expect(takeSnapshot(sequence)).rejects.toThrow(/did not finish/);
 });
 
 test("a snapshot of a sequence that the backend is ahead of is refused", async () => {

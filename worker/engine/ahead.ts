@@ -1,4 +1,4 @@
-import { type Pass, SAMPLED, type Sampling, type SequenceState } from "../../kernels/backend.ts";
+import { type Pass, SAMPLED, type Sampling, type SequenceState, type SpanOutput } from "../../kernels/backend.ts";
 import type { SamplingParameters } from "./sampling.ts";
 import type { Sequence } from "./sequence.ts";
 
@@ -44,6 +44,7 @@ export class Ahead {
   #fed: number[] = [];
   #launched = 0;
   #length = 0;
+  #failed = false;
 
   constructor(sequence: Sequence, sampling: Omit<Sampling, "position">) {
     this.#sequence = sequence;
@@ -59,24 +60,22 @@ export class Ahead {
     const sequence = this.#sequence;
     if (this.#flying.length === 0) this.#begin(left);
     while (this.#launched < this.#length && this.#flying.length <= AHEAD) this.#launch(token);
-    const [output] = await this.#flying[0]!.read();
-    this.#flying.shift();
+    const [output] = await this.#read();
     this.#fed.push(token);
     sequence.consumed++;
     sequence.torn = this.#flying.length > 0;
     return output!.token!;
   }
 
-  /** Waits for what is on its way, and takes back what was not asked for. Call it at the end, whatever happened. */
+  /**
+   * Waits for what is on its way, and takes back what was not asked for. Call it at the end, whatever happened: after a failure the
+   * sequence stays torn.
+   */
   async settle(): Promise<void> {
     const { state, model } = this.#sequence;
     try {
-      const extra = this.#flying.length > 0;
-      while (this.#flying.length > 0) {
-        await this.#flying[0]!.read();
-        this.#flying.shift();
-      }
-      if (!extra) return;
+      if (this.#failed || this.#flying.length === 0) return;
+      while (this.#flying.length > 0) await this.#read();
       state.copyFrom(this.#saved!);
       const passes = this.#fed.map((token) => model.executable.run([{ state, tokens: [token] }]));
       for (const pass of passes) await pass.read();
@@ -84,6 +83,15 @@ export class Ahead {
     } finally {
       this.#saved?.dispose();
       this.#saved = undefined;
+    }
+  }
+
+  async #read(): Promise<readonly SpanOutput[]> {
+    try {
+      return await this.#flying.shift()!.read();
+    } catch (error) {
+      this.#failed = true;
+      throw error;
     }
   }
 
