@@ -36,16 +36,27 @@ typedef struct {
 // As in scan.c: no state may become denormal.
 static const float LEAST_DECAY = -30.f, REST = 1e-24f;
 
-INLINE void scan_position(int N, const Exp2 *k, const Scan2d *s, v128_t rest, int p) {
-  const float *x = s->x + p * s->stride, *own = s->own + p * s->own_stride;
-  float *y = s->y + p * s->stride;
-  const float *B = own + s->rank, *C = B + N;
-  Quad dt = load_quad(s->bias);
-  ROLLED for (int r = 0; r < s->rank; r++) {
-    const v128_t v = load_splat(own + r);
-    EACH(i) dt.v[i] = add(dt.v[i], mul(load(s->weight + r * CHANNELS + 4 * i), v));
+// Positions whose steps are computed before they are scanned.
+enum { SPAN = 64 };
+
+// dt = softplus(bias + W · own) of positions p, p + step …, (count, 16). By themselves these loops are short enough for the CPU to have
+// several positions in work at once; together with the scan their chain of some 200 dependent cycles is not.
+INLINE void steps_of(const Exp2 *k, const Scan2d *s, int p, int step, int count, float *dt) {
+  const float *own = s->own + p * s->own_stride;
+  for (int i = 0; i < count; i++, own += step * s->own_stride) {
+    Quad d = load_quad(s->bias);
+    ROLLED for (int r = 0; r < s->rank; r++) {
+      const v128_t v = load_splat(own + r);
+      EACH(j) d.v[j] = add(d.v[j], mul(load(s->weight + r * CHANNELS + 4 * j), v));
+    }
+    store_quad(dt + i * CHANNELS, d);
   }
-  dt = softplus_quad(k, dt);
+  for (int i = 0; i < count; i++) store_quad(dt + i * CHANNELS, softplus_quad(k, load_quad(dt + i * CHANNELS)));
+}
+
+INLINE void scan_position(int N, const Exp2 *k, const Scan2d *s, v128_t rest, int p, Quad dt) {
+  const float *x = s->x + p * s->stride, *B = s->own + p * s->own_stride + s->rank, *C = B + N;
+  float *y = s->y + p * s->stride;
   Quad u, sum;
   EACH(i) u.v[i] = mul(dt.v[i], load(x + 4 * i));
   if (s->D) EACH(i) sum.v[i] = mul(load(s->D + 4 * i), load(x + 4 * i));
@@ -55,7 +66,6 @@ INLINE void scan_position(int N, const Exp2 *k, const Scan2d *s, v128_t rest, in
     const Quad h = load_quad(s->h + n * CHANNELS);
     Quad a, next;
     EACH(i) a.v[i] = mul(dt.v[i], load(s->A + n * CHANNELS + 4 * i));
-    EACH(i) a.v[i] = larger(a.v[i], splat(LEAST_DECAY));
     a = exp2_quad(k, a);
     EACH(i) next.v[i] = add(mul(a.v[i], h.v[i]), add(mul(b, u.v[i]), rest));
     store_quad(s->h + n * CHANNELS, next);
@@ -64,11 +74,16 @@ INLINE void scan_position(int N, const Exp2 *k, const Scan2d *s, v128_t rest, in
   store_quad(y, sum);
 }
 
+INLINE void scan_span(int N, const Exp2 *k, const Scan2d *s, v128_t rest, int p, int step, int count, const float *dt) {
+  for (int i = 0; i < count; i++, p += step) scan_position(N, k, s, rest, p, load_quad(dt + i * CHANNELS));
+}
+
 // y += C h, or y = D x + C h where D is given, along one of the four orders. h: room for (N, 16).
 EXPORT(scan_2d)
 void scan_2d(const float *x, int stride, int height, int width, int order, const float *own, int own_stride, int rank, const float *weight,
              const float *bias, const float *A, const float *D, float *h, float *y, int N) {
-  const Exp2 k = exp2_constants(-60.f);
+  float dt[SPAN * CHANNELS];
+  const Exp2 softplus = exp2_constants(-60.f), decay = exp2_constants(LEAST_DECAY);
   const v128_t rest = held(splat(REST));
   const Scan2d s = {x, stride, own, own_stride, rank, weight, bias, A, D, h, y};
   const int by_column = order % 2, sign = order < 2 ? 1 : -1;
@@ -77,10 +92,13 @@ void scan_2d(const float *x, int stride, int height, int width, int order, const
   for (int i = 0; i < N * CHANNELS; i += 4) store(h + i, splat(0.f));
   int first = sign > 0 ? 0 : height * width - 1;
   for (int line = 0; line < lines; line++, first += next_line) {
-    int p = first;
-    if (N == 1) for (int i = 0; i < length; i++, p += step) scan_position(1, &k, &s, rest, p);
-    else if (N == 16) for (int i = 0; i < length; i++, p += step) scan_position(16, &k, &s, rest, p);
-    else for (int i = 0; i < length; i++, p += step) scan_position(N, &k, &s, rest, p);
+    for (int at = 0; at < length; at += SPAN) {
+      const int p = first + at * step, count = length - at < SPAN ? length - at : SPAN;
+      steps_of(&softplus, &s, p, step, count, dt);
+      if (N == 1) scan_span(1, &decay, &s, rest, p, step, count, dt);
+      else if (N == 16) scan_span(16, &decay, &s, rest, p, step, count, dt);
+      else scan_span(N, &decay, &s, rest, p, step, count, dt);
+    }
   }
 }
 
