@@ -112,6 +112,27 @@ describe("POST /v1/images/classifications", () => {
     ["a language model", () => post(zip, "?model=tiny"), 400, "invalid_value", /tiny@.* is not fed images/],
     ["an unknown model", () => post(zip, "?model=none"), 404, "model_not_found", /none/],
     ["a zip", () => post(zip), 415, "image_unsupported", /zip archive/],
+    [
+      "an animated GIF",
+      async () => post(await picture("animated.gif")),
+      415,
+      "image_unsupported",
+      /a GIF: send a JPEG/,
+    ],
+    ["an animated WebP", async () => post(await picture("animated.webp")), 415, "image_unsupported", /is animated/],
+    ["a CMYK JPEG", async () => post(await picture("cmyk.jpg")), 415, "image_unsupported", /CMYK colours/],
+    [
+      "a PNG that says 20,000 × 20,000",
+      async () => {
+        const bytes = await picture("rgb.png");
+        new DataView(bytes.buffer).setUint32(16, 20_000);
+        new DataView(bytes.buffer).setUint32(20, 20_000);
+        return post(bytes);
+      },
+      413,
+      "image_too_large",
+      /20000×20000, 400000000 pixels, at most 4194304/,
+    ],
     ["nothing", () => post(""), 415, "image_unsupported", /empty/],
     ["a body of 9 MB", () => post(new Uint8Array(9e6)), 413, "body_too_large", /at most 8388608/],
     [
