@@ -1,8 +1,7 @@
-import type { Backend, Executable, ImageInput, ImageOutput, TensorSpec } from "../../kernels/backend.ts";
-import { type Block, matrixNames, tensorShapes } from "../../kernels/blocks.ts";
-import { packQ8 } from "../../weights/layout.ts";
+import type { Backend, Executable, ImageInput, ImageOutput } from "../../kernels/backend.ts";
+import { compileModel, modelOf, type RandomModel, randomNumbers } from "../../scripts/bench/webgpu/models.ts";
 import { blocksOf, type Hyperparameters } from "../../worker/engine/architectures/index.ts";
-import { compileModel, quantize, type RandomModel, randomF32, randomNumbers } from "./wasm-fixtures.ts";
+import { randomF32 } from "./wasm-fixtures.ts";
 
 /** Random VMambas of odd sizes. */
 export const V0_ODD: Hyperparameters = {
@@ -35,21 +34,12 @@ export const V2_ODD: Hyperparameters = {
 export const OTHER_STATE: Hyperparameters = { ...V2_ODD, state: 3, convBias: true };
 
 export function randomVmamba(sizes: Hyperparameters, encoding: "f32" | "q8" = "f32", seed = 5): RandomModel {
-  const blocks: Block[] = blocksOf("vmamba", sizes);
   const random = randomNumbers(seed);
-  const tensors = new Map<string, TensorSpec>();
-  const bytes = new Map<string, Uint8Array>();
-  for (const block of blocks) {
-    const matrices = matrixNames(block);
-    for (const [name, shape] of tensorShapes(block)) {
-      const values = randomTensor(name, shape, random);
-      const q8 = encoding === "q8" && matrices.includes(name);
-      const encoded = q8 ? packQ8(quantize(shape[0]!, shape[1]!, values)) : new Uint8Array(values.buffer);
-      tensors.set(name, { shape, encoding: q8 ? "q8" : "f32", bytes: encoded.length });
-      bytes.set(name, encoded);
-    }
-  }
-  return { blocks, tensors, bytes };
+  return modelOf(
+    blocksOf("vmamba", sizes),
+    () => encoding,
+    (name, shape) => randomTensor(name, shape, random),
+  );
 }
 
 function randomTensor(name: string, shape: readonly number[], random: () => number): Float32Array {

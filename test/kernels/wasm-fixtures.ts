@@ -1,34 +1,22 @@
-import type {
-  Backend,
-  CompileOptions,
-  Encoding,
-  Executable,
-  SequenceState,
-  Span,
-  TensorSpec,
-} from "../../kernels/backend.ts";
-import { type Block, matrixNames, tensorShapes } from "../../kernels/blocks.ts";
+import type { Encoding, Executable, SequenceState, Span } from "../../kernels/backend.ts";
 import { createWasmBackend, type Dots, type WasmBackend } from "../../kernels/wasm/index.ts";
 import { ARENA_START, instantiate, type Kernels } from "../../kernels/wasm/kernels.ts";
 import { loadWasmModules } from "../../kernels/wasm/node.ts";
 import { blockedIndex } from "../../kernels/wasm/tensors.ts";
-import { bf16ToF32, f32ToBf16Up, GROUP, packQ4, packQ8, type Q8Matrix } from "../../weights/layout.ts";
-import { quantizeQ4 } from "../../weights/quantize-q4.ts";
+import * as models from "../../scripts/bench/webgpu/models.ts";
+import { type RandomModel, randomNumbers, type Sizes } from "../../scripts/bench/webgpu/models.ts";
 
 /** Random Mamba models of any size, and short ways to run them. */
 
-export interface Sizes {
-  readonly dim: number;
-  readonly inner: number;
-  readonly state: number;
-  readonly conv: number;
-  readonly dtRank: number;
-  readonly vocab: number;
-  readonly layers: number;
-  readonly tied: boolean;
-  /** biases of every projection and of the convolution. */
-  readonly biases: boolean;
-}
+export {
+  compileModel,
+  distance,
+  mambaBlocks,
+  type RandomModel,
+  randomNumbers,
+  randomTokens,
+  type Sizes,
+} from "../../scripts/bench/webgpu/models.ts";
 
 export const SMALL: Sizes = {
   dim: 40,
@@ -42,51 +30,6 @@ export const SMALL: Sizes = {
   biases: false,
 };
 
-export interface RandomModel {
-  readonly blocks: readonly Block[];
-  readonly tensors: ReadonlyMap<string, TensorSpec>;
-  readonly bytes: ReadonlyMap<string, Uint8Array>;
-}
-
-/** Uniform in [−1, 1), the same for the same seed. */
-export function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x9e3779b9) >>> 0;
-    let z = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-    z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
-    return ((z ^ (z >>> 15)) >>> 0) / 2 ** 31 - 1;
-  };
-}
-
-export function mambaBlocks(sizes: Sizes): Block[] {
-  const { dim, inner, state, conv, dtRank, vocab, layers, tied, biases } = sizes;
-  const bias = (name: string): { bias?: string } => (biases ? { bias: name } : {});
-  const blocks: Block[] = [{ kind: "embedding", vocab, dim, weight: "embedding" }];
-  for (let i = 0; i < layers; i++) {
-    blocks.push({
-      kind: "mamba",
-      dim,
-      inner,
-      state,
-      conv,
-      dtRank,
-      norm: { type: "rms", weight: `${i}.norm`, eps: 1e-5 },
-      inProj: { weight: `${i}.in`, ...bias(`${i}.in.bias`) },
-      convWeight: `${i}.conv`,
-      ...(biases ? { convBias: `${i}.conv.bias` } : {}),
-      xProj: `${i}.x`,
-      dtProj: { weight: `${i}.dt`, bias: `${i}.dt.bias` },
-      A: `${i}.A`,
-      D: `${i}.D`,
-      outProj: { weight: `${i}.out`, ...bias(`${i}.out.bias`) },
-    });
-  }
-  blocks.push({ kind: "norm", dim, norm: { type: "rms", weight: "norm", eps: 1e-5 } });
-  blocks.push({ kind: "head", vocab, dim, proj: { weight: tied ? "embedding" : "head", ...bias("head.bias") } });
-  return blocks;
-}
-
 /** quantized: which matrices are stored as `encoding`; all by default. */
 export function randomModel(
   sizes: Sizes,
@@ -94,75 +37,7 @@ export function randomModel(
   seed = 1,
   quantized: (name: string) => boolean = () => true,
 ): RandomModel {
-  const blocks = mambaBlocks(sizes);
-  const random = randomNumbers(seed);
-  const tensors = new Map<string, TensorSpec>();
-  const bytes = new Map<string, Uint8Array>();
-  for (const block of blocks) {
-    const matrices = matrixNames(block);
-    for (const [name, shape] of tensorShapes(block)) {
-      if (tensors.has(name)) continue;
-      const values = randomTensor(name, shape, random);
-      const encodes = matrices.includes(name) && quantized(name) ? encoding : "f32";
-      const encoded = encode(values, shape, encodes);
-      tensors.set(name, { shape, encoding: encodes, bytes: encoded.length });
-      bytes.set(name, encoded);
-    }
-  }
-  return { blocks, tensors, bytes };
-}
-
-function encode(values: Float32Array, [rows = 1, cols = 1]: readonly number[], encoding: Encoding): Uint8Array {
-  if (encoding === "f32") return new Uint8Array(values.buffer);
-  return encoding === "q8" ? packQ8(quantize(rows, cols, values)) : packQ4(quantizeQ4(rows, cols, values));
-}
-
-/** Values of the size that a trained model has, so that no part of the state dies out. */
-function randomTensor(name: string, shape: readonly number[], random: () => number): Float32Array {
-  const length = shape.reduce((a, b) => a * b, 1);
-  const fill = (value: () => number): Float32Array => Float32Array.from({ length }, value);
-  if (name.endsWith("norm")) return fill(() => 1 + 0.5 * random());
-  if (name.endsWith(".A")) return fill(() => -0.05 - 8 * Math.abs(random()));
-  if (name.endsWith(".D")) return fill(() => 1 + random());
-  if (name.endsWith(".dt.bias")) return fill(() => -3 + 2 * random());
-  if (name.endsWith("bias")) return fill(() => 0.3 * random());
-  if (name === "embedding") return fill(random);
-  const cols = shape[1] ?? 1;
-  return fill(() => (2 * random()) / Math.sqrt(cols));
-}
-
-/** Nearest integers against a scale that covers the group's largest value. */
-export function quantize(rows: number, cols: number, values: Float32Array): Q8Matrix {
-  const groups = Math.ceil(cols / GROUP);
-  const q = new Int8Array(rows * cols);
-  const scales = new Uint16Array(rows * groups);
-  for (let r = 0; r < rows; r++) {
-    for (let g = 0; g < groups; g++) {
-      const first = r * cols + g * GROUP;
-      const group = values.subarray(first, r * cols + Math.min(cols, (g + 1) * GROUP));
-      const scale = f32ToBf16Up(group.reduce((m, v) => Math.max(m, Math.abs(v)), 0) / 127);
-      scales[r * groups + g] = scale;
-      group.forEach((v, i) => {
-        q[first + i] = scale === 0 ? 0 : Math.round(v / bf16ToF32(scale));
-      });
-    }
-  }
-  return { rows, cols, values: q, scales };
-}
-
-export async function compileModel(
-  backend: Backend,
-  model: RandomModel,
-  options?: CompileOptions,
-): Promise<Executable> {
-  const executable = await backend.compile(model.blocks, model.tensors, options);
-  for (const [name, bytes] of model.bytes) executable.load(name, 0, bytes);
-  return executable;
-}
-
-export function randomTokens(count: number, vocab: number, seed = 7): number[] {
-  const random = randomNumbers(seed);
-  return Array.from({ length: count }, () => Math.floor(((random() + 1) / 2) * vocab));
+  return models.randomModel(sizes, (name) => (quantized(name) ? encoding : "f32"), seed);
 }
 
 /** Logits of the last token, copied. */
@@ -187,17 +62,6 @@ export async function runSpans(
 export function differences(a: Float32Array, b: Float32Array): number {
   const [x, y] = [new Uint32Array(a.slice().buffer), new Uint32Array(b.slice().buffer)];
   return x.length === y.length ? x.reduce((count, v, i) => count + (v === y[i] ? 0 : 1), 0) : Number.NaN;
-}
-
-/** max|a − b| / max|b| */
-export function distance(a: Float32Array, b: Float32Array): number {
-  let difference = 0;
-  let largest = 0;
-  a.forEach((v, i) => {
-    if (!(Math.abs(v - b[i]!) <= difference)) difference = Math.abs(v - b[i]!);
-    largest = Math.max(largest, Math.abs(b[i]!));
-  });
-  return a.length === b.length ? difference / largest : Number.NaN;
 }
 
 export const modules = await loadWasmModules();

@@ -10,8 +10,9 @@ import {
   unpackQ4,
   unpackQ8,
 } from "../../weights/layout.ts";
+import { quantizeQ8 } from "../../weights/quantize.ts";
 import { quantizeQ4 } from "../../weights/quantize-q4.ts";
-import { differences, distance, everyDots, KernelBox, quantize, randomF32, randomNumbers } from "./wasm-fixtures.ts";
+import { differences, distance, everyDots, KernelBox, randomF32, randomNumbers } from "./wasm-fixtures.ts";
 
 const f = Math.fround;
 
@@ -87,7 +88,7 @@ describe.each(everyDots)("with %s dots", async (dots) => {
   }
 
   test.each(shapes)("a q8 projection of (%i, %i) is exact for any number of tokens", (rows, cols) => {
-    const m = quantize(rows, cols, randomF32(rows * cols));
+    const m = quantizeQ8(rows, cols, randomF32(rows * cols));
     for (const tokens of tokenCounts) {
       const x = randomF32(tokens * cols, tokens);
       expect(differences(runQ8(m, x, tokens), projectQ8(m, x, tokens))).toBe(0);
@@ -146,7 +147,7 @@ describe.each(everyDots)("with %s dots", async (dots) => {
 
   test("bias is added, and accumulate adds to what is there", () => {
     const [rows, cols, tokens] = [33, 40, 6];
-    const m = quantize(rows, cols, randomF32(rows * cols));
+    const m = quantizeQ8(rows, cols, randomF32(rows * cols));
     const [x, bias, onto] = [randomF32(tokens * cols, 1), randomF32(rows, 2), randomF32(tokens * rows, 3)];
     const plain = projectQ8(m, x, tokens);
     const biased = plain.map((v, i) => f(v + bias[i % rows]!));
@@ -160,12 +161,12 @@ describe.each(everyDots)("with %s dots", async (dots) => {
   });
 
   test("a group of zeros, or of values too small to matter, gives zero", () => {
-    const m = quantize(8, 64, randomF32(8 * 64));
+    const m = quantizeQ8(8, 64, randomF32(8 * 64));
     expect([...runQ8(m, new Float32Array(64).fill(1e-30), 1)]).toEqual(Array(8).fill(0));
   });
 
   test("a value that is not finite is not lost in quantization", () => {
-    const m = quantize(8, 64, randomF32(8 * 64));
+    const m = quantizeQ8(8, 64, randomF32(8 * 64));
     for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
       const x = randomF32(64);
       x[40] = bad;
@@ -207,7 +208,7 @@ describe.each(everyDots)("with %s dots", async (dots) => {
     const [vocab, dim] = [21, 77];
     const values = randomF32(vocab * dim);
     const tokens = [20, 0, 7, 8, 20];
-    const packed = packQ8(quantize(vocab, dim, values));
+    const packed = packQ8(quantizeQ8(vocab, dim, values));
     const rowsOf = (table: Float32Array): Float32Array =>
       Float32Array.from(tokens.flatMap((t) => [...table.subarray(t * dim, (t + 1) * dim)]));
     box.reset();

@@ -92,18 +92,25 @@ export function mambaBlocks(sizes: Sizes): Block[] {
 
 /** @param encodingOf of a matrix, by name */
 export function randomModel(sizes: Sizes, encodingOf: Encoding | ((name: string) => Encoding), seed = 1): RandomModel {
-  const blocks = mambaBlocks(sizes);
   const random = randomNumbers(seed);
+  const values = (name: string, shape: readonly number[]): Float32Array => randomTensor(name, shape, random);
+  return modelOf(mambaBlocks(sizes), typeof encodingOf === "string" ? () => encodingOf : encodingOf, values);
+}
+
+/** A model of any blocks. Values are asked for once a tensor, in the order of the blocks. */
+export function modelOf(
+  blocks: readonly Block[],
+  encodingOf: (name: string) => Encoding,
+  valuesOf: (name: string, shape: readonly number[]) => Float32Array,
+): RandomModel {
   const tensors = new Map<string, TensorSpec>();
   const bytes = new Map<string, Uint8Array>();
   for (const block of blocks) {
     const matrices = matrixNames(block);
     for (const [name, shape] of tensorShapes(block)) {
       if (tensors.has(name)) continue;
-      const values = randomTensor(name, shape, random);
-      const chosen = typeof encodingOf === "string" ? encodingOf : encodingOf(name);
-      const encoding = matrices.includes(name) ? chosen : "f32";
-      const encoded = encode(shape, values, encoding);
+      const encoding = matrices.includes(name) ? encodingOf(name) : "f32";
+      const encoded = encode(shape, valuesOf(name, shape), encoding);
       tensors.set(name, { shape, encoding, bytes: encoded.length });
       bytes.set(name, encoded);
     }
