@@ -234,7 +234,10 @@ export interface ImageClassification {
    * row, column by column, and both from the end.
    */
   readonly scans?: { readonly height: number; readonly width: number; readonly values: readonly number[] };
-  /** milliseconds to decode and resize, of each stage of the network (at the edge on its clock, which may stand still), and in all. */
+  /**
+   * milliseconds to decode and resize, of each stage of the network (at the edge on its clock, which may stand still; on WebGPU of all
+   * together), and in all.
+   */
   readonly decodeMs: number;
   readonly stages: readonly { readonly stage: string; readonly milliseconds: number }[];
   readonly totalMs: number;
@@ -256,8 +259,8 @@ export interface ImageModel {
 }
 
 /**
- * Loads a package that is fed images, in a Web Worker of its own: on WASM, or with `backend: "rest"` at the edge, as with "auto" where no
- * memory holds it.
+ * Loads a package that is fed images, in a Web Worker of its own: on WASM, with `backend: "webgpu"` on WebGPU, with "rest" at the edge, as
+ * with "auto" where no memory holds it.
  * @param url the package's folder
  * @throws as LoadModel
  */

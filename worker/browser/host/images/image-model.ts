@@ -42,12 +42,12 @@ export function imageModelInfo(manifest: Manifest): ImageModelInfo {
   };
 }
 
-export function localImageModel(model: Model, reason: string): HostImageModel {
+export function localImageModel(model: Model, backend: "wasm" | "webgpu", reason: string): HostImageModel {
   const info = imageModelInfo(model.manifest);
   const spec = model.manifest.image!;
   return {
     info,
-    backend: "wasm",
+    backend,
     reason,
     async classify(picture, options, signal) {
       const { topK, observe } = check(options, info);
@@ -57,15 +57,17 @@ export function localImageModel(model: Model, reason: string): HostImageModel {
       const decodeMs = performance.now() - begin;
       signal.throwIfAborted();
       const { logits, stages, responses } = await classify(model, pixels, { signal, observe });
+      const totalMs = performance.now() - begin;
       return {
         classes: bestClasses(logits, topK, spec.classes),
         size,
         crop: cropOf(size, spec),
         ...(responses[0] && { scans: { ...responses[0], values: [...responses[0].values] } }),
         decodeMs,
-        stages,
-        totalMs: performance.now() - begin,
-        backend: "wasm",
+        // A GPU is only told what to do stage by stage; when it has done it shows at the end.
+        stages: backend === "webgpu" ? [{ stage: "all stages", milliseconds: totalMs - decodeMs }] : stages,
+        totalMs,
+        backend,
       };
     },
     dispose: () => model.dispose(),

@@ -1,3 +1,4 @@
+import type { Backend } from "../../../../kernels/backend.ts";
 import { httpSource } from "../../../../weights/http.ts";
 import { readManifest } from "../../../../weights/loader.ts";
 import { Model } from "../../../engine/model.ts";
@@ -5,6 +6,7 @@ import type { LoadOptions, LoadProgress } from "../../client/api.ts";
 import { checkFits, defaultBudget } from "../budget.ts";
 import { Edge } from "../edge.ts";
 import { BackendError } from "../errors.ts";
+import { findGpu } from "../gpu.ts";
 import { isOutOfMemory } from "../refuge.ts";
 import { storedPackage } from "../store.ts";
 import { wasmBackend } from "../wasm.ts";
@@ -17,7 +19,7 @@ export interface OpenImagesEvents {
   readonly signal: AbortSignal;
 }
 
-/** Opens an image package on WASM, or on the edge where that is asked for or no memory holds it. */
+/** Opens an image package on WASM, or where it is asked for: on WebGPU, or on the edge, as where no memory holds it. */
 export async function openImageModel(
   url: string,
   options: OpenOptions,
@@ -25,24 +27,31 @@ export async function openImageModel(
 ): Promise<HostImageModel> {
   const { signal } = events;
   const wanted = options.backend ?? "auto";
-  if (wanted === "webgpu")
-    throw new BackendError("the client runs image models on WASM or at the edge: ask for auto, wasm or rest");
   const remote = async (reason: string): Promise<HostImageModel> => {
     const edge = new Edge(options.edge ?? new URL(url).origin, options.apiKey);
     return remoteImageModel(edge, await readManifest(httpSource(url), signal), reason);
   };
   if (wanted === "rest") return remote("asked for");
+  if (wanted === "webgpu") {
+    const gpu = await findGpu(true);
+    if (typeof gpu === "string") throw new BackendError(`WebGPU cannot be used here: ${gpu}`);
+    return localImageModel(await load(url, options, events, gpu.backend), "webgpu", "asked for");
+  }
   try {
     const reason = wanted === "wasm" ? "asked for" : "WASM computes image models in this browser";
-    return localImageModel(await load(url, options, events), reason);
+    return localImageModel(await load(url, options, events, await wasmBackend()), "wasm", reason);
   } catch (error) {
     if (wanted !== "auto" || !isOutOfMemory(error)) throw error;
     return remote(`the model does not fit in this browser: ${(error as Error).message}`);
   }
 }
 
-async function load(url: string, options: OpenOptions, { signal, onProgress }: OpenImagesEvents): Promise<Model> {
-  const backend = await wasmBackend();
+async function load(
+  url: string,
+  options: OpenOptions,
+  { signal, onProgress }: OpenImagesEvents,
+  backend: Backend,
+): Promise<Model> {
   const modelOptions = { memoryBudget: options.memoryBudget ?? defaultBudget(), sequences: 1, signal };
   // Another kind of package is refused before it is downloaded.
   if (navigator.onLine) imageModelInfo(await readManifest(httpSource(url), signal));
