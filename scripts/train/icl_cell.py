@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from icl_models import InContextModel, matched_depth
-from icl_recipes import rate_at, recipe
+from icl_recipes import grown, rate_at, recipe
 from icl_tasks import Task, losses, read_positions
 
 WARM_RUNS = 3
@@ -51,13 +51,11 @@ class Cell:
         return self.step >= self.args.steps
 
     def follow_schedule(self) -> None:
-        grown = 1.0
-        if self.args.curriculum and self.recipe.curriculum:
-            grown = min(1.0, self.step / self.args.steps / self.recipe.curriculum)
+        part = grown(self.recipe, self.step, self.args.steps) if self.args.curriculum else 1.0
         first_dims, first_points = self.task.curriculum
         rate = rate_at(self.recipe, self.lr, self.step, self.args.steps)
-        self._schedule("dims", round(first_dims + grown * (self.task.inputs - first_dims)))
-        self._schedule("points", round(first_points + grown * (self.task.points - first_points)))
+        self._schedule("dims", round(first_dims + part * (self.task.inputs - first_dims)))
+        self._schedule("points", round(first_points + part * (self.task.points - first_points)))
         self._schedule("rate", rate)
         if not self.cuda:
             self.optimizer.param_groups[0]["lr"] = rate

@@ -14,7 +14,8 @@ class Recipe:
     rates: dict[str, float] = field(default_factory=dict)  # of some architectures, instead
     warmup: int = 1000  # steps
     decay: float = 0.3  # the last part of the steps, in which the rate falls to 0 in a line
-    curriculum: float = 0.5  # the first part of the steps, in which dimensions and points grow
+    hold: float = 0.1  # the first part of the steps, in which dimensions and points stay as few as they begin
+    curriculum: float = 0.5  # the part at whose end all are there
 
 
 # The rate stays up and falls late: tasks that are learned after a plateau are learned at the full rate, and a cosine spends half of its
@@ -22,12 +23,13 @@ class Recipe:
 #
 # The curriculum begins where the plateau is short. A Transformer of 0.1 M parameters left it after 1,000 steps with 8 pairs to retrieve,
 # or 5 dimensions of linear regression (rate 1e-3), and one of 1.2 M parameters did not in 17,000 steps that began with 16 pairs at half
-# that rate: what is learned with little to tell apart only has to be sharpened later.
+# that rate: what is learned with little to tell apart only has to be sharpened later. Growth waits until the plateau should be over:
+# pairs that grew from 5 to 24 within 2,000 steps outran it.
 RECIPES = {
     # A label is a coarse thing (a sign, a leaf, one of 48 values), and a step of hundreds of vectors is bound by memory: bf16 halves it.
     # Parity has no signal below its k coordinates. With 4 dimensions there are 6 functions to tell apart and not 45, so that the plateau
     # is short, and what tells them apart is the same at 10.
-    "sparse-parity": Recipe(precision="bf16", slower=2, curriculum=0.4),
+    "sparse-parity": Recipe(precision="bf16", slower=2, hold=0.0, curriculum=0.4),
     # 5 pairs first: one of few is found soon even by attention that is uniform yet.
     "retrieval": Recipe(precision="bf16", slower=2, rates={"transformer": 1e-3}),
     # With one dimension a tree has two leaves that are ever reached.
@@ -45,3 +47,10 @@ def recipe(task: str) -> Recipe:
 def rate_at(plan: Recipe, peak: float, step: int, steps: int) -> float:
     left = 1 - step / steps
     return peak * min(1.0, (step + 1) / plan.warmup, left / plan.decay if plan.decay else 1.0)
+
+
+def grown(plan: Recipe, step: int, steps: int) -> float:
+    """How much of the curriculum is behind: 0 at its beginning, 1 when all dimensions and points are there."""
+    if plan.curriculum <= plan.hold:
+        return 1.0
+    return min(1.0, max(0.0, (step / steps - plan.hold) / (plan.curriculum - plan.hold)))
