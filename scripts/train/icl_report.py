@@ -25,7 +25,8 @@ PAPER = {
 }
 SOLVED_BELOW, FAILED_ABOVE = {"sparse-parity": 0.05, "retrieval": 0.1}, {"sparse-parity": 0.4, "retrieval": 0.5}
 COLORS = ("#1f77b4", "#d62728", "#8c564b", "#e377c2", "#2ca02c", "#9467bd", "#111111", "#777777", "#aaaaaa", "#bcbd22")
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LEGEND = 560, 340, 56, 28, 40, 170
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 350, 56, 18, 32, 48
+COLUMN, ROW = 184, 22  # of the legend, which lies below: beside the plot it would make its letters small
 
 
 def verdict(task: str, line: dict) -> str:
@@ -80,32 +81,34 @@ def plot(task: str, lines: list[dict]) -> str:
     high = min(max(values), 1.5 if low == 0.0 else max(values)) or 1.0
 
     def x(n: float) -> float:
-        return LEFT + n / most * (WIDTH - LEFT - 10)
+        return LEFT + n / most * (WIDTH - LEFT - RIGHT)
 
     def y(value: float) -> float:
         return TOP + (high - min(value, high)) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
+    columns = (WIDTH - 8) // COLUMN
+    whole = HEIGHT + ROW * -(-len(curves) // columns) + 4
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + LEGEND} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole}" font-family="sans-serif" font-size="14">',
         f"<title>{task}: score by the number of examples in the prompt</title>",
-        f'<rect width="{WIDTH + LEGEND}" height="{HEIGHT}" fill="#fff"/>',
-        f'<text x="{LEFT}" y="18" font-size="14">{task}</text>',
-        f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle">examples in the prompt</text>',
+        f'<rect width="{WIDTH}" height="{whole}" fill="#fff"/>',
+        f'<text x="{LEFT}" y="20" font-size="17">{task}</text>',
+        f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 10}" text-anchor="middle">examples in the prompt</text>',
     ]
     for i in range(5):
         value, n = low + i / 4 * (high - low), i / 4 * most
-        parts.append(f'<path d="M{LEFT} {y(value):.1f}H{WIDTH - 10}" stroke="#ddd"/>')
+        parts.append(f'<path d="M{LEFT} {y(value):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.2f}</text>')
-        parts.append(f'<text x="{x(n):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{n:.0f}</text>')
+        parts.append(f'<text x="{x(n):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{n:.0f}</text>')
     for i, (name, curve) in enumerate(curves.items()):
         color = COLORS[(*ARCHITECTURES, *BASELINES).index(name) % len(COLORS)]
         dash = ' stroke-dasharray="5 3"' if name in BASELINES else ""
         path = " ".join(f"{x(n):.1f},{y(value):.1f}" for n, value in curve)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.5"{dash}/>')
-        at = TOP + 12 + 18 * i
-        parts.append(f'<path d="M{WIDTH + 8} {at - 4}h20" stroke="{color}" stroke-width="2"{dash}/>')
+        left, at = 8 + COLUMN * (i % columns), HEIGHT + 14 + ROW * (i // columns)
+        parts.append(f'<path d="M{left} {at - 5}h20" stroke="{color}" stroke-width="2"{dash}/>')
         note = " (short)" if best[name].get("short") else ""
-        parts.append(f'<text x="{WIDTH + 34}" y="{at}">{name}{note}</text>')
+        parts.append(f'<text x="{left + 26}" y="{at}">{name}{note}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 
