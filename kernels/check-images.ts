@@ -77,12 +77,21 @@ export function checkImages(
       throw new KernelError(
         `image ${i} of ${height} × ${width} is too small: nothing is left of it after block ${small - 1}`,
       );
-    const bad = pixels.findIndex((v) => !Number.isFinite(v));
+    const bad = firstNotFinite(pixels);
     if (bad >= 0) throw new KernelError(`value ${bad} of image ${i} is ${pixels[bad]}: pixels must be finite`);
   });
   if (observe !== undefined && blocks[observe]?.kind !== "ss2d") {
     throw new KernelError(`block ${observe} is ${blocks[observe]?.kind ?? "none"}: only ss2d blocks have responses`);
   }
+}
+
+/** Index of the first value that is not finite, or −1. v − v is 0 of finite ones; a callback for each takes several times as long. */
+function firstNotFinite(values: Float32Array): number {
+  for (let i = 0; i < values.length; i++) {
+    const v = values[i]!;
+    if (v - v !== 0) return i;
+  }
+  return -1;
 }
 
 /** The error of sequence calls on an image model. */
