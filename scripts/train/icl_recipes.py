@@ -24,7 +24,8 @@ class Recipe:
 # The curriculum begins where the plateau is short. A Transformer of 0.1 M parameters left it after 1,000 steps with 8 pairs to retrieve,
 # or 5 dimensions of linear regression (rate 1e-3), and one of 1.2 M parameters did not in 17,000 steps that began with 16 pairs at half
 # that rate: what is learned with little to tell apart only has to be sharpened later. Growth waits until the plateau should be over:
-# pairs that grew from 5 to 24 within 2,000 steps outran it.
+# pairs that grew from 5 to 24 from the first step on outran it, and with 1,250 steps of 5 pairs before that all 24 were learned. A tenth
+# of the steps should thus be no fewer: train for 15,000 at least.
 RECIPES = {
     # A label is a coarse thing (a sign, a leaf, one of 48 values), and a step of hundreds of vectors is bound by memory: bf16 halves it.
     # Parity has no signal below its k coordinates. With 4 dimensions there are 6 functions to tell apart and not 45, so that the plateau
