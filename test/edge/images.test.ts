@@ -43,7 +43,9 @@ const marker = (bytes: Uint8Array, byte: number): number =>
 describe("pictures that are refused", () => {
   const kinds: [name: string, make: () => Promise<Uint8Array>, message: RegExp][] = [
     ["nothing", async () => new Uint8Array(), /is empty/],
-    ["a text", async () => text("hello"), /begin with 68 65 6c 6c/],
+    ["a text", async () => text("hello"), /is a text, by the look of it: send a JPEG/],
+    ["bytes of no kind", async () => Uint8Array.of(0x68, 0x65, 0, 1), /begin with 68 65 00 01/],
+    ["a text of another encoding", async () => Uint8Array.of(0x68, 0xe9, 0x6c, 0x61), /begin with 68 e9 6c 61/],
     ["a zip", async () => text("PK\x03\x04"), /a zip archive: send a JPEG/],
     ["a GIF", async () => text("GIF89a"), /a GIF/],
     ["an animated GIF", () => file("animated.gif"), /a GIF: send a JPEG, a PNG or a WebP/],
@@ -93,13 +95,51 @@ describe("pictures that are refused", () => {
     ],
     [
       "a JPEG of a thousand scans",
-      async () => Uint8Array.from([...(await file("444-progressive.jpg")), ...Array(1000).fill([0xff, 0xda]).flat()]),
-      /scans/,
+      async () => {
+        const bytes = await file("444-progressive.jpg");
+        const scans = Array(1000).fill([0xff, 0xda, 0, 2]).flat();
+        return Uint8Array.from([...bytes.subarray(0, -2), ...scans, 0xff, 0xd9]);
+      },
+      /more than 64 scans/,
+    ],
+    [
+      "a JPEG whose middle is missing",
+      async () => {
+        const bytes = await file("420.jpg");
+        return Uint8Array.from([...bytes.subarray(0, 4000), 0xff, 0xd9]);
+      },
+      /damaged or cut off/,
     ],
     ["a PNG without pixels", async () => changed(await file("rgb.png"), 16, [0, 0, 0, 0]), /0×60/],
   ];
   test.each(kinds)("%s", async (_, make, message) => {
     await expect(decodeImage(await make())).rejects.toThrow(message);
+  });
+
+  const whole = [
+    "420.jpg",
+    "444-progressive.jpg",
+    "grey.jpg",
+    "orientation-6.jpg",
+    "rgb.png",
+    "palette.png",
+    "one-pixel.png",
+  ];
+  test.each([...whole, "lossy.webp", "lossless.webp", "orientation-6.webp"])("%s cut off anywhere", async (name) => {
+    const bytes = await file(name);
+    const ends = new Set([...Array(60).keys()].map((i) => Math.floor((i * bytes.length) / 60)));
+    for (let missing = 1; missing <= 20; missing++) ends.add(bytes.length - missing);
+    for (const end of ends) {
+      const seen = await decodeImage(bytes.subarray(0, end)).catch((error: Error) => error);
+      expect([end, seen]).toEqual([end, expect.objectContaining({ name: "ImageError" })]);
+      if (end >= 12) expect([end, seen]).toEqual([end, expect.objectContaining({ kind: "damaged" })]);
+    }
+  });
+
+  test.each(whole)("%s with bytes behind its end is as without", async (name) => {
+    const bytes = await file(name);
+    const longer = Uint8Array.from([...bytes, ...text("behind"), 0xff, 0xda, 0xff]);
+    expect((await decodeImage(longer)).data).toEqual((await decodeImage(bytes)).data);
   });
 
   test("random damage gives a picture of the size said, or an ImageError, and the next picture is as before", async () => {

@@ -21,6 +21,12 @@ interface WebpDecoder {
   decode(bytes: Uint8Array): Decoded | null;
 }
 
+/**
+ * What libjpeg says (jerror.h) before it fills missing parts of a picture with grey: JWRN_JPEG_EOF, JWRN_HIT_MARKER, JWRN_HUFF_BAD_CODE,
+ * JWRN_MUST_RESYNC. It prints a picture's first warning only.
+ */
+const LOST_DATA = /^Premature end of JPEG file|^Corrupt JPEG data: (premature end|bad Huffman|found marker)/;
+
 /*
  * Every picture gets an instance of its own: WebAssembly's memory never shrinks, and what a damaged file left behind in it must neither
  * stay nor reach the next picture. The compiled modules are shared, so an instance takes about a millisecond.
@@ -28,8 +34,13 @@ interface WebpDecoder {
 export function createCodecs(modules: CodecModules): Codecs {
   return {
     async jpeg(bytes) {
+      let lost = false;
+      const decoder = await start<JpegDecoder>(jpegFactory, modules.jpeg, (line) => {
+        lost ||= LOST_DATA.test(line);
+      });
       // false: orientation is ours to apply, for all formats alike.
-      return (await start<JpegDecoder>(jpegFactory, modules.jpeg)).decode(bytes, false);
+      const decoded = decoder.decode(bytes, false);
+      return lost ? null : decoded;
     },
     async webp(bytes) {
       return (await start<WebpDecoder>(webpFactory, modules.webp)).decode(bytes);
@@ -40,13 +51,17 @@ export function createCodecs(modules: CodecModules): Codecs {
   };
 }
 
-/** Emscripten's loader, given the module: it would fetch and compile one. */
-function start<T>(factory: (options: object) => Promise<T>, module: WebAssembly.Module): Promise<T> {
+/** Emscripten's loader, given the module: it would fetch and compile one. @param complain hears the decoder's warnings */
+function start<T>(
+  factory: (options: object) => Promise<T>,
+  module: WebAssembly.Module,
+  complain: (line: string) => void = () => {},
+): Promise<T> {
   return factory({
     noInitialRun: true,
-    // Its own lines would go to the log for every damaged file; the decoder's answer says as much.
+    // Its own lines would go to the log for every damaged file.
     print: () => {},
-    printErr: () => {},
+    printErr: complain,
     instantiateWasm(imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) {
       const instance = new WebAssembly.Instance(module, imports);
       done(instance);

@@ -48,11 +48,26 @@ function headerOf(bytes: Uint8Array): ImageHeader {
     ? `a ${ascii(bytes, 8, 12)} file (HEIC, AVIF or video)`
     : OTHERS.find(([, begins]) => ascii(bytes, 0, begins.length) === begins)?.[0];
   const seen =
-    other ?? `bytes that begin with ${[...bytes.subarray(0, 4)].map((b) => b.toString(16).padStart(2, "0")).join(" ")}`;
+    other ??
+    (isText(bytes)
+      ? "a text, by the look of it"
+      : `bytes that begin with ${[...bytes.subarray(0, 4)].map((b) => b.toString(16).padStart(2, "0")).join(" ")}`);
   throw new ImageError(
     "unsupported",
     `the body is ${bytes.length === 0 ? "empty" : seen}: send a JPEG, a PNG or a WebP picture`,
   );
+}
+
+/** Whether the first bytes are UTF-8 without control characters other than tabs and line ends. */
+function isText(bytes: Uint8Array): boolean {
+  try {
+    const start = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes.subarray(0, 256), {
+      stream: true,
+    });
+    return !/[^\P{Cc}\t\n\r\f]/u.test(start);
+  } catch {
+    return false;
+  }
 }
 
 /** Characters of bytes, one each. */
@@ -64,5 +79,13 @@ export function truncated(format: string, bytes: Uint8Array): ImageError {
   return new ImageError(
     "damaged",
     `the ${format} ends after ${bytes.length} bytes, before its size is said: send the whole file`,
+  );
+}
+
+/** Of a file whose size is said, and whose end is missing. */
+export function cutOff(format: string, bytes: Uint8Array): ImageError {
+  return new ImageError(
+    "damaged",
+    `the ${format} is damaged or cut off: it has no end within its ${bytes.length} bytes; send the whole file`,
   );
 }

@@ -1,6 +1,6 @@
 import { ImageError } from "../errors.ts";
 import { exifOrientation } from "./exif.ts";
-import { ascii, type ImageHeader, truncated } from "./image-header.ts";
+import { ascii, cutOff, type ImageHeader, truncated } from "./image-header.ts";
 
 /** Most scans of a progressive JPEG; encoders write about 10, and each costs a pass over all pixels however short it is. */
 const MOST_SCANS = 64;
@@ -12,7 +12,7 @@ const APP1 = 0xe1;
 /** Frames, without DHT, JPG and DAC, which lie between their markers. */
 const isFrame = (marker: number): boolean => marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
 
-/** The segments up to the first scan (ITU T.81, annex B). */
+/** The segments up to the first scan, and that the scans have an end (ITU T.81, annex B). */
 export function jpegHeader(bytes: Uint8Array): ImageHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 2;
@@ -60,11 +60,30 @@ function frame(segment: Uint8Array, marker: number): { width: number; height: nu
   return { width, height };
 }
 
+/**
+ * From the first scan to the end of the image. Decoders fill what a file that is cut off lacks with grey, so its end is looked for here;
+ * what comes after it is no part of the picture.
+ */
 function checkScans(bytes: Uint8Array, from: number): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let scans = 0;
-  for (let at = bytes.indexOf(0xff, from); at >= 0 && at + 1 < bytes.length; at = bytes.indexOf(0xff, at + 1)) {
-    if (bytes[at + 1] === SOS) scans += 1;
+  for (let at = nextMarker(bytes, from); at >= 0; at = nextMarker(bytes, at)) {
+    const marker = bytes[at + 1]!;
+    if (marker === EOI) return;
+    if (marker === SOS && ++scans > MOST_SCANS)
+      throw new ImageError("unsupported", `the JPEG has more than ${MOST_SCANS} scans: save it again with fewer`);
+    if (at + 4 > bytes.length) break;
+    at += 2 + view.getUint16(at + 2);
   }
-  if (scans > MOST_SCANS)
-    throw new ImageError("unsupported", `the JPEG has ${scans} scans, at most ${MOST_SCANS} are read: save it again`);
+  throw cutOff("JPEG", bytes);
+}
+
+/** Where the next marker of a segment is; -1 where there is none. Stuffed zeros, restarts and fill bytes lie within the coded data. */
+function nextMarker(bytes: Uint8Array, from: number): number {
+  for (let at = bytes.indexOf(0xff, from); at >= 0 && at + 1 < bytes.length; at = bytes.indexOf(0xff, at + 1)) {
+    const byte = bytes[at + 1]!;
+    const isData = byte === 0x00 || byte === 0x01 || byte === 0xff || (byte >= 0xd0 && byte <= 0xd7);
+    if (!isData) return at;
+  }
+  return -1;
 }

@@ -1,7 +1,7 @@
 import { exifOrientation } from "./exif.ts";
-import { ascii, type ImageHeader, truncated } from "./image-header.ts";
+import { ascii, cutOff, type ImageHeader, truncated } from "./image-header.ts";
 
-/** IHDR and, where there is one before the end, eXIf (PNG, third edition). */
+/** IHDR, eXIf where there is one, and that the chunks have an end (PNG, third edition). */
 export function pngHeader(bytes: Uint8Array): ImageHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 33 || ascii(bytes, 12, 16) !== "IHDR") throw truncated("PNG", bytes);
@@ -10,7 +10,8 @@ export function pngHeader(bytes: Uint8Array): ImageHeader {
   for (let at = 8; at + 12 <= bytes.length; ) {
     const length = view.getUint32(at);
     if (ascii(bytes, at + 4, at + 8) === "eXIf") orientation = exifOrientation(bytes.subarray(at + 8, at + 8 + length));
+    if (ascii(bytes, at + 4, at + 8) === "IEND") return { format: "png", ...size, orientation };
     at += 12 + length;
   }
-  return { format: "png", ...size, orientation };
+  throw cutOff("PNG", bytes);
 }
