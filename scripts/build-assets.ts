@@ -14,7 +14,7 @@ const HELP = `Usage: node scripts/build-assets.ts [--models DIR] [--out DIR]
 
 Puts every model package below DIR (default weights/models) into the folder of static assets that the Worker serves (default
 dist/assets): weights/<package id>/ with hard links where the disk allows, weights/index.json, and _headers. What is no longer
-there is removed; other assets are left alone.
+there is removed; other assets are left alone. It warns of packages that have one name.
 
   --models DIR   folder of package folders
   --out DIR      folder of static assets
@@ -60,6 +60,13 @@ export async function buildAssets(models: string, out: string): Promise<IndexEnt
   return index;
 }
 
+/** The ids of packages whose name another has too, the first that of the one which the name finds. */
+export function sharedNames(index: readonly IndexEntry[]): [name: string, ids: string[]][] {
+  const ids = new Map<string, string[]>();
+  for (const { name, id } of index) ids.set(name, [...(ids.get(name) ?? []), id]);
+  return [...ids].filter(([, all]) => all.length > 1);
+}
+
 async function packageFolders(models: string): Promise<string[]> {
   const names = existsSync(models) ? (await readdir(models)).sort() : [];
   return names.map((name) => join(models, name)).filter((folder) => existsSync(join(folder, MANIFEST_FILE)));
@@ -97,12 +104,23 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
 }
 
 async function entryOf(folder: string, manifest: Manifest): Promise<IndexEntry> {
-  const { id, name, family, architecture, quantization, shards } = manifest;
+  const { id, name, family, architecture, quantization, shards, tokenizer } = manifest;
   const { mtimeMs } = await stat(join(folder, MANIFEST_FILE));
   const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
   const { inputs, outputs } = manifest.hyperparameters;
   const widths = inputOf(architecture) === "vectors" ? { inputs: Number(inputs), outputs: Number(outputs) } : {};
-  return { id, name, family, architecture, quantization, bytes, created: Math.floor(mtimeMs / 1000), ...widths };
+  const created = Math.floor(mtimeMs / 1000);
+  return {
+    id,
+    name,
+    family,
+    architecture,
+    quantization,
+    bytes,
+    created,
+    tokenizer: tokenizer !== undefined,
+    ...widths,
+  };
 }
 
 if (import.meta.main) {
@@ -111,7 +129,12 @@ if (import.meta.main) {
     options: { models: { type: "string" }, out: { type: "string" } },
     positionals: { min: 0, max: 0 },
     async run(_, { models = "weights/models", out = "dist/assets" }) {
-      await buildAssets(String(models), String(out));
+      const index = await buildAssets(String(models), String(out));
+      for (const [name, ids] of sharedNames(index)) {
+        process.stderr.write(
+          `warning: ${ids.length} packages are named "${name}": requests for "${name}" get ${ids[0]}, ${ids.slice(1).join(" and ")} only by this id; convert one again with --name\n`,
+        );
+      }
     },
   });
 }

@@ -19,7 +19,7 @@ CHECKPOINT  a folder with config.json and *.safetensors (Hugging Face or origina
             .pt or .bin, or the file in it; nothing of a PyTorch file is executed
 --out DIR   the package's folder, such as weights/models/NAME; an older package there is replaced
 --quant     f32, q8 (default) or q4: how matrices are stored; everything else stays f32, and with q4 some matrices stay q8
---name      the model's name (default: the checkpoint folder's)
+--name      the model's name, by which requests ask for it (default: the name of --out's folder)
 --calibrate a text such as the model will write: q4 then spends its precision where the model's activations on it are large, and
             perplexities before and after are printed, of excerpts that were not calibrated on
 --calibrate-tokens  how much of it is looked at (default 2048); the reference backend takes about 0.05 s a token for 31 M weights
@@ -38,7 +38,7 @@ await runCommand({
   async run([path = ""], values) {
     if (typeof values.out !== "string") throw new UsageError("--out is missing: where shall the package go?");
     const quantization = choice("quant", values.quant, QUANTIZATIONS, "q8");
-    const name = typeof values.name === "string" ? values.name : nameOf(path);
+    const name = typeof values.name === "string" ? values.name : nameOf(values.out);
     const tokens = wholeNumber("calibrate-tokens", values["calibrate-tokens"], 2048);
     for (const option of ["calibrate", "calibrate-tokens"]) {
       if (values[option] === undefined) continue;

@@ -20,7 +20,7 @@ export default async function setup(): Promise<void> {
 
 /**
  * Builds the packages that the edge tests are served: tiny ones, a slow one, and some that are broken. Folders' names give the order of
- * the index, whose first model is the default.
+ * the index, whose first language model is the default.
  */
 export async function buildTestAssets(packages: string, assets: string): Promise<void> {
   await rm(packages, { recursive: true, force: true });

@@ -28,6 +28,7 @@ describe("GET /v1/models", () => {
       architecture: "mamba",
       quantization: "f32",
       bytes: expect.any(Number),
+      tokenizer: true,
       weights_url: `/weights/${list.data[0]!.id}/`,
     });
   });
@@ -38,6 +39,56 @@ describe("GET /v1/models", () => {
       expect(await (await call("GET", `/v1/models/${name}`)).json()).toMatchObject({ id, quantization: "q8" });
     }
     expect(await errorOf(await call("GET", "/v1/models/none"))).toMatchObject({ status: 404, code: "model_not_found" });
+  });
+});
+
+describe("requests that name no model", async () => {
+  const of = (...names: string[]): IndexEntry[] => names.map((name) => index.find((entry) => entry.name === name)!);
+  /** A deployment whose index lists these, in this order. */
+  const serving = (entries: readonly IndexEntry[], bindings = {}) => {
+    const { send } = separate({
+      ASSETS: intercept((file, fetch) => (file === "index.json" ? Response.json(entries) : fetch())),
+      ...bindings,
+    });
+    return async (path: string, body: unknown): Promise<unknown> => {
+      const response = await send(path, { method: "POST", body: JSON.stringify(body) });
+      const { model, error } = await response.json<{ model?: string; error?: { code: string } }>();
+      return model?.split("@")[0] ?? [response.status, error?.code];
+    };
+  };
+  const mute = { ...of("tiny")[0]!, tokenizer: false };
+  const chat = { messages: [{ role: "user", content: "a" }], max_tokens: 1 };
+  const query = [[1, 2, 3, 4, 5]];
+
+  test("get the first model of the kind that they are for", async () => {
+    const ask = serving([mute, ...of("vmamba", "icl-mamba", "chat", "tiny-q8")]);
+    expect(await ask("/v1/completions", { prompt, max_tokens: 1 })).toBe("chat");
+    expect(await ask("/v1/chat/completions", chat)).toBe("chat");
+    expect(await ask("/v1/sessions", {})).toBe("chat");
+    expect(await ask("/v1/icl/predictions", { query })).toBe("icl-mamba");
+  });
+
+  test("get an older index's first language model: it does not say who has a tokenizer", async () => {
+    const { tokenizer: _, ...older } = of("tiny-q8")[0]!;
+    expect(await serving([...of("icl-mamba"), older, ...of("tiny")])("/v1/sessions", {})).toBe("tiny-q8");
+  });
+
+  test("get DEFAULT_MODEL where it takes what is asked", async () => {
+    const entries = of("tiny", "chat", "icl-mamba", "icl-mambaformer");
+    const text = serving(entries, { DEFAULT_MODEL: "chat" });
+    expect(await text("/v1/completions", { prompt, max_tokens: 1 })).toBe("chat");
+    expect(await text("/v1/icl/predictions", { query })).toBe("icl-mamba");
+    const vectors = serving(entries, { DEFAULT_MODEL: "icl-mambaformer" });
+    expect(await vectors("/v1/icl/predictions", { query })).toBe("icl-mambaformer");
+    expect(await vectors("/v1/sessions", {})).toBe("icl-mambaformer");
+    const none = serving(entries, { DEFAULT_MODEL: "none" });
+    expect(await none("/v1/completions", { prompt })).toEqual([404, "model_not_found"]);
+  });
+
+  test("are told where there is no such model", async () => {
+    expect(await serving(of("tiny"))("/v1/icl/predictions", { query })).toEqual([404, "model_not_found"]);
+    expect(await serving(of("icl-mamba"))("/v1/sessions", {})).toBe("icl-mamba");
+    expect(await serving([])("/v1/sessions", {})).toEqual([503, "no_models"]);
   });
 });
 

@@ -72,6 +72,12 @@ describe("convert --quant q4", () => {
     expect(a!.family).toBe(c!.family);
   });
 
+  test("names the package after its folder, or as --name says", async () => {
+    const named = [convert("my-model"), convert("other folder", "--quant", "f32"), convert("d", "--name", "mine")];
+    const ids = await Promise.all(named.map(async ({ out }) => (await readManifest(folderSource(out))).name));
+    expect(ids).toEqual(["my-model", "other-folder", "mine"]);
+  });
+
   const bad: { title: string; args: string[]; message: RegExp }[] = [
     { title: "an unknown encoding", args: ["--quant", "q5"], message: /--quant must be one of f32, q8, q4, is "q5"/ },
     { title: "a text for q8", args: ["--calibrate", text], message: /--calibrate is for --quant q4; q8 needs no text/ },

@@ -74,6 +74,16 @@ test("a package whose shard is cut or gone is refused with both numbers", async 
 test("the command prints nothing, help on --help, and fails with a message", async () => {
   const command = (...args: string[]) => run(process.execPath, ["scripts/build-assets.ts", ...args]);
   expect(await command("--models", models, "--out", out)).toEqual({ stdout: "", stderr: "" });
+  const twin = { ...tinyCheckpoint({ seed: 9 }), tokenizer: byteTokenizer() };
+  const sink = await folderSink(join(models, "z"));
+  const { id } = await convertCheckpoint(twin, { name: "a", quantization: "f32" }, sink);
+  expect(await command("--models", models, "--out", out)).toEqual({
+    stdout: "",
+    stderr: expect.stringMatching(
+      new RegExp(`^warning: 2 packages are named "a": requests for "a" get a@.*, ${id} only by this id; .*--name\n$`),
+    ),
+  });
+  await rm(join(models, "z"), { recursive: true });
   expect((await command("--help")).stdout).toMatch(/^Usage: /);
   await expect(command("--nothing")).rejects.toMatchObject({
     code: 1,

@@ -1,3 +1,4 @@
+import { inputOf } from "../../engine/architectures/index.ts";
 import type { Env } from "../env.ts";
 import { ApiError } from "../http/api-error.ts";
 import { show } from "../http/show.ts";
@@ -10,9 +11,15 @@ export interface CatalogEntry extends IndexEntry {
 /** The models that are served. */
 export interface Catalog {
   list(env: Env): Promise<readonly CatalogEntry[]>;
-  /** @param model a name, an id (name@hash), or nothing for the default. @throws ApiError 404, 503 when nothing is served */
-  find(env: Env, model: string | undefined): Promise<CatalogEntry>;
+  /**
+   * @param model a name, an id (name@hash), or nothing for the default
+   * @param input what the default shall be fed
+   * @throws ApiError 404, 503 when nothing is served
+   */
+  find(env: Env, model: string | undefined, input?: ModelInput): Promise<CatalogEntry>;
 }
+
+export type ModelInput = ReturnType<typeof inputOf>;
 
 /** How long a bucket's index is believed. Assets change only with the deployment, and with it the isolate. */
 const BUCKET_TTL = 60_000;
@@ -39,16 +46,10 @@ export function createCatalog(): Catalog {
     return [...assets, ...bucket];
   }
 
-  async function find(env: Env, model: string | undefined): Promise<CatalogEntry> {
+  async function find(env: Env, model: string | undefined, input: ModelInput = "tokens"): Promise<CatalogEntry> {
     let entries = await list(env);
-    const wanted = model ?? (env.DEFAULT_MODEL || entries[0]?.id);
-    if (wanted === undefined) {
-      throw new ApiError({
-        status: 503,
-        code: "no_models",
-        message: "this deployment has no models: put packages into weights/models or the bucket and build again",
-      });
-    }
+    const wanted = model ?? defaultOf(entries, input, env.DEFAULT_MODEL);
+    if (wanted === undefined) throw noModel(input);
     let found = named(entries, wanted);
     if (found === undefined && env.WEIGHTS !== undefined) {
       // It may have been uploaded a moment ago.
@@ -69,6 +70,30 @@ export function createCatalog(): Catalog {
 
 function named(entries: readonly CatalogEntry[], model: string): CatalogEntry | undefined {
   return entries.find((e) => e.id === model) ?? entries.find((e) => e.name === model);
+}
+
+/** The name or id of what a request gets that names no model. */
+function defaultOf(entries: readonly CatalogEntry[], input: ModelInput, set: string | undefined): string | undefined {
+  const fits = ({ architecture, tokenizer }: CatalogEntry): boolean =>
+    inputOf(architecture) === input && (input !== "tokens" || tokenizer !== false);
+  const preferred = set ? named(entries, set) : undefined;
+  // A default that cannot be served is said, rather than that another takes its place.
+  if (set && input === "tokens") return set;
+  if (preferred !== undefined && fits(preferred)) return preferred.id;
+  return (entries.find(fits) ?? (input === "tokens" ? entries[0] : undefined))?.id;
+}
+
+function noModel(input: ModelInput): ApiError {
+  if (input === "tokens") {
+    return new ApiError({
+      status: 503,
+      code: "no_models",
+      message: "this deployment has no models: put packages into weights/models or the bucket and build again",
+    });
+  }
+  const what = input === "images" ? "image" : "in-context";
+  const message = `no ${what} model is served here: put a package of one into weights/models or the bucket, and build again`;
+  return new ApiError({ status: 404, code: "model_not_found", param: "model", message });
 }
 
 async function readAssets(assets: Fetcher): Promise<readonly CatalogEntry[]> {

@@ -14,6 +14,8 @@ const Entry = z.object({
   bytes: z.number(),
   /** unix seconds. */
   created: z.number(),
+  /** whether it can be given text; an index made before this was said does not say. */
+  tokenizer: z.boolean().optional(),
   /** numbers of each vector that a model is fed and gives, where it takes vectors. */
   inputs: z.int().optional(),
   outputs: z.int().optional(),

@@ -22,7 +22,7 @@ import { storeAppend } from "../sessions/store-append.ts";
  * stored state, and none is computed twice.
  *
  * @example
- * curl localhost:8787/v1/icl/predictions -d '{"model":"icl-mamba","examples":[{"x":[1,0,0,0,0],"y":2}],"query":[[2,0,0,0,0]]}'
+ * curl localhost:8787/v1/icl/predictions -d '{"model":"icl-sparse-parity-mamba","examples":[{"x":[1,0,0,0,0],"y":2}],"query":[[2,0,0,0,0]]}'
  */
 export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   const app = new OpenAPIHono<AppEnv>();
@@ -46,11 +46,11 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
     if (examples.length === 0 && query.length === 0)
       throw badValue("query", "there are neither examples nor a query: give one of them", "missing_field");
     const read = body.session == null ? undefined : await readSession(c.env, c.get("owner"), body.session);
-    const entry = await catalog.find(c.env, read?.session.model ?? body.model ?? undefined);
+    const entry = await catalog.find(c.env, read?.session.model ?? body.model ?? undefined, "vectors");
     if (inputOf(entry.architecture) !== "vectors") {
       throw badValue(
         read === undefined ? "model" : "session",
-        `${entry.id} is a language model, it does not learn from (x, y) examples: use a model of architecture in-context (GET /v1/models lists them)`,
+        `${entry.id} is ${inputOf(entry.architecture) === "images" ? "an image" : "a language"} model, it does not learn from (x, y) examples: use a model of architecture in-context (GET /v1/models lists them)`,
       );
     }
     const stored = read?.snapshot && (await decodeSnapshot(read.snapshot.bytes));

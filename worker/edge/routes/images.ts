@@ -6,7 +6,7 @@ import { bestClasses, imageStages } from "../../engine/images.ts";
 import type { Model } from "../../engine/model.ts";
 import { type AppEnv, limitsOf } from "../env.ts";
 import { classifyLoaded } from "../generation/infer-pixels.ts";
-import { ApiError, badValue } from "../http/api-error.ts";
+import { badValue } from "../http/api-error.ts";
 import { methodNotAllowed } from "../http/method-not-allowed.ts";
 import { decodeImage, decodingNeed } from "../images/decode.ts";
 import { readImages } from "../images/read-request.ts";
@@ -54,11 +54,7 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
 
   app.post("/images/classifications", async (c) => {
     const { files, model: name, topK, observe } = await readImages(c.req.raw);
-    const entry =
-      name === undefined
-        ? (await catalog.list(c.env)).find(({ architecture }) => inputOf(architecture) === "images")
-        : await catalog.find(c.env, name);
-    if (entry === undefined) throw noImageModel();
+    const entry = await catalog.find(c.env, name, "images");
     if (inputOf(entry.architecture) !== "images") {
       const message = `${entry.id} is not fed images: GET /v1/models lists the models, leave model out for the first that is`;
       throw badValue("model", message);
@@ -124,12 +120,6 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   });
   app.all("/images/classifications", methodNotAllowed("POST"));
   return app;
-}
-
-function noImageModel(): ApiError {
-  const message =
-    "no image model is served here: put a package of one into weights/models or the bucket, and build again";
-  return new ApiError({ status: 404, code: "model_not_found", param: "model", message });
 }
 
 /** @throws ApiError 400 */

@@ -23,6 +23,7 @@ export const ModelInfo = z
     architecture: z.string(),
     quantization: z.string(),
     bytes: z.int(),
+    tokenizer: z.boolean().optional().openapi({ description: "Whether it can be given text." }),
     weights_url: z
       .string()
       .nullable()
