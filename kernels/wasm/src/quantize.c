@@ -56,6 +56,13 @@ INLINE void write_record(const float *x, v128_t shift, uint8_t *record, int toke
   ((int *)record)[token] = write_chunks(x, &r, record + 8 * tokens + 4 * token, tokens);
 }
 
+// One group of the four tokens of a tile.
+INLINE void write_four(const float *x, int stride, v128_t shift, uint8_t *record) {
+  Rounding r[4];
+  roundings_of(x, stride, shift, (float *)record + 4, r);
+  UNROLL for (int t = 0; t < 4; t++) ((int *)record)[t] = write_chunks(x + t * stride, &r[t], record + 32 + 4 * t, 4);
+}
+
 enum { DOT_RECORD_BYTES = RECORD_BYTES };
 #include "tiles.h"
 

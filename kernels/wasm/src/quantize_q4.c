@@ -19,12 +19,10 @@ INLINE void store_words(uint8_t *to, int step, v128_t v) {
   wasm_v128_store32_lane(to + 3 * step, v, 3);
 }
 
-INLINE void write_record(const float *x, v128_t shift, uint8_t *record, int tokens, int token) {
-  const Rounding r = rounding_of(x, shift, (float *)record + tokens + token);
-  uint8_t *chunk = record + 8 * tokens + 4 * token;
+// Writes the chunks and returns −8 Σ q.
+INLINE int write_chunks(const float *x, const Rounding *r, uint8_t *chunk, int tokens) {
   v128_t q[4];
-  UNROLL for (int i = 0; i < 4; i++) q[i] = round8(x + 8 * i, &r);
-  ((int *)record)[token] = -8 * sum_lanes16(q);
+  UNROLL for (int i = 0; i < 4; i++) q[i] = round8(x + 8 * i, r);
 #ifdef RELAXED
   store_words(chunk, 4 * tokens, wasm_i8x16_narrow_i16x8(q[0], q[1]));
   store_words(chunk + 16 * tokens, 4 * tokens, wasm_i8x16_narrow_i16x8(q[2], q[3]));
@@ -32,6 +30,38 @@ INLINE void write_record(const float *x, v128_t shift, uint8_t *record, int toke
   UNROLL for (int i = 0; i < 4; i++) {
     store_words(chunk + 16 * i * tokens, 4 * tokens, wasm_i16x8_shuffle(q[i], q[i], 0, 2, 1, 3, 4, 6, 5, 7));
   }
+#endif
+  return -8 * sum_lanes16(q);
+}
+
+INLINE void write_record(const float *x, v128_t shift, uint8_t *record, int tokens, int token) {
+  const Rounding r = rounding_of(x, shift, (float *)record + tokens + token);
+  ((int *)record)[token] = write_chunks(x, &r, record + 8 * tokens + 4 * token, tokens);
+}
+
+// One group of the four tokens of a tile. Relaxed, four chunks of four tokens are a square of words, which is turned in registers.
+INLINE void write_four(const float *x, int stride, v128_t shift, uint8_t *record) {
+  Rounding r[4];
+  roundings_of(x, stride, shift, (float *)record + 4, r);
+#ifdef RELAXED
+  const v128_t ones = wasm_i16x8_splat(1);
+  v128_t sums[4], words[4];
+  UNROLL for (int half = 0; half < 2; half++) {
+    UNROLL for (int t = 0; t < 4; t++) {
+      const float *from = x + t * stride + 16 * half;
+      const v128_t a = round8(from, &r[t]), b = round8(from + 8, &r[t]);
+      const v128_t sum = wasm_i32x4_dot_i16x8(wasm_i16x8_add(a, b), ones);
+      sums[t] = half == 0 ? sum : wasm_i32x4_add(sums[t], sum);
+      words[t] = wasm_i8x16_narrow_i16x8(a, b);
+    }
+    transpose(words);
+    UNROLL for (int chunk = 0; chunk < 4; chunk++) store(record + 32 + 16 * (4 * half + chunk), words[chunk]);
+  }
+  transpose(sums);
+  const v128_t sum = wasm_i32x4_add(wasm_i32x4_add(sums[0], sums[1]), wasm_i32x4_add(sums[2], sums[3]));
+  store(record, wasm_i32x4_neg(wasm_i32x4_shl(sum, 3)));
+#else
+  UNROLL for (int t = 0; t < 4; t++) ((int *)record)[t] = write_chunks(x + t * stride, &r[t], record + 32 + 4 * t, 4);
 #endif
 }
 

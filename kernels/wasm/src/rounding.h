@@ -3,10 +3,16 @@
 
 // From f32 activations to whole numbers in −127..127, a group of 32 columns at a time.
 
-// Largest |x| of a group, as f32 bits: their order is that of the values, and a NaN is above everything, so it survives as the scale.
+// Largest |x| of every fourth column of a group, as f32 bits: their order is that of the values, and a NaN is above everything, so it
+// survives as the scale.
+INLINE v128_t largest_of_fourths(const float *x) {
+  v128_t m = wasm_f32x4_abs(load(x));
+  UNROLL for (int i = 4; i < GROUP; i += 4) m = wasm_i32x4_max(m, wasm_f32x4_abs(load(x + i)));
+  return m;
+}
+
 INLINE int largest_bits(const float *x) {
-  v128_t m = wasm_i32x4_splat(0);
-  UNROLL for (int i = 0; i < GROUP; i += 4) m = wasm_i32x4_max(m, wasm_f32x4_abs(load(x + i)));
+  v128_t m = largest_of_fourths(x);
   m = wasm_i32x4_max(m, wasm_i32x4_shuffle(m, m, 2, 3, 0, 1));
   m = wasm_i32x4_max(m, wasm_i32x4_shuffle(m, m, 1, 0, 3, 2));
   return wasm_i32x4_extract_lane(m, 0);
@@ -25,11 +31,37 @@ INLINE v128_t round8(const float *x, const Rounding *r) {
   return wasm_i16x8_narrow_i32x4(round4(x, r), round4(x + 4, r));
 }
 
+static const float TINY = 1e-20f; // below it a group counts as zero: no denormal products
+
 // How a group is rounded, and its scale: x ≈ scale · q.
 INLINE Rounding rounding_of(const float *x, v128_t shift, float *scale) {
-  const float tiny = 1e-20f; // below it a group counts as zero: no denormal products
-  union { int bits; float value; } largest = {largest_bits(x)}, least = {.value = tiny};
+  union { int bits; float value; } largest = {largest_bits(x)}, least = {.value = TINY};
   const int nonzero = largest.bits >= least.bits;
   *scale = nonzero ? largest.value * (1.f / 127.f) : 0.f;
   return (Rounding){splat(nonzero ? 127.f / largest.value : 0.f), shift};
+}
+
+// Rows of i32 lanes become columns.
+INLINE void transpose(v128_t v[4]) {
+  const v128_t a = wasm_i32x4_shuffle(v[0], v[1], 0, 4, 1, 5), b = wasm_i32x4_shuffle(v[0], v[1], 2, 6, 3, 7);
+  const v128_t c = wasm_i32x4_shuffle(v[2], v[3], 0, 4, 1, 5), d = wasm_i32x4_shuffle(v[2], v[3], 2, 6, 3, 7);
+  v[0] = wasm_i64x2_shuffle(a, c, 0, 2);
+  v[1] = wasm_i64x2_shuffle(a, c, 1, 3);
+  v[2] = wasm_i64x2_shuffle(b, d, 0, 2);
+  v[3] = wasm_i64x2_shuffle(b, d, 1, 3);
+}
+
+// rounding_of for one group of four tokens: a lane a token.
+INLINE void roundings_of(const float *x, int stride, v128_t shift, float *scales, Rounding r[4]) {
+  v128_t m[4];
+  UNROLL for (int t = 0; t < 4; t++) m[t] = largest_of_fourths(x + t * stride);
+  transpose(m);
+  const v128_t largest = wasm_i32x4_max(wasm_i32x4_max(m[0], m[2]), wasm_i32x4_max(m[1], m[3]));
+  const v128_t nonzero = wasm_i32x4_ge(largest, splat(TINY));
+  store(scales, wasm_v128_and(nonzero, mul(largest, splat(1.f / 127.f))));
+  const v128_t inverse = wasm_v128_and(nonzero, wasm_f32x4_div(splat(127.f), largest));
+  r[0] = (Rounding){wasm_i32x4_shuffle(inverse, inverse, 0, 0, 0, 0), shift};
+  r[1] = (Rounding){wasm_i32x4_shuffle(inverse, inverse, 1, 1, 1, 1), shift};
+  r[2] = (Rounding){wasm_i32x4_shuffle(inverse, inverse, 2, 2, 2, 2), shift};
+  r[3] = (Rounding){wasm_i32x4_shuffle(inverse, inverse, 3, 3, 3, 3), shift};
 }
