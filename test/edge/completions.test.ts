@@ -121,6 +121,19 @@ describe("POST /v1/completions", () => {
     expect(reply).toMatchObject({ choices: [{ text: "", finish_reason: "stop" }], usage: { completion_tokens: 1 } });
   });
 
+  test("a control token of the template does the same, streamed too; its log-probability is the last", async () => {
+    const fields = { model: "chat", prompt, max_tokens: 8, logit_bias: { 258: 100 }, logprobs: 0 };
+    const reply = await complete(fields);
+    expect(reply).toMatchObject({
+      choices: [{ text: "", finish_reason: "stop", logprobs: { tokens: ["<|user|>"], text_offset: [0] } }],
+      usage: { completion_tokens: 1 },
+    });
+    const chunks = await chunksOf(await call("POST", "/v1/completions", { ...fields, stream: true }));
+    expect([textOf(...chunks), chunks.at(-1)!.choices[0]!.finish_reason]).toEqual(["", "stop"]);
+    const echoed = await complete({ ...fields, echo: true });
+    expect(echoed.choices[0]).toMatchObject({ text: prompt, finish_reason: "stop" });
+  });
+
   test("logprobs are in OpenAI's shape: the best, the drawn token's own, offsets into the text", async () => {
     const reply = await complete({ prompt, max_tokens: 12, seed: 2, logprobs: 3 });
     const { text, logprobs } = reply.choices[0]!;

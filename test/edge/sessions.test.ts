@@ -228,6 +228,18 @@ describe("append", () => {
     }
   });
 
+  test("a control token ends the text and is fed before what comes next, as if it had been given", async () => {
+    const [a, b] = [await newSession({ model: "chat" }), await newSession({ model: "chat" })];
+    const one = await append(a.id, { text, max_tokens: 9, logit_bias: { 258: 100 } }); // <|user|>
+    expect(one).toMatchObject({ choices: [{ text: "", finish_reason: "stop" }], usage: { completion_tokens: 1 } });
+    const given = await append(b.id, { text, max_tokens: 0 });
+    await append(b.id, { tokens: [258], max_tokens: 0, snapshot: given.snapshot });
+    const fields = { max_tokens: 12, seed: 3, logit_bias };
+    const [next, same] = [await append(a.id, fields), await append(b.id, fields)];
+    expect(textOf(next)).toBe(textOf(same));
+    expect(next.usage?.prompt_tokens).toBe(same.usage?.prompt_tokens);
+  });
+
   test("text that may be the beginning of a stop string waits for the next request", async () => {
     const { id } = await newSession();
     const bias = { 98: 100 }; // "a"

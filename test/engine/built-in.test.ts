@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { reply } from "../../scripts/lib/samples/writer.ts";
+import { reply, write } from "../../scripts/lib/samples/writer.ts";
 import { score } from "../../scripts/lib/score.ts";
 import { MemoryPackage } from "../../weights/memory.ts";
 import { openCheckpoint } from "../../weights/node/checkpoint.ts";
@@ -101,6 +101,25 @@ describe("the built-in model", async () => {
     });
     expect(text.trim()).not.toBe("");
     expect(ended).toBe(true);
+  });
+
+  test("what it writes shows no control token, and ends where it samples one", async () => {
+    const tokenizer = served.requireTokenizer();
+    const ends = await Promise.all(
+      [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12].map(async (seed) => {
+        const written = await write(served, tokenizer.encode("Hello"), {
+          seed,
+          maxTokens: 120,
+          sampling: { temperature: 0.8 },
+        });
+        expect(written.text).not.toMatch(/<\|/);
+        const specials = written.tokens.filter((token) => tokenizer.isSpecial(token));
+        expect(specials).toEqual(written.ended ? [written.tokens.at(-1)] : []);
+        return specials[0];
+      }),
+    );
+    // Of some seeds it is the end of a turn, not of a text.
+    expect(ends.filter((token) => token !== undefined && token !== tokenizer.endOfText).length).toBeGreaterThan(0);
   });
 
   test("it writes words, the same ones for a seed", async () => {

@@ -1,16 +1,19 @@
 import { describe, expect, test } from "vitest";
+import { MemoryPackage } from "../../weights/memory.ts";
+import { convertCheckpoint } from "../../worker/engine/convert.ts";
 import {
   type GeneratedToken,
   type GenerationOptions,
   type GenerationResult,
   generate,
 } from "../../worker/engine/generate.ts";
-import type { Model } from "../../worker/engine/model.ts";
+import { Model } from "../../worker/engine/model.ts";
 import { Sequence } from "../../worker/engine/sequence.ts";
 import { decodeSnapshot, encodeSnapshot, restoreSnapshot, takeSnapshot } from "../../worker/engine/snapshot.ts";
 import { reference, wasm } from "../support/backends.ts";
-import { randomNumbers } from "../support/checkpoints.ts";
+import { randomNumbers, tinyCheckpoint } from "../support/checkpoints.ts";
 import { tinyModel } from "../support/models.ts";
+import { chatTokenizer } from "../support/tokenizers.ts";
 
 const PROMPT = "The cat ☃";
 /** Keeps the random model from drawing the end-of-text token. */
@@ -128,6 +131,56 @@ describe("generation", () => {
   test("the end-of-text token ends the generation and is not given out", async () => {
     const ended = await run(new Sequence(model), { prompt, sampling: { seed: 1, logitBias: new Map([[0, 100]]) } });
     expect(ended).toMatchObject({ finishReason: "stop", text: "", completionTokens: 1, ids: [0] });
+  });
+
+  describe("control tokens", async () => {
+    const [USER, END] = [258, 260];
+    const memory = new MemoryPackage();
+    const checkpoint = tinyCheckpoint({ vocab: 261, tied: false });
+    await convertCheckpoint(
+      { ...checkpoint, tokenizer: chatTokenizer() },
+      { name: "chat", quantization: "f32" },
+      memory,
+    );
+    const chat = await Model.load(memory, wasm);
+    /** Makes them as probable as some of the others. */
+    const logitBias = new Map(
+      [0, 257, USER, 259, END].map((token): [number, number] => [token, token === 0 ? -100 : 4]),
+    );
+
+    test.each([
+      USER,
+      END,
+    ])("%i ends the generation, is not given out, and is fed before what comes next", async (token) => {
+      const [sequence, unbroken] = [new Sequence(chat), new Sequence(chat)];
+      const forced = { seed: 1, logitBias: new Map([[token, 100]]) };
+      const ended = await run(sequence, { prompt, sampling: forced, keepHeld: true });
+      expect(ended).toMatchObject({ finishReason: "stop", text: "", completionTokens: 1, ids: [token] });
+      expect(sequence.pending).toEqual([token]);
+      const sampling = {
+        seed: 2,
+        logitBias: new Map([0, 257, USER, 259, END].map((id): [number, number] => [id, -100])),
+      };
+      const next = await run(await stored(chat, sequence), { sampling });
+      const whole = await run(unbroken, { prompt: [...prompt, token], sampling });
+      expect([next.ids, next.text]).toEqual([whole.ids, whole.text]);
+    });
+
+    test("the tokens before one are those of a generation without, and no text spells one", async () => {
+      let early = 0;
+      for (let seed = 1; seed <= 12; seed++) {
+        const fields = { prompt, maxTokens: 40, sampling: { seed, logitBias } };
+        const { text, ids, finishReason } = await run(new Sequence(chat), fields);
+        const special = ids.findIndex((id) => chat.requireTokenizer().isSpecial(id));
+        expect(text).not.toMatch(/<\|/);
+        expect([special, finishReason]).toEqual(special < 0 ? [-1, "length"] : [ids.length - 1, "stop"]);
+        if (special < 0) continue;
+        early++;
+        const cut = await run(new Sequence(chat), { ...fields, maxTokens: ids.length });
+        expect(cut.ids).toEqual(ids);
+      }
+      expect(early).toBeGreaterThan(2);
+    });
   });
 
   test("log-probabilities are the model's own", async () => {

@@ -21,7 +21,7 @@ export interface GenerationOptions extends Pick<FeedOptions, "signal" | "more" |
   readonly stop?: readonly string[];
   /** a format that the text has: it is closed within maxTokens, unless a stop string cuts it. See constraint/output-format.ts. */
   readonly constraint?: Constraint | undefined;
-  /** tokens that end the reply besides the end-of-text token, such as a chat template's end of a turn. */
+  /** tokens that end the reply besides the tokenizer's control tokens. */
   readonly endTokens?: ReadonlySet<number>;
   /** how many alternatives to report a token, and each token's own log-probability; absent reports none. */
   readonly logprobs?: number | undefined;
@@ -49,7 +49,7 @@ export interface GenerationChunk {
 }
 
 export interface GenerationResult {
-  /** "stop": a stop string, the end-of-text token or one of endTokens, or the end of what the constraint allows; "length": max_tokens, or enough. */
+  /** "stop": a stop string, a control token or one of endTokens, or the end of what the constraint allows; "length": max_tokens, or enough. */
   readonly finishReason: "stop" | "length";
   /** tokens in front of the first generated one. */
   readonly promptTokens: number;
@@ -67,8 +67,8 @@ export interface GenerationResult {
  * Feeds a prompt and generates. The draw for the token at index p of the sequence depends on (seed, p) alone, so that a generation cut
  * in two anywhere gives the text of one that was not.
  *
- * A token that ends the generation stays pending: sampled, not yet fed. A stop string stays part of the sequence's past, though it is
- * not given out.
+ * Control tokens are never given out as text: a sampled one ends the generation. A token that ends it stays pending: sampled, not yet
+ * fed. A stop string stays part of the sequence's past, though it is not given out.
  *
  * @throws ParameterError on sampling out of range, nothing to continue or too few tokens for the format, before anything is fed; the signal's reason when aborted (the sequence is then part-way)
  */
@@ -134,7 +134,8 @@ export async function* generate(
       sequence.pending = [sampled.token];
       tokens.push(toGenerated(sampled));
 
-      const ended = ends.has(sampled.token);
+      // A control token, such as the end of a text or of a turn, is no text: where one is sampled, the text has ended.
+      const ended = ends.has(sampled.token) || tokenizer.isSpecial(sampled.token);
       const bytes = tokenizer.bytes(sampled.token);
       const pushed = ended ? { text: "" } : stops.push(utf8.push(bytes));
       if (!ended) format?.advance(sampled.token, bytes);

@@ -72,7 +72,7 @@ export interface Chunk {
 export interface GenerationResult {
   /** all text of this call. */
   readonly text: string;
-  /** "stop": a stop text or the end of the text; "length": maxTokens; "cancelled": the signal, or the iteration was left. */
+  /** "stop": a stop text, or a control token of the model's, which is never part of the text; "length": maxTokens; "cancelled": the signal, or the iteration was left. */
   readonly finishReason: "stop" | "length" | "cancelled";
   /** tokens in front of the first generated one. */
   readonly promptTokens: number;

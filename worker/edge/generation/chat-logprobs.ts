@@ -4,7 +4,7 @@ import type { ChatLogprobs } from "../schemas/chat.ts";
 
 /**
  * Log-probabilities in the shape of OpenAI's chat completions. A token's text may be part of a character; its bytes are exact.
- * @param endTokens those that end a reply are no part of it
+ * @param endTokens those that end a reply besides control tokens; neither are part of it
  */
 export function chatLogprobs(
   tokenizer: TextTokenizer,
@@ -17,7 +17,7 @@ export function chatLogprobs(
     bytes: [...tokenizer.bytes(token)],
   });
   const content = tokens
-    .filter(({ id }) => id !== tokenizer.endOfText && !endTokens.has(id))
+    .filter(({ id }) => !tokenizer.isSpecial(id) && !endTokens.has(id))
     .map(({ id, logprob = 0, top = [] }) => ({
       ...score(id, logprob),
       top_logprobs: top.map(([token, p]) => score(token, p)),
