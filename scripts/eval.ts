@@ -1,11 +1,14 @@
 import { readFileSync } from "node:fs";
+import { inputOf } from "../worker/engine/architectures/index.ts";
+import type { Model } from "../worker/engine/model.ts";
 import { choice, progressBar, runCommand, UsageError, wholeNumber } from "./lib/cli.ts";
 import { BACKENDS, QUANTIZATIONS, withModel } from "./lib/open-model.ts";
 import { bitsPerByte, documentsOf, perplexity, score } from "./lib/score.ts";
 
 const help = `npm run eval -- DIR --text FILE [--backend reference|wasm|webgpu] [--quant f32|q8|q4] [--window N] [--limit N] [--json]
 
-Perplexity and bits per byte of a model on a text file, whose documents are separated by <|endoftext|>.
+Perplexity and bits per byte of a language model with a tokenizer on a text file, whose documents are separated by <|endoftext|>.
+For image models there is npm run eval:images, for in-context models npm run eval:icl.
 
 DIR        a package, a checkpoint folder, or a checkpoint file beside its config.json
 --text     the file
@@ -36,6 +39,7 @@ await runCommand({
     const documents = documentsOf(read(values.text));
     if (documents.length === 0) throw new UsageError(`${values.text} holds no text`);
     const { id, result } = await withModel(path, { backend, quantization }, async (model) => {
+      checkTakesText(model);
       const bar = progressBar("scoring");
       const result = await score(model, documents, { window, limit, onProgress: bar.update }).finally(() => bar.stop());
       return { id: model.manifest.id, result };
@@ -59,6 +63,19 @@ await runCommand({
     );
   },
 });
+
+/** @throws UsageError that names the command for the model */
+function checkTakesText({ tokenizer, manifest: { id, architecture } }: Model): void {
+  if (tokenizer !== undefined) return;
+  const input = inputOf(architecture);
+  const use =
+    input === "images"
+      ? "use npm run eval:images for image models"
+      : input === "vectors"
+        ? "use npm run eval:icl for in-context models"
+        : "put tokenizer.json beside the checkpoint, and convert it again";
+  throw new UsageError(`${id} has no tokenizer, so it cannot be scored on a text: ${use}`);
+}
 
 function read(file: string): string {
   try {

@@ -47,7 +47,7 @@ export class ErrorTable {
     ];
     const text = lines.map(([part = "", ...cells]) => part.padEnd(16) + cells.map((c) => c.padStart(10)).join(""));
     const of = this.#weighted ? "the products with the calibration text's activations" : "the weights";
-    return `${text.join("\n")}\nerror: relative, of ${of}; was: with scales from the largest weights\n`;
+    return `${text.join("\n")}\n(error %: relative error of ${of}; was %: the same with scales from the largest weights)\n`;
   }
 }
 

@@ -28,7 +28,8 @@ export async function runCommand<T extends ParseArgsOptionsConfig>(command: Comm
     }
     const { min, max } = command.positionals;
     if (positionals.length < min || positionals.length > max) {
-      throw new UsageError(`expected ${min === max ? min : `${min} to ${max}`} arguments, got ${positionals.length}`);
+      const count = min === max ? min : `${min} to ${max}`;
+      throw new UsageError(`expected ${count} argument${count === 1 ? "" : "s"}, got ${positionals.length}`);
     }
     await command.run(positionals, values);
   } catch (error) {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { ApiError } from "../../worker/edge/http/api-error.ts";
 import { maxTokensWithin } from "../../worker/edge/models/request-budget.ts";
 import { TokenBucket } from "../../worker/edge/ops/token-bucket.ts";
-import { call, errorOf } from "./support/client.ts";
+import { append, call, errorOf, newSession } from "./support/client.ts";
 import { separate } from "./support/separate.ts";
 
 describe("a token bucket", () => {
@@ -92,6 +92,26 @@ test("MAX_TOKENS is shared by the choices of a request", () => {
   expect(maxTokensWithin(model, limits, 5, 2, 4)).toBe(2);
   expect(() => maxTokensWithin(model, limits, 5, 3, 4)).toThrow(/max_tokens is 3, .* 2 for each of 4 choices/);
   expect(() => maxTokensWithin(model, limits, 5, 11)).toThrow(/max_tokens is 11, .* may generate 10:/);
+});
+
+test("what the budget leaves is said with what bounds it, and the prompt's tokens as usage counts them", async () => {
+  const { post } = separate({});
+  const ok = await (await post({ prompt: "Hello", max_tokens: 1 })).json<{ usage: { prompt_tokens: number } }>();
+  expect(ok.usage.prompt_tokens).toBe(6);
+  const message = async (response: Response): Promise<string> => (await errorOf(response)).message;
+  const bound =
+    /may generate \d+: all its tokens may cost 1000000000000 multiply-adds \(MAX_MULTIPLY_ADDS_PER_REQUEST\)/;
+  const one = await message(await post({ prompt: "Hello", max_tokens: 1e9 }));
+  expect(one).toMatch(/ with 6 prompt tokens may generate/);
+  expect(one).toMatch(bound);
+  expect(await message(await post({ prompt: [0], max_tokens: 1e9 }))).toMatch(/ with 1 prompt token may generate/);
+  expect(await message(await post({ prompt: ["a", "bc"], max_tokens: 1e9, n: 2 }))).toMatch(
+    / with 5 prompt tokens may generate \d+ for each of 4 choices:/,
+  );
+  const { id } = await newSession();
+  const { usage } = await append(id, { text: "Hello", max_tokens: 3, logit_bias: { 0: -100 } });
+  const more = await call("POST", `/v1/sessions/${id}/append`, { text: "ab", max_tokens: 1e9 });
+  expect(await message(more)).toContain(` with ${usage!.total_tokens + 2} prompt tokens may generate`);
 });
 
 describe("browsers", () => {

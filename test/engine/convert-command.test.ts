@@ -55,6 +55,9 @@ describe("convert --quant q4", () => {
       else expect(after).toBe(before);
     }
     expect(stdout).toMatch(
+      /^\(error %: relative error of the products with the calibration text's activations; was %: .*\)$/m,
+    );
+    expect(stdout).toMatch(
       /perplexity of 256 tokens not calibrated on: f32 \d+\.\d{3}, .* \d+\.\d{3}, this package \d+\.\d{3}\n$/,
     );
     expect((await readManifest(folderSource(out))).quantization).toBe("q4");

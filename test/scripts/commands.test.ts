@@ -157,10 +157,24 @@ describe("eval", () => {
       expect((await score("--backend", backend)).nats).toBeCloseTo(whole.nats!, 2);
   });
 
+  test.each([
+    ["weights/models/imagenette-vmamba-6m", /^error: imagenette-vmamba-6m@\w+ has no tokenizer.*npm run eval:images/],
+    ["weights/models/icl-sparse-parity-mamba", /^error: icl-.* has no tokenizer.*: use npm run eval:icl/],
+    ["test/golden/mamba-tiny", /^error: .* has no tokenizer.*: put tokenizer.json beside the checkpoint/],
+  ])("of %s it says what to use instead", async (path, message) => {
+    const { code, stdout, stderr } = await run("eval", [path, "--text", text]);
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr).toMatch(message);
+  });
+
   test("without a text it says so", async () => {
     expect((await run("eval", [checkpoint()])).stderr).toMatch(/--text is missing/);
     expect((await run("eval", [checkpoint(), "--text", join(work, "none.txt")])).stderr).toMatch(/cannot read --text/);
   });
+});
+
+test("a command without its argument says how many it takes", async () => {
+  expect((await run("convert", [])).stderr).toBe("error: expected 1 argument, got 0\nsee --help\n");
 });
 
 test.each([

@@ -6,6 +6,7 @@ import { draw } from "./random.ts";
 import { type Sample, type SamplingOptions, sample, validateSampling } from "./sampling.ts";
 import type { FeedOptions, Sequence } from "./sequence.ts";
 import { StopMatcher } from "./stop-strings.ts";
+import type { TextTokenizer } from "./tokenizer.ts";
 import { Utf8Stream } from "./utf8-stream.ts";
 
 /** Multiply-adds between two macrotasks while decoding. */
@@ -194,10 +195,15 @@ export function heldText({ utf8, held }: { utf8: Uint8Array; held: string }, sto
   return flush(new Utf8Stream(utf8), new StopMatcher(stop, held));
 }
 
-/** A fresh sequence is fed the end-of-text token first, as in training, unless the prompt brings its own. */
+/** What a sequence is fed in front of a prompt. */
 export function opening(sequence: Sequence, prompt: readonly number[]): number[] {
-  const token = sequence.model.tokenizer?.endOfText;
-  return sequence.length === 0 && token !== undefined && prompt[0] !== token ? [token] : [];
+  return sequence.length === 0 ? openingOf(sequence.model.tokenizer, prompt) : [];
+}
+
+/** A fresh sequence is fed the end-of-text token first, as in training, unless the prompt brings its own. */
+export function openingOf(tokenizer: TextTokenizer | undefined, prompt: readonly number[]): number[] {
+  const token = tokenizer?.endOfText;
+  return token !== undefined && prompt[0] !== token ? [token] : [];
 }
 
 /** What is left at the end: an unfinished character becomes U+FFFD, and it may complete a stop string's false start. */

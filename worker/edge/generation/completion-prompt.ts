@@ -1,4 +1,4 @@
-import type { GeneratedToken } from "../../engine/generate.ts";
+import { type GeneratedToken, openingOf } from "../../engine/generate.ts";
 import { nextMacrotask } from "../../engine/macrotask.ts";
 import type { Model } from "../../engine/model.ts";
 import { PenaltyWindow } from "../../engine/penalty-window.ts";
@@ -59,8 +59,7 @@ export async function openPrompt(
 ): Promise<CompletionPrompt> {
   const { owner, text, scores, signal, more, record } = options;
   const tokenizer = model.requireTokenizer();
-  const { endOfText } = tokenizer;
-  const opening = endOfText === undefined || prompt[0] === endOfText ? [] : [endOfText];
+  const opening = openingOf(tokenizer, prompt);
   const tokens = [...opening, ...prompt];
   const base = tokens.length - 1;
   // To score every token, every token must be computed.

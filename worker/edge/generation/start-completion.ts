@@ -1,5 +1,11 @@
 import { constraintFor } from "../../engine/constraint/output-format.ts";
-import { type GeneratedToken, type GenerationChunk, type GenerationResult, generate } from "../../engine/generate.ts";
+import {
+  type GeneratedToken,
+  type GenerationChunk,
+  type GenerationResult,
+  generate,
+  openingOf,
+} from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
 import { randomSeed } from "../../engine/random.ts";
 import { validateSampling } from "../../engine/sampling.ts";
@@ -92,13 +98,15 @@ export async function startCompletion(
     const candidates = body.best_of ?? choices;
     const logprobs = body.logprobs ?? undefined;
     const scores = body.echo === true ? logprobs : undefined;
-    const total = prompts.reduce((sum, { tokens }) => sum + tokens.length, 0);
+    const total = prompts.reduce((sum, { tokens }) => sum + openingOf(tokenizer, tokens).length + tokens.length, 0);
     const maxTokens = maxTokensWithin(
       model,
       limits,
-      scores === undefined ? total : scoredCost(model, total),
+      total,
       body.max_tokens ?? undefined,
       prompts.length * candidates,
+      "max_tokens",
+      scores === undefined ? total : scoredCost(model, total),
     );
     const constraint = format && constraintFor(tokenizer, format.format, format.param);
     constraint?.checkTokens(maxTokens);

@@ -4,6 +4,7 @@ import {
   type GenerationOptions,
   type GenerationResult,
   generate,
+  openingOf,
 } from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
 import type { SamplingOptions } from "../../engine/sampling.ts";
@@ -81,10 +82,12 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
   try {
     const { model } = lease;
     const prompt = promptTokens(model, limits, request.prompt, request.param);
-    const maxTokens = maxTokensWithin(model, limits, prompt.length, fields.max_tokens ?? undefined);
+    const { snapshot, marks } = request;
+    const fed = prompt.length + (snapshot?.pending.length ?? openingOf(model.requireTokenizer(), prompt).length);
+    const given = (snapshot?.consumed ?? 0) + fed;
+    const maxTokens = maxTokensWithin(model, limits, given, fields.max_tokens ?? undefined, 1, "max_tokens", fed);
     const constraint = format && constraintFor(model.requireTokenizer(), format.format, format.param);
     constraint?.checkTokens(maxTokens);
-    const { snapshot, marks } = request;
     sequence =
       snapshot === undefined ? new Sequence(model) : restoreSnapshot(model, snapshot, { otherQuantization: true });
     if (format !== undefined && prompt.length === 0 && sequence.held.length + sequence.utf8.length > 0) {

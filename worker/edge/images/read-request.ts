@@ -38,7 +38,8 @@ export async function readImages(request: Request): Promise<ImagesRequest> {
   if (values.has("url")) throw noUrl("url");
   const unknown = [...values.keys()].find((name) => !FIELDS.includes(name));
   if (unknown !== undefined) {
-    throw badValue(unknown, `unknown field "${unknown}": there are image, ${FIELDS.join(" and ")}`, "unknown_field");
+    const message = `unknown field "${unknown}": the fields are image (files of a form), model, top_k and observe`;
+    throw badValue(unknown, message, "unknown_field");
   }
   if (files.length === 0) throw badValue("image", 'the form has no file "image": add one', "missing_field");
   if (files.length > MOST_IMAGES) {

@@ -49,7 +49,9 @@ export function promptTooLong(model: Cost, limits: RequestLimits, param: string,
 
 /**
  * How many tokens a request may generate after its prompt, for each of its choices.
+ * @param promptTokens as `usage` counts them: `<|endoftext|>` in front and stored ones included
  * @param param the field that maxTokens came in
+ * @param cost tokens that cost what is to be computed of the prompt
  * @throws ApiError 400 with the limit and the number seen
  */
 export function maxTokensWithin(
@@ -59,20 +61,22 @@ export function maxTokensWithin(
   maxTokens: number | undefined,
   choices = 1,
   param = "max_tokens",
+  cost = promptTokens,
 ): number {
   const perToken = model.multiplyAddsPerToken + model.multiplyAddsPerHead;
-  const left = Math.floor((limits.maxMultiplyAdds - promptTokens * model.multiplyAddsPerToken) / (choices * perToken));
+  const left = Math.floor((limits.maxMultiplyAdds - cost * model.multiplyAddsPerToken) / (choices * perToken));
   const allowed = Math.floor(limits.maxTokens / choices);
+  const each = choices > 1 ? ` for each of ${choices} choices` : "";
   if (maxTokens !== undefined && maxTokens > allowed) {
     throw badValue(
       param,
-      `${param} is ${maxTokens}, with this key a request may generate ${allowed}${choices > 1 ? ` for each of ${choices} choices` : ""}: ask for less, and go on in a session`,
+      `${param} is ${maxTokens}, with this key a request may generate ${allowed}${each}: ask for less, and go on in a session`,
     );
   }
   if (maxTokens !== undefined && maxTokens > left) {
     throw badValue(
       param,
-      `${param} is ${maxTokens}, a request to ${model.manifest.id} with ${promptTokens} prompt tokens may generate ${left}: ask for less, and go on in a session`,
+      `${param} is ${maxTokens}, a request to ${model.manifest.id} with ${promptTokens} prompt token${promptTokens === 1 ? "" : "s"} may generate ${Math.max(0, left)}${each}: all its tokens may cost ${limits.maxMultiplyAdds} multiply-adds (MAX_MULTIPLY_ADDS_PER_REQUEST); ask for less, and go on in a session`,
       "context_length_exceeded",
     );
   }
