@@ -60,11 +60,14 @@ export async function buildAssets(models: string, out: string): Promise<IndexEnt
   return index;
 }
 
-/** The ids of packages whose name another has too, the first that of the one which the name finds. */
-export function sharedNames(index: readonly IndexEntry[]): [name: string, ids: string[]][] {
-  const ids = new Map<string, string[]>();
-  for (const { name, id } of index) ids.set(name, [...(ids.get(name) ?? []), id]);
-  return [...ids].filter(([, all]) => all.length > 1);
+/** What to say of packages whose name another has too: a name finds the first only. */
+export function sharedNames(index: readonly Pick<IndexEntry, "id" | "name">[]): string[] {
+  const names = [...new Set(index.map(({ name }) => name))];
+  return names.flatMap((name) => {
+    const [first, ...others] = index.filter((entry) => entry.name === name).map(({ id }) => id);
+    if (others.length === 0) return [];
+    return `${others.length + 1} packages are named "${name}": requests for "${name}" get ${first}, ${others.join(" and ")} only by this id; convert one again with --name`;
+  });
 }
 
 async function packageFolders(models: string): Promise<string[]> {
@@ -130,11 +133,7 @@ if (import.meta.main) {
     positionals: { min: 0, max: 0 },
     async run(_, { models = "weights/models", out = "dist/assets" }) {
       const index = await buildAssets(String(models), String(out));
-      for (const [name, ids] of sharedNames(index)) {
-        process.stderr.write(
-          `warning: ${ids.length} packages are named "${name}": requests for "${name}" get ${ids[0]}, ${ids.slice(1).join(" and ")} only by this id; convert one again with --name\n`,
-        );
-      }
+      for (const warning of sharedNames(index)) process.stderr.write(`warning: ${warning}\n`);
     },
   });
 }

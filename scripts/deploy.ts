@@ -14,6 +14,7 @@ import {
   checkScript,
   type DeployConfig,
   type Wrangler,
+  warningsOf,
 } from "./lib/deploy-checks.ts";
 import { openBackend } from "./lib/open-model.ts";
 
@@ -49,6 +50,7 @@ await runCommand({
       for (const { what, problem } of checks) {
         process.stdout.write(problem === undefined ? `ok       ${what}\n` : `MISSING  ${what}\n         ${problem}\n`);
       }
+      for (const warning of await warningsOf(assets.directory)) process.stderr.write(`warning: ${warning}\n`);
       process.stdout.write(
         "It takes a paid Workers plan: the free one's 10 ms of CPU a request cannot run a language model.\n",
       );

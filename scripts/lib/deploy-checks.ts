@@ -4,9 +4,10 @@ import { gzipSync } from "node:zlib";
 import type { Backend } from "../../kernels/backend.ts";
 import { folderSource } from "../../weights/node/folder.ts";
 import { limitsOf, privateWeights, type Variables } from "../../worker/edge/limits.ts";
-import { INDEX_FILE, IndexFile } from "../../worker/edge/models/index-file.ts";
+import { INDEX_FILE, type IndexEntry, IndexFile } from "../../worker/edge/models/index-file.ts";
 import { MemoryBudgetError } from "../../worker/engine/errors.ts";
 import { Model } from "../../worker/engine/model.ts";
+import { sharedNames } from "../build-assets.ts";
 
 /** Cloudflare's limits of a paid plan: https://developers.cloudflare.com/workers/platform/limits */
 const MOST_ASSETS = 100_000;
@@ -68,11 +69,20 @@ export async function checkAssets(directory: string): Promise<Check[]> {
   ];
 }
 
+/** What is no reason not to deploy, and yet perhaps not meant. */
+export async function warningsOf(directory: string): Promise<string[]> {
+  return sharedNames(await readIndex(directory));
+}
+
+async function readIndex(directory: string): Promise<IndexEntry[]> {
+  const index = await readFile(join(directory, "weights", INDEX_FILE), "utf8").catch(() => "[]");
+  return IndexFile.parse(JSON.parse(index));
+}
+
 /** Whether each package can be opened within an isolate's memory. */
 export async function checkPackages(directory: string, vars: DeployConfig["vars"], backend: Backend): Promise<Check[]> {
   const weights = join(directory, "weights");
-  const index = await readFile(join(weights, INDEX_FILE), "utf8").catch(() => "[]");
-  const entries = IndexFile.parse(JSON.parse(index));
+  const entries = await readIndex(directory);
   if (entries.length === 0) {
     return [{ what: "model packages", problem: "there are none: put one into weights/models (npm run convert)" }];
   }

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -190,6 +190,23 @@ test.each([
   const { code, stdout } = await run(script, ["--help"]);
   expect(code).toBe(0);
   expect(stdout.length).toBeGreaterThan(80);
+});
+
+test("npm run COMMAND -- --help builds nothing, and without it the command is run on what is built", async () => {
+  const index = "dist/assets/weights/index.json";
+  const before = statSync(index).mtimeMs;
+  for (const what of ["kernels", "all", "bench"]) {
+    const { code, stdout, stderr } = await run("with-build", [what, "scripts/demo.ts", "--help"]);
+    expect([code, stdout.slice(0, 12), stderr]).toEqual([0, "npm run demo", ""]);
+  }
+  expect(statSync(index).mtimeMs).toBe(before);
+  const failed = await run("with-build", ["kernels", "scripts/predict.ts", join(work, "nowhere")], prompts);
+  expect([failed.code, failed.stdout]).toEqual([1, ""]);
+  expect(failed.stderr).toMatch(/^error: .*nowhere/m);
+  expect(await run("with-build", ["nothing", "scripts/predict.ts"])).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^usage: .*kernels\|all\|bench/),
+  });
 });
 
 test("golden vectors through predict, as a user would check them", async () => {

@@ -14,6 +14,7 @@ import {
   checkPackages,
   checkScript,
   type Wrangler,
+  warningsOf,
 } from "../../scripts/lib/deploy-checks.ts";
 import { openBackend } from "../../scripts/lib/open-model.ts";
 import { folderSink } from "../../weights/node/folder.ts";
@@ -72,6 +73,14 @@ test("packages must be there, and fit the isolate's memory", async () => {
   const { id } = await convertCheckpoint(checkpoint, { name: "tiny", quantization: "f32" }, sink);
   await buildAssets(join(folder, "models"), out);
   expect(await checkPackages(out, {}, backend)).toEqual([{ what: expect.stringContaining(`${id}, `) }]);
+  expect(await warningsOf(out)).toEqual([]);
+  const twin = await folderSink(join(folder, "models/twin"));
+  const other = { ...tinyCheckpoint({ seed: 2 }), tokenizer: byteTokenizer() };
+  await convertCheckpoint(other, { name: "tiny", quantization: "f32" }, twin);
+  await buildAssets(join(folder, "models"), out);
+  expect(await warningsOf(out)).toEqual([
+    expect.stringMatching(new RegExp(`2 packages are named "tiny": requests for "tiny" get ${id}, tiny@`)),
+  ]);
   const small = problems(await checkPackages(out, { MEMORY_BUDGET_MB: 0.1 }, backend));
   expect(small).toMatch(new RegExp(`^${id}: .*the budget is 0\\.1 MB`));
 });
