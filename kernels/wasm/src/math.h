@@ -55,24 +55,31 @@ INLINE Quad silu_quad(const Exp2 *k, Quad x) {
   return x;
 }
 
-// log(1 + e) for e in 0..1: e times a minimax polynomial, relative error 2e-7 down to the smallest e.
-INLINE Quad log1p_quad(Quad e) {
+// log(1 + e) for e in 0..1: e times a minimax polynomial, relative error 2e-7 down to the smallest e. Two quads in turns do not wait for
+// one another's steps.
+INLINE void log1p_quads(int quads, const Quad *e, Quad *p) {
   static const float coefficients[] = {-2.95052372e-2f, 7.82259478e-2f,  -1.36632453e-1f, 1.91060064e-1f,
                                        -2.48429821e-1f, 3.33190968e-1f, -4.99994931e-1f, 1.f};
-  Quad p = splat_quad(5.23269411e-3f);
-  UNROLL for (int c = 0; c < 8; c++) {
-    EACH(i) p.v[i] = mul_add(p.v[i], e.v[i], splat(coefficients[c]));
-    abreast(&p);
+  UNROLL for (int q = 0; q < quads; q++) p[q] = splat_quad(5.23269411e-3f);
+  UNROLL for (int c = 0; c < 8; c++) UNROLL for (int q = 0; q < quads; q++) {
+    EACH(i) p[q].v[i] = mul_add(p[q].v[i], e[q].v[i], splat(coefficients[c]));
+    abreast(&p[q]);
   }
-  EACH(i) p.v[i] = mul(p.v[i], e.v[i]);
-  return p;
+  UNROLL for (int q = 0; q < quads; q++) EACH(i) p[q].v[i] = mul(p[q].v[i], e[q].v[i]);
 }
 
-// softplus(x) = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
+// softplus(x) = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), in two halves.
+INLINE Quad softplus_exp(const Exp2 *k, Quad x) {
+  EACH(i) x.v[i] = mul(wasm_f32x4_abs(x.v[i]), splat(-LOG2_E));
+  return exp2_quad(k, x);
+}
+INLINE Quad softplus_sum(Quad x, Quad log) {
+  EACH(i) x.v[i] = add(larger(x.v[i], splat(0.f)), log.v[i]);
+  return x;
+}
 INLINE Quad softplus_quad(const Exp2 *k, Quad x) {
-  Quad t;
-  EACH(i) t.v[i] = mul(wasm_f32x4_abs(x.v[i]), splat(-LOG2_E));
-  Quad y = log1p_quad(exp2_quad(k, t));
-  EACH(i) y.v[i] = add(larger(x.v[i], splat(0.f)), y.v[i]);
-  return y;
+  const Quad e = softplus_exp(k, x);
+  Quad log;
+  log1p_quads(1, &e, &log);
+  return softplus_sum(x, log);
 }

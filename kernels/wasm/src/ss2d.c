@@ -36,22 +36,43 @@ typedef struct {
 // As in scan.c: no state may become denormal.
 static const float LEAST_DECAY = -30.f, REST = 1e-24f;
 
-// Positions whose steps are computed before they are scanned.
+// Positions whose steps are computed before they are scanned, two at a time.
 enum { SPAN = 64 };
 
-// dt = softplus(bias + W · own) of positions p, p + step …, (count, 16). By themselves these loops are short enough for the CPU to have
-// several positions in work at once; together with the scan their chain of some 200 dependent cycles is not.
-INLINE void steps_of(const Exp2 *k, const Scan2d *s, int p, int step, int count, float *dt) {
-  const float *own = s->own + p * s->own_stride;
-  for (int i = 0; i < count; i++, own += step * s->own_stride) {
-    Quad d = load_quad(s->bias);
-    ROLLED for (int r = 0; r < s->rank; r++) {
-      const v128_t v = load_splat(own + r);
-      EACH(j) d.v[j] = add(d.v[j], mul(load(s->weight + r * CHANNELS + 4 * j), v));
+// bias + W · own of `positions` ≤ 2 positions. Four sums of a column alone would each wait for the last addition.
+INLINE void step_inputs(int positions, const Scan2d *s, const float *own, int next, float *dt) {
+  Quad d[2];
+  UNROLL for (int t = 0; t < positions; t++) d[t] = load_quad(s->bias);
+  const float *weight = s->weight;
+  ROLLED for (int r = 0; r < s->rank; r++, weight += CHANNELS) {
+    UNROLL for (int t = 0; t < positions; t++) {
+      const v128_t v = load_splat(own + t * next + r);
+      EACH(j) d[t].v[j] = add(d[t].v[j], mul(load(weight + 4 * j), v));
     }
-    store_quad(dt + i * CHANNELS, d);
   }
-  for (int i = 0; i < count; i++) store_quad(dt + i * CHANNELS, softplus_quad(k, load_quad(dt + i * CHANNELS)));
+  UNROLL for (int t = 0; t < positions; t++) store_quad(dt + t * CHANNELS, d[t]);
+}
+
+// dt = softplus(bias + W · own) of positions p, p + step …, (count, 16); dt has room for an even number. By themselves these loops are
+// short enough for the CPU to have several positions in work at once; as one, or with the scan, their chain of some 200 dependent cycles
+// is not.
+INLINE void steps_of(const Exp2 *k, const Scan2d *s, int p, int step, int count, float *dt) {
+  float exps[SPAN * CHANNELS];
+  const float *own = s->own + p * s->own_stride;
+  const int next = step * s->own_stride, end = count * CHANNELS, even = (count + 1) / 2 * 2 * CHANNELS;
+  int i = 0;
+  for (; i + CHANNELS < end; i += 2 * CHANNELS, own += 2 * next) step_inputs(2, s, own, next, dt + i);
+  if (i < end) {
+    step_inputs(1, s, own, next, dt + i);
+    store_quad(dt + i + CHANNELS, splat_quad(0.f));
+  }
+  for (i = 0; i < even; i += CHANNELS) store_quad(exps + i, softplus_exp(k, load_quad(dt + i)));
+  for (i = 0; i < even; i += 2 * CHANNELS) {
+    const Quad e[2] = {load_quad(exps + i), load_quad(exps + i + CHANNELS)};
+    Quad log[2];
+    log1p_quads(2, e, log);
+    UNROLL for (int q = 0; q < 2; q++) store_quad(dt + i + q * CHANNELS, softplus_sum(load_quad(dt + i + q * CHANNELS), log[q]));
+  }
 }
 
 INLINE void scan_position(int N, const Exp2 *k, const Scan2d *s, v128_t rest, int p, Quad dt) {
