@@ -39,7 +39,11 @@ describe.each(["widened", "paired"] as const)("with %s dots", async (dots) => {
     [5, 3, 1, 1],
     [17, 2, 2, 0],
     [8, 5, 3, 2],
-  ])("patches of %i channels, kernel %i, step %i, padding %i", (inputs, kernel, stride, padding) => {
+    // Pixels: nothing lies between two positions.
+    [1, 3, 2, 1, 0],
+    [3, 3, 2, 1, 0],
+    [3, 4, 4, 0, 0],
+  ])("patches of %i channels, kernel %i, step %i, padding %i", (inputs, kernel, stride, padding, between = 2) => {
     const columns = kernel * kernel * inputs;
     // A convolution whose rows pick one column each gives the patches.
     const identity = new Float32Array(columns * columns);
@@ -59,13 +63,13 @@ describe.each(["widened", "paired"] as const)("with %s dots", async (dots) => {
       const u = randomF32(size.height * size.width * inputs);
       const expected = conv2d(block, { weights: weightsOf({ w: identity }) }, streamOf(size, u, inputs));
       box.reset();
-      const at = box.putRows(u, inputs, inputs + 2);
+      const at = box.putRows(u, inputs, inputs + between);
       const count = expected.height * expected.width;
       const out = box.space(count * columns);
       const rest = (first: number, n: number): void =>
         kernels.patches(
           at,
-          inputs + 2,
+          inputs + between,
           size.height,
           size.width,
           inputs,

@@ -2,23 +2,35 @@
 
 // What image models do between their matrices. A stream is (height · width, stride): a position a row, rows of the image after one another.
 
+INLINE void copy(float *to, const float *from, int count) {
+  int i = 0;
+  for (; i + 4 <= count; i += 4) store(to + i, load(from + i));
+  ROLLED for (; i < count; i++) to[i] = from[i];
+}
+
+INLINE void clear(float *to, int count) {
+  ROLLED for (int i = 0; i < count; i++) to[i] = 0.f;
+}
+
 // The patches of positions first … first + count − 1 of what a convolution gives: out (count, kernel · kernel · channels), taps row by row,
-// or column by column when `transposed`; zeros outside the image.
+// or column by column when `transposed`; zeros outside the image. Pixels without padding are copied a row of the patch at a time.
 EXPORT(patches)
 void patches(const float *u, int stride, int height, int width, int channels, int kernel, int step, int padding, int transposed, int first,
              int count, int out_width, float *out) {
+  const int runs = !transposed && stride == channels;
   for (int p = first; p < first + count; p++) {
     const int top = p / out_width * step - padding, left = p % out_width * step - padding;
-    for (int tap = 0; tap < kernel * kernel; tap++, out += channels) {
-      const int row = top + (transposed ? tap % kernel : tap / kernel), column = left + (transposed ? tap / kernel : tap % kernel);
-      const int inside = row >= 0 && row < height && column >= 0 && column < width;
-      const float *from = u + (inside ? row * width + column : 0) * stride;
-      int c = 0;
-      if (inside) {
-        for (; c + 4 <= channels; c += 4) store(out + c, load(from + c));
-        for (; c < channels; c++) out[c] = from[c];
-      } else {
-        for (; c < channels; c++) out[c] = 0.f;
+    const int whole = runs && left >= 0 && left + kernel <= width;
+    for (int a = 0; a < kernel; a++) {
+      if (whole && top + a >= 0 && top + a < height) {
+        copy(out, u + ((top + a) * width + left) * stride, kernel * channels);
+        out += kernel * channels;
+        continue;
+      }
+      for (int b = 0; b < kernel; b++, out += channels) {
+        const int row = top + (transposed ? b : a), column = left + (transposed ? a : b);
+        if (row >= 0 && row < height && column >= 0 && column < width) copy(out, u + (row * width + column) * stride, channels);
+        else clear(out, channels);
       }
     }
   }

@@ -6,8 +6,15 @@
 // Activations (tokens, cols) → tiles of up to 4 tokens, each (cols, tokens).
 EXPORT(interleave) void interleave(const float *x, int stride, int tokens, int cols, float *tiles) {
   for (int first = 0; first < tokens; first += TOKEN_TILE, x += TOKEN_TILE * stride) {
-    int count = tile_tokens(tokens - first);
-    for (int c = 0; c < cols; c++)
+    const int count = tile_tokens(tokens - first);
+    int c = 0;
+    for (; count == TOKEN_TILE && c + 4 <= cols; c += 4, tiles += 16) {
+      v128_t v[4];
+      UNROLL for (int t = 0; t < 4; t++) v[t] = load(x + t * stride + c);
+      transpose(v);
+      UNROLL for (int i = 0; i < 4; i++) store(tiles + 4 * i, v[i]);
+    }
+    for (; c < cols; c++)
       for (int t = 0; t < count; t++) *tiles++ = x[t * stride + c];
   }
 }

@@ -41,16 +41,6 @@ INLINE Rounding rounding_of(const float *x, v128_t shift, float *scale) {
   return (Rounding){splat(nonzero ? 127.f / largest.value : 0.f), shift};
 }
 
-// Rows of i32 lanes become columns.
-INLINE void transpose(v128_t v[4]) {
-  const v128_t a = wasm_i32x4_shuffle(v[0], v[1], 0, 4, 1, 5), b = wasm_i32x4_shuffle(v[0], v[1], 2, 6, 3, 7);
-  const v128_t c = wasm_i32x4_shuffle(v[2], v[3], 0, 4, 1, 5), d = wasm_i32x4_shuffle(v[2], v[3], 2, 6, 3, 7);
-  v[0] = wasm_i64x2_shuffle(a, c, 0, 2);
-  v[1] = wasm_i64x2_shuffle(a, c, 1, 3);
-  v[2] = wasm_i64x2_shuffle(b, d, 0, 2);
-  v[3] = wasm_i64x2_shuffle(b, d, 1, 3);
-}
-
 // rounding_of for one group of four tokens: a lane a token.
 INLINE void roundings_of(const float *x, int stride, v128_t shift, float *scales, Rounding r[4]) {
   v128_t m[4];

@@ -74,3 +74,13 @@ INLINE float sum_lanes(v128_t v) {
   v = add(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
   return wasm_f32x4_extract_lane(add(v, wasm_i32x4_shuffle(v, v, 1, 0, 3, 2)), 0);
 }
+
+// Rows of i32 lanes become columns.
+INLINE void transpose(v128_t v[4]) {
+  const v128_t a = wasm_i32x4_shuffle(v[0], v[1], 0, 4, 1, 5), b = wasm_i32x4_shuffle(v[0], v[1], 2, 6, 3, 7);
+  const v128_t c = wasm_i32x4_shuffle(v[2], v[3], 0, 4, 1, 5), d = wasm_i32x4_shuffle(v[2], v[3], 2, 6, 3, 7);
+  v[0] = wasm_i64x2_shuffle(a, c, 0, 2);
+  v[1] = wasm_i64x2_shuffle(a, c, 1, 3);
+  v[2] = wasm_i64x2_shuffle(b, d, 0, 2);
+  v[3] = wasm_i64x2_shuffle(b, d, 1, 3);
+}

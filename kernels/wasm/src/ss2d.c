@@ -3,24 +3,50 @@
 
 // SS2D (Liu et al. 2024), 16 channels at a time: what they read and write stays in the cache for all four scans.
 
-// out = silu(b + Σ w[tap] · x[near]) over the 3 × 3 neighbours inside the image. Weights (9, 16).
+// x and out of a row, the rows above and below that exist, weights (9, 16).
+typedef struct {
+  int stride, row_stride, top, bottom;
+  const float *w;
+  Quad bias;
+} Taps;
+
+// b + Σ w[tap] · x[near] of `positions` neighbours in a row, which all have columns `left` to `right`.
+INLINE void sum_taps(int positions, int left, int right, const Taps *taps, const float *x, float *out, int out_stride) {
+  Quad y[2];
+  UNROLL for (int t = 0; t < positions; t++) y[t] = taps->bias;
+  ROLLED for (int r = taps->top; r <= taps->bottom; r++) {
+    const float *from = x + r * taps->row_stride, *tap = taps->w + (3 * (r + 1) + 1) * CHANNELS;
+    UNROLL for (int c = left; c <= right; c++) {
+      const Quad w = load_quad(tap + c * CHANNELS);
+      UNROLL for (int t = 0; t < positions; t++) {
+        EACH(i) y[t].v[i] = add(y[t].v[i], mul(load(from + (c + t) * taps->stride + 4 * i), w.v[i]));
+        abreast(&y[t]);
+      }
+    }
+  }
+  UNROLL for (int t = 0; t < positions; t++) store_quad(out + t * out_stride, y[t]);
+}
+
+// out = silu(b + Σ w[tap] · x[near]) over the 3 × 3 neighbours inside the image. The sums of a row first: with silu they are one long chain.
 EXPORT(depthwise_conv)
 void depthwise_conv(const float *x, int stride, int height, int width, const float *w, const float *bias, float *out, int out_stride) {
   const Exp2 e = exp2_constants(-60.f);
-  const Quad b = bias ? load_quad(bias) : splat_quad(0.f);
-  for (int row = 0; row < height; row++) {
-    const int top = row > 0 ? -1 : 0, bottom = row + 1 < height ? 1 : 0;
-    for (int column = 0; column < width; column++, out += out_stride) {
-      const int left = column > 0 ? -1 : 0, right = column + 1 < width ? 1 : 0;
-      Quad y = b;
-      for (int r = top; r <= bottom; r++) {
-        for (int c = left; c <= right; c++) {
-          const float *from = x + ((row + r) * width + column + c) * stride, *tap = w + (3 * (r + 1) + c + 1) * CHANNELS;
-          EACH(i) y.v[i] = add(y.v[i], mul(load(from + 4 * i), load(tap + 4 * i)));
-        }
+  Taps taps = {stride, width * stride, 0, 0, w, bias ? load_quad(bias) : splat_quad(0.f)};
+  for (int row = 0; row < height; row++, x += width * stride, out += width * out_stride) {
+    taps.top = row > 0 ? -1 : 0;
+    taps.bottom = row + 1 < height ? 1 : 0;
+    if (width == 1) sum_taps(1, 0, 0, &taps, x, out, out_stride);
+    else {
+      sum_taps(1, 0, 1, &taps, x, out, out_stride);
+      int c = 1;
+      for (; c + 2 < width; c += 2) sum_taps(2, -1, 1, &taps, x + c * stride, out + c * out_stride, out_stride);
+      if (c + 1 < width) {
+        sum_taps(1, -1, 1, &taps, x + c * stride, out + c * out_stride, out_stride);
+        c++;
       }
-      store_quad(out, silu_quad(&e, y));
+      sum_taps(1, -1, 0, &taps, x + c * stride, out + c * out_stride, out_stride);
     }
+    for (int c = 0; c < width; c++) store_quad(out + c * out_stride, silu_quad(&e, load_quad(out + c * out_stride)));
   }
 }
 
