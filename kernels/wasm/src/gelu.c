@@ -22,20 +22,20 @@ EXPORT(gelu_tanh) void gelu_tanh(float *x, int stride, int tokens, int width) {
 // x Φ(x) = max(x, 0) − |x| Φ(−|x|), GELU as it is defined. Φ(−√2 z) = ½ erfc(z), and erfc(z) is e^(−z²) times a polynomial in
 // 1 / (1 + p z), within 1.5e-7 (Abramowitz & Stegun 7.1.26).
 INLINE Quad gelu_quad(const Exp2 *k, Quad x) {
-  static const float coefficients[] = {-1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f};
-  Quad z, e, t, p;
-  EACH(i) z.v[i] = wasm_f32x4_abs(x.v[i]);
-  EACH(i) e.v[i] = mul(mul(z.v[i], z.v[i]), splat(-0.5f * LOG2_E));
-  e = exp2_quad(k, e);
-  EACH(i) t.v[i] = wasm_f32x4_div(k->one, mul_add(z.v[i], splat(0.3275911f * 0.707106781f), k->one));
+  static const float coefficients[] = {0.5f * -1.453152027f, 0.5f * 1.421413741f, 0.5f * -0.284496736f, 0.5f * 0.254829592f};
+  Quad e, t, p;
+  EACH(i) t.v[i] = wasm_f32x4_div(k->one, mul_add(wasm_f32x4_abs(x.v[i]), splat(0.3275911f * 0.707106781f), k->one));
   abreast(&t);
-  p = splat_quad(1.061405429f);
+  p = splat_quad(0.5f * 1.061405429f);
   UNROLL for (int c = 0; c < 4; c++) {
     EACH(i) p.v[i] = mul_add(p.v[i], t.v[i], splat(coefficients[c]));
     abreast(&p);
   }
-  EACH(i) p.v[i] = mul(mul(mul(p.v[i], t.v[i]), e.v[i]), mul(z.v[i], splat(0.5f)));
-  EACH(i) x.v[i] = sub(larger(x.v[i], splat(0.f)), p.v[i]);
+  EACH(i) p.v[i] = mul(mul(p.v[i], t.v[i]), wasm_f32x4_abs(x.v[i]));
+  abreast(&p);
+  EACH(i) e.v[i] = mul(mul(x.v[i], x.v[i]), splat(-0.5f * LOG2_E));
+  e = exp2_quad(k, e);
+  EACH(i) x.v[i] = sub(larger(x.v[i], splat(0.f)), mul(p.v[i], e.v[i]));
   return x;
 }
 
