@@ -179,6 +179,70 @@ test("a chat is the edge's chat, and the second turn computes what is new", asyn
   expect(seen.cached[0]).toBeGreaterThan(10);
 });
 
+test("a model is found by its name; its id stays what it is", async () => {
+  const page = await blankPage(browser.current);
+  const seen = await page.evaluate(
+    async ([url, missing]) => {
+      const ids: string[] = [];
+      for (const address of [url!, `${url}/`, new URL(url!).pathname]) {
+        const model = await loadModel(address, { backend: "wasm" });
+        ids.push(model.info.id);
+        await model.dispose();
+      }
+      const none = await loadModel(missing!, { backend: "wasm" }).catch((error: Error) => error.message);
+      return { ids, none };
+    },
+    [packageUrl("a-story"), packageUrl("nobody")],
+  );
+  expect(seen.ids).toEqual([site.story, site.story, site.story]);
+  expect(seen.none).toMatch(/weights\/nobody\/manifest\.msgpack: got status 404/);
+});
+
+test("an option that there is not is refused with those that there are, and changes nothing", async () => {
+  const page = await blankPage(browser.current);
+  const seen = await page.evaluate(
+    async ([url, seeing]) => {
+      const failure = (error: Error): string => `${error.name}: ${error.message}`;
+      // biome-ignore lint/suspicious/noExplicitAny: what TypeScript would refuse too
+      const wrong = (options: object): any => options;
+      const model = await loadModel(url!, { backend: "wasm" });
+      const images = await loadImageModel(seeing!, { backend: "wasm" });
+      const session = await model.session();
+      const iterate = async (): Promise<string> => {
+        for await (const _ of model.generate("a", wrong({ onToken: () => {} }))) return "a piece";
+        return "the end";
+      };
+      const messages = [
+        await model.generate("a", wrong({ max_tokens: 5 })).result.catch(failure),
+        await model.chat([{ role: "user", content: "a" }], wrong({ top_p: 1 })).result.catch(failure),
+        await session.append("a", wrong({ maxtokens: 5 })).result.catch(failure),
+        await iterate().catch(failure),
+        await model.predict([], [], wrong({ timeout: 1 })).catch(failure),
+        await images.classify(new Blob(), wrong({ top_k: 1 })).catch(failure),
+        await loadModel(url!, wrong({ cache: false })).catch(failure),
+        await loadImageModel(seeing!, wrong({ cache: false })).catch(failure),
+      ];
+      const after = await session.append("a", { maxTokens: 3, logitBias: { 0: -100 } }).result;
+      await Promise.all([model.dispose(), images.dispose()]);
+      return { messages, tokens: after.completionTokens };
+    },
+    [packageUrl(site.story), packageUrl(site.seeing)],
+  );
+  const generating = "maxTokens, temperature, .*, seed, stop, signal$";
+  const wanted = [
+    `generate has no option "max_tokens": there are ${generating}`,
+    `chat has no option "top_p": there are ${generating}`,
+    `append has no option "maxtokens": there are ${generating}`,
+    `generate has no option "onToken": there are ${generating}`,
+    'predict has no option "timeout": there are signal$',
+    'classify has no option "top_k": there are topK, observe, signal$',
+    'loadModel has no option "cache": there are backend, onProgress, .*, store$',
+    'loadImageModel has no option "cache": there are backend, .*, store$',
+  ];
+  expect(seen.messages).toEqual(wanted.map((message) => expect.stringMatching(`^ParameterError: ${message}`)));
+  expect(seen.tokens).toBe(3);
+});
+
 test("what is wrong is said: parameters, addresses, a model that fits nowhere", async () => {
   const page = await blankPage(browser.current);
   const seen = await page.evaluate(async (url) => {

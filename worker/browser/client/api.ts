@@ -261,14 +261,15 @@ export interface ImageModel {
 /**
  * Loads a package that is fed images, in a Web Worker of its own: on WASM, with `backend: "webgpu"` on WebGPU, with "rest" at the edge, as
  * with "auto" where no memory holds it.
- * @param url the package's folder
+ * @param url as LoadModel's
  * @throws as LoadModel
  */
 export type LoadImageModel = (url: string | URL, options?: LoadOptions) => Promise<ImageModel>;
 
 /**
  * Loads a model package, in a Web Worker of its own.
- * @param url the package's folder, such as https://host/weights/name@0123456789ab
+ * @param url the package's folder, such as https://host/weights/name@0123456789ab; or https://host/weights/name for the package that the
+ * deployment's /weights/index.json has of that name
  * @throws Error whose `name` says what failed: PackageError, StorageError, MemoryBudgetError, BackendError, EdgeError, AbortError …
  */
 export type LoadModel = (url: string | URL, options?: LoadOptions) => Promise<BrowserModel>;

@@ -56,6 +56,19 @@ export function startGeneration<K extends keyof Streams>(
   return { result: observed(result), [Symbol.asyncIterator]: () => iterate() };
 }
 
+/** One that could not begin. */
+export function refusedGeneration(error: Error): Generation {
+  const result = observed(Promise.reject(error));
+  return {
+    result,
+    [Symbol.asyncIterator]: () => ({
+      next: async () => {
+        throw error;
+      },
+    }),
+  };
+}
+
 /** Who iterates gets the error there: it is not unhandled because nobody looks at the result too. */
 function observed(result: Promise<GenerationResult>): Promise<GenerationResult> {
   result.catch(() => {});

@@ -1,6 +1,7 @@
 import type { LoadedImages } from "../protocol.ts";
 import type { ImageModel } from "./api.ts";
 import type { Channel } from "./channel.ts";
+import { checkOptions } from "./options.ts";
 
 /** The page's view of the image model in the Web Worker. */
 export function createImageModel(channel: Channel, { info, backend, reason }: LoadedImages): ImageModel {
@@ -8,7 +9,11 @@ export function createImageModel(channel: Channel, { info, backend, reason }: Lo
     info,
     backend,
     reason,
-    classify: (picture, { signal, ...options } = {}) => channel.call("classify", { picture, options }, { signal }),
+    async classify(picture, given = {}) {
+      checkOptions("classify", given);
+      const { signal, ...options } = given;
+      return channel.call("classify", { picture, options }, { signal });
+    },
     async dispose() {
       await channel.call("dispose", undefined).catch(() => {});
       channel.close();

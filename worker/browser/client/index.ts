@@ -4,19 +4,20 @@ import type { LoadImageModel, LoadModel, LoadOptions } from "./api.ts";
 import { Channel } from "./channel.ts";
 import { createImageModel } from "./image-model.ts";
 import { createModel } from "./model.ts";
+import { checkOptions } from "./options.ts";
 
 export type * from "./api.ts";
 
 /**
  * @example
- * const model = await loadModel("/weights/fable-31m@0123456789ab");
+ * const model = await loadModel("/weights/fable-31m");
  * for await (const { text } of model.generate("Once upon a time")) document.body.append(text);
  */
 export const loadModel: LoadModel = (url, options = {}) => load("load", url, options, createModel);
 
 /**
  * @example
- * const model = await loadImageModel("/weights/imagenette-vmamba-6m@0123456789ab");
+ * const model = await loadImageModel("/weights/imagenette-vmamba-6m");
  * const { classes } = await model.classify(input.files[0]);
  */
 export const loadImageModel: LoadImageModel = (url, options = {}) => load("loadImages", url, options, createImageModel);
@@ -24,9 +25,11 @@ export const loadImageModel: LoadImageModel = (url, options = {}) => load("loadI
 async function load<K extends "load" | "loadImages", M>(
   call: K,
   url: string | URL,
-  { onProgress, signal, ...rest }: LoadOptions,
+  options: LoadOptions,
   create: (channel: Channel, loaded: Calls[K][1]) => M,
 ): Promise<M> {
+  checkOptions(call === "load" ? "loadModel" : "loadImageModel", options);
+  const { onProgress, signal, ...rest } = options;
   signal?.throwIfAborted();
   const channel = new Channel(new HostWorker());
   try {

@@ -1,7 +1,8 @@
 import type { Loaded, SessionHandle, WireOptions } from "../protocol.ts";
 import type { BackendName, BrowserModel, GenerateOptions, Generation, Session } from "./api.ts";
 import { type Channel, named } from "./channel.ts";
-import { startGeneration } from "./generation.ts";
+import { refusedGeneration, startGeneration } from "./generation.ts";
+import { checkOptions, unknownOption } from "./options.ts";
 
 /** The page's view of the model in the Web Worker. */
 export function createModel(channel: Channel, { info, ...chosen }: Loaded): BrowserModel {
@@ -19,12 +20,22 @@ export function createModel(channel: Channel, { info, ...chosen }: Loaded): Brow
     get reason() {
       return reason;
     },
-    generate: (prompt, { signal, ...options } = {}) =>
-      startGeneration(channel, "generate", { prompt, options: plain(options) }, signal),
-    chat: (messages, { signal, ...options } = {}) =>
-      startGeneration(channel, "chat", { messages, options: plain(options) }, signal),
+    generate(prompt, given = {}) {
+      const refused = unknownOption("generate", given);
+      if (refused !== undefined) return refusedGeneration(refused);
+      const { signal, ...options } = given;
+      return startGeneration(channel, "generate", { prompt, options: plain(options) }, signal);
+    },
+    chat(messages, given = {}) {
+      const refused = unknownOption("chat", given);
+      if (refused !== undefined) return refusedGeneration(refused);
+      const { signal, ...options } = given;
+      return startGeneration(channel, "chat", { messages, options: plain(options) }, signal);
+    },
     session: async () => createSession(channel, await channel.call("session", undefined)),
-    predict: async (examples, queries, { signal } = {}) => {
+    predict: async (examples, queries, options = {}) => {
+      checkOptions("predict", options);
+      const { signal } = options;
       signal?.throwIfAborted();
       return channel.call("predict", { examples, queries }, { signal });
     },
@@ -54,7 +65,10 @@ function createSession(channel: Channel, handle: SessionHandle): Session {
     get tokens() {
       return tokens;
     },
-    append(text: string, { signal, ...options }: GenerateOptions = {}): Generation {
+    append(text: string, given: GenerateOptions = {}): Generation {
+      const refused = unknownOption("append", given);
+      if (refused !== undefined) return refusedGeneration(refused);
+      const { signal, ...options } = given;
       idle();
       busy = true;
       const generation = startGeneration(channel, "append", { session, text, options: plain(options) }, signal);

@@ -5,6 +5,7 @@ import type { HostGeneration, HostModel, HostSession } from "./host-model.ts";
 import type { HostImageModel } from "./images/image-model.ts";
 import { openImageModel } from "./images/open.ts";
 import { openModel } from "./open.ts";
+import { packageUrl } from "./package-url.ts";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const running = new Map<number, AbortController>();
@@ -77,7 +78,7 @@ function open(
 
 const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: AbortSignal) => Promise<Calls[K][1]> } = {
   async load({ url, options }, id, signal) {
-    model = await openModel(url, options, {
+    model = await openModel(await packageUrl(url, signal), options, {
       signal,
       onProgress: (progress) => post({ id, progress }),
       onBackend: ({ backend, reason }) => post({ backend, reason }),
@@ -86,7 +87,10 @@ const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: Abort
     return { info, backend, reason };
   },
   async loadImages({ url, options }, id, signal) {
-    imageModel = await openImageModel(url, options, { signal, onProgress: (progress) => post({ id, progress }) });
+    imageModel = await openImageModel(await packageUrl(url, signal), options, {
+      signal,
+      onProgress: (progress) => post({ id, progress }),
+    });
     const { info, backend, reason } = imageModel;
     return { info, backend, reason };
   },
