@@ -106,6 +106,34 @@ test("what a browser shows and the edge does not read goes there as JPEG, large 
   for (const { classes } of results) expect(classes).toHaveLength(2);
 });
 
+test.each([
+  "photographs/church-0.jpg",
+  "images/444-progressive.jpg",
+  "images/rgb.png",
+  "images/lossy.webp",
+])("%s cut off is refused, and is classified whole", async (file) => {
+  const bytes = [...golden(`../${file}`)];
+  const page = await blankPage(browser.current);
+  const { cut, whole } = await page.evaluate(
+    async ({ url, bytes }) => {
+      const model = await loadImageModel(url, { backend: "wasm" });
+      const classify = (end: number): Promise<string> => {
+        const picture = new Blob([Uint8Array.from(bytes.slice(0, end))]);
+        return model.classify(picture).then(
+          () => "classified",
+          (error: Error) => `${error.name}: ${error.message}`,
+        );
+      };
+      const cut = [];
+      for (const part of [0.2, 0.5, 0.8, 0.97]) cut.push(await classify(Math.floor(part * bytes.length)));
+      return { cut, whole: await classify(bytes.length) };
+    },
+    { url: packageUrl(site.seeing), bytes },
+  );
+  expect(whole).toBe("classified");
+  expect(cut).toEqual(Array(4).fill(expect.stringMatching(/^ImageError: .*(cannot decode|cut off)/)));
+});
+
 test("what cannot be is an error that says why", async () => {
   const page = await blankPage(browser.current);
   const errors = await page.evaluate(

@@ -78,7 +78,11 @@ describe("POST /v1/completions", () => {
     ["prompt[0]", { prompt: [-1] }, /prompt\[0\] is -1: it must be an integer, 0 or more/],
     ["prompt", { prompt: 7 }, /prompt is 7/],
     ["prompt[1]", { prompt: [5, 257] }, /prompt\[1\] is token 257: the vocabulary of tiny@.* has 257 tokens, 0 to 256/],
-    ["prompt", { prompt: "a".repeat(2049) }, /prompt has 2049 tokens, a request to tiny@.* may have 2048/],
+    [
+      "prompt",
+      { prompt: "a".repeat(2049) },
+      /prompt has 2049 tokens, a request to tiny@.* may have 2048 \(MAX_PROMPT_TOKENS\): /,
+    ],
     ["n", { prompt, n: 9 }, /n is 9: it must be an integer from 1 to 8/],
     ["best_of", { prompt, n: 3, best_of: 2 }, /best_of is 2, less than n, which is 3/],
     ["best_of", { prompt, best_of: 2, stream: true }, /best_of is 2 with stream/],

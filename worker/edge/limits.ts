@@ -1,6 +1,6 @@
 /** Variables of wrangler.toml. They may be written there as numbers or as text. */
 export interface Variables {
-  /** name or id of the model of requests that name none. Default the first built-in one. */
+  /** name or id of the model of requests that name none. Default the first that takes what they give. */
   readonly DEFAULT_MODEL?: string;
   readonly MEMORY_BUDGET_MB?: string | number;
   readonly MAX_SEQUENCES?: string | number;

@@ -40,9 +40,11 @@ export function checkImageBudget(
 
 /** @param seen how many tokens there are, in words */
 export function promptTooLong(model: Cost, limits: RequestLimits, param: string, seen: string): ApiError {
+  const most = mostPromptTokens(model, limits);
+  const bound = most === limits.maxPromptTokens ? "MAX_PROMPT_TOKENS" : "MAX_MULTIPLY_ADDS_PER_REQUEST";
   return badValue(
     param,
-    `${param} has ${seen} tokens, a request to ${model.manifest.id} may have ${mostPromptTokens(model, limits)}: send less, or append it to a session piece by piece`,
+    `${param} has ${seen} tokens, a request to ${model.manifest.id} may have ${most} (${bound}): send less, or append it to a session piece by piece`,
     "context_length_exceeded",
   );
 }
