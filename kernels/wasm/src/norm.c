@@ -21,32 +21,51 @@ void rms_norm(const float *u, int stride, int tokens, int dim, const float *weig
   }
 }
 
-// Σ (u − mean)²; with mean = 0 and `squared` off, Σ u.
-INLINE float deviation(const float *u, int dim, float mean, int squared) {
-  const v128_t m = splat(mean);
-  Quad s = splat_quad(0.f);
+// Σ (u − mean)² of `tokens` ≤ 2 tokens; with `squared` off, Σ u.
+INLINE void deviations(int tokens, const float *u, int stride, int dim, const float *mean, int squared, float *sums) {
+  Quad s[2] = {splat_quad(0.f), splat_quad(0.f)};
   int i = 0;
-  for (; i + CHANNELS <= dim; i += CHANNELS) {
-    Quad d = load_quad(u + i);
-    EACH(j) d.v[j] = sub(d.v[j], m);
-    EACH(j) s.v[j] = add(s.v[j], squared ? mul(d.v[j], d.v[j]) : d.v[j]);
+  ROLLED for (; i + CHANNELS <= dim; i += CHANNELS) {
+    UNROLL for (int t = 0; t < tokens; t++) {
+      Quad d = load_quad(u + t * stride + i);
+      if (squared) {
+        EACH(j) d.v[j] = sub(d.v[j], splat(mean[t]));
+        EACH(j) d.v[j] = mul(d.v[j], d.v[j]);
+      }
+      EACH(j) s[t].v[j] = add(s[t].v[j], d.v[j]);
+    }
   }
-  float sum = sum_lanes(add(add(s.v[0], s.v[1]), add(s.v[2], s.v[3])));
-  for (; i < dim; i++) sum += squared ? (u[i] - mean) * (u[i] - mean) : u[i] - mean;
-  return sum;
+  UNROLL for (int t = 0; t < tokens; t++) {
+    float sum = sum_lanes(add(add(s[t].v[0], s[t].v[1]), add(s[t].v[2], s[t].v[3])));
+    const float *rest = u + t * stride;
+    ROLLED for (int r = i; r < dim; r++) sum += squared ? (rest[r] - mean[t]) * (rest[r] - mean[t]) : rest[r];
+    sums[t] = sum;
+  }
 }
 
-// y = (u − mean(u)) / sqrt(var(u) + eps) · weight + bias, for each token; y may be u.
+INLINE void layer_norm_of(int tokens, const float *u, int stride, int dim, const float *weight, const float *bias, float eps, float *y,
+                          int y_stride) {
+  float mean[2], scale[2];
+  deviations(tokens, u, stride, dim, mean, 0, mean);
+  UNROLL for (int t = 0; t < tokens; t++) mean[t] /= (float)dim;
+  deviations(tokens, u, stride, dim, mean, 1, scale);
+  UNROLL for (int t = 0; t < tokens; t++) scale[t] = 1.f / __builtin_sqrtf(scale[t] / (float)dim + eps);
+  int i = 0;
+  ROLLED for (; i + 4 <= dim; i += 4) {
+    const v128_t w = load(weight + i), b = load(bias + i);
+    UNROLL for (int t = 0; t < tokens; t++) {
+      store(y + t * y_stride + i, mul_add(mul(sub(load(u + t * stride + i), splat(mean[t])), splat(scale[t])), w, b));
+    }
+  }
+  for (; i < dim; i++) {
+    UNROLL for (int t = 0; t < tokens; t++) y[t * y_stride + i] = (u[t * stride + i] - mean[t]) * scale[t] * weight[i] + bias[i];
+  }
+}
+
+// y = (u − mean(u)) / sqrt(var(u) + eps) · weight + bias, for each token; y may be u. Two tokens at a time: the sums of one are a chain.
 EXPORT(layer_norm)
 void layer_norm(const float *u, int stride, int tokens, int dim, const float *weight, const float *bias, float eps, float *y, int y_stride) {
-  for (int t = 0; t < tokens; t++, u += stride, y += y_stride) {
-    const float mean = deviation(u, dim, 0.f, 0) / (float)dim;
-    const float scale = 1.f / __builtin_sqrtf(deviation(u, dim, mean, 1) / (float)dim + eps);
-    int i = 0;
-    for (; i + 4 <= dim; i += 4) {
-      const v128_t unit = mul(sub(load(u + i), splat(mean)), splat(scale));
-      store(y + i, mul_add(unit, load(weight + i), load(bias + i)));
-    }
-    for (; i < dim; i++) y[i] = (u[i] - mean) * scale * weight[i] + bias[i];
-  }
+  int t = 0;
+  for (; t + 2 <= tokens; t += 2) layer_norm_of(2, u + t * stride, stride, dim, weight, bias, eps, y + t * y_stride, y_stride);
+  if (t < tokens) layer_norm_of(1, u + t * stride, stride, dim, weight, bias, eps, y + t * y_stride, y_stride);
 }
