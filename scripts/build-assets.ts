@@ -21,6 +21,9 @@ there is removed; other assets are left alone. It warns of packages that have on
   --help
 `;
 
+/** More names than these are not for a list that every visitor reads. */
+const MAX_CLASSES = 100;
+
 /** Package files are named by their content's hash. The index is not. What the Worker answers itself has such headers from it. */
 const HEADERS = `/*
   x-content-type-options: nosniff
@@ -113,17 +116,10 @@ async function entryOf(folder: string, manifest: Manifest): Promise<IndexEntry> 
   const { inputs, outputs } = manifest.hyperparameters;
   const widths = inputOf(architecture) === "vectors" ? { inputs: Number(inputs), outputs: Number(outputs) } : {};
   const created = Math.floor(mtimeMs / 1000);
-  return {
-    id,
-    name,
-    family,
-    architecture,
-    quantization,
-    bytes,
-    created,
-    tokenizer: tokenizer !== undefined,
-    ...widths,
-  };
+  const text = tokenizer !== undefined;
+  const classes = manifest.image?.classes ?? [];
+  const listed = classes.length > 0 && classes.length <= MAX_CLASSES ? { classes: [...classes] } : {};
+  return { id, name, family, architecture, quantization, bytes, created, tokenizer: text, ...listed, ...widths };
 }
 
 if (import.meta.main) {

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -8,13 +8,17 @@ import { runCommand } from "./lib/cli.ts";
 const HELP = `Usage: node scripts/build-browser.ts [--out DIR]
 
 Builds the browser's part into the static assets that the Worker serves (default dist/assets): client.js, one file with its Web Worker
-and kernels inside, client.d.ts, and the playground, index.html and page/. Prints the client's size.
+and kernels inside, client.d.ts, and the playground, index.html and page/, with four sample photographs. Prints the client's size.
 
   --out DIR      folder of static assets
   --help
 `;
 
 const browser = fileURLToPath(new URL("../worker/browser", import.meta.url));
+const photographs = fileURLToPath(new URL("../test/golden/photographs", import.meta.url));
+
+/** Pictures for visitors to try, and what may be done with them. */
+const SAMPLES = ["church-1.jpg", "english-springer-0.jpg", "parachute-2.jpg", "garbage-truck-2.jpg", "README.md"];
 
 /** The client's build waits for its Web Worker's: no news. */
 const checks = { pluginTimings: false };
@@ -29,7 +33,7 @@ const common: InlineConfig = {
 /** @returns bytes of client.js */
 export async function buildBrowser(out: string): Promise<Buffer> {
   await mkdir(out, { recursive: true });
-  await Promise.all([buildClient(out), buildPage(out)]);
+  await Promise.all([buildClient(out), buildPage(out), copySamples(join(out, "page/photographs"))]);
   return readFile(join(out, "client.js"));
 }
 
@@ -51,6 +55,11 @@ async function buildClient(out: string): Promise<void> {
     join(out, "client.d.ts"),
     `${types}export declare const loadModel: LoadModel;\nexport declare const loadImageModel: LoadImageModel;\n`,
   );
+}
+
+async function copySamples(out: string): Promise<void> {
+  await mkdir(out, { recursive: true });
+  for (const file of SAMPLES) await copyFile(join(photographs, file), join(out, file));
 }
 
 async function buildPage(out: string): Promise<void> {

@@ -28,3 +28,11 @@ test("/docs sends pictures as files of a form, and the other fields beside them"
   await expect.poll(() => models.getByRole("status").textContent()).toMatch(/^200/);
   expect(errors).toEqual([]);
 });
+
+test("/docs leads back to the playground", async () => {
+  const page = await (await browser.current.newContext()).newPage();
+  await page.goto(`${site.url}/docs`);
+  await page.click("text=Back to the playground");
+  await page.waitForSelector("#composer");
+  expect(new URL(page.url()).pathname).toBe("/");
+});

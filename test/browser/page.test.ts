@@ -22,7 +22,7 @@ test("by click: load, stream, stop, fork, hand over and back, reload and go on",
   await page.selectOption("#backend", "wasm");
   await page.click("#load");
   await status(page, /Ready/);
-  expect(await page.textContent("#model-note")).toBe("a-story on WebAssembly: asked for.");
+  expect(await page.textContent("#model-note")).toBe("a-story on WebAssembly, as chosen.");
 
   await page.fill("#words", "Once upon a time");
   await page.click(".settings summary");
@@ -104,6 +104,110 @@ test("a saved state is opened on another page and goes on with the same text; wh
   await status(other, /^Wrote 12 tokens .* came from the state/);
   expect(await other.textContent("#paper")).toBe(onward);
   expect(errors).toEqual([]);
+});
+
+test("a setting that cannot be is said at its field and in words, and nothing is written", async () => {
+  const { page, errors } = await visit();
+  await page.selectOption("#backend", "wasm");
+  for (const { id, typed, fault } of [
+    { id: "tokens", typed: "999999", fault: /^999999 cannot be; give a whole number from 1 to 4096, or nothing$/ },
+    { id: "tokens", typed: "1.5", fault: /^1\.5 cannot be; give a whole number/ },
+    { id: "temperature", typed: "2.5", fault: /^2\.5 cannot be; give a number from 0 to 2/ },
+    { id: "top-p", typed: "0", fault: /^0 cannot be; give a number from 0\.05 to 1/ },
+    { id: "seed", typed: "-3", fault: /^-3 cannot be; give a whole number from 0/ },
+    { id: "seed", typed: "e", fault: /^this is no number/ },
+  ]) {
+    await page.evaluate(() => document.querySelector<HTMLDetailsElement>("#settings")!.setAttribute("open", ""));
+    await page.fill(`#${id}`, "");
+    await page.locator(`#${id}`).pressSequentially(typed);
+    expect(await page.textContent(`#${id}-fault`)).toMatch(fault);
+    await page.evaluate(() => document.querySelector("#settings")!.removeAttribute("open"));
+    await page.click("#go");
+    await status(page, /^(Tokens a turn|Temperature|Top p|Seed): /);
+    expect(await page.isVisible(`#${id}`)).toBe(true);
+    expect(await page.inputValue("#words")).toBe("Once upon a time, a little fox");
+    expect(await page.locator("#paper .given").count()).toBe(0);
+    await page.fill(`#${id}`, id === "tokens" ? "3" : "");
+    expect(await page.textContent(`#${id}-fault`)).toBe("");
+  }
+  await page.fill("#temperature", "0.85"); // between two steps of the arrows
+  await page.click("#go");
+  await status(page, /^Wrote 3 tokens/);
+  expect(errors).toEqual([]);
+});
+
+test("a generation that fails gives the words back, and the next one has them once", async () => {
+  const { page } = await visit();
+  await page.selectOption("#backend", "rest");
+  let failing = true;
+  await page.route("**/append", (route) =>
+    failing ? route.fulfill({ status: 500, json: { error: { message: "out of order" } } }) : route.continue(),
+  );
+  await page.click(".settings summary");
+  await page.fill("#tokens", "12");
+  for (let i = 0; i < 2; i++) {
+    await page.click("#go");
+    await status(page, /out of order/);
+    expect(await page.inputValue("#words")).toBe("Once upon a time, a little fox");
+    expect(await page.locator("#paper .given").count()).toBe(0);
+  }
+  failing = false;
+  await page.click("#go");
+  await status(page, /^Wrote/);
+  expect((await page.textContent("#paper"))!.split("little fox").length).toBe(2);
+  // What was measured and said of one text does not stand beside another.
+  expect(await page.textContent("#first")).toMatch(/ms$/);
+  await page.click("#new");
+  expect(await page.textContent("#status")).toBe("");
+  expect(await page.isVisible("#first")).toBe(false);
+});
+
+test("the time plot stands at the text's true length when the edge goes on with it", async () => {
+  const { page } = await visit();
+  expect(await page.isVisible("#time")).toBe(false);
+  expect(await page.isVisible("#figures")).toBe(false);
+  await page.selectOption("#backend", "wasm");
+  await page.click(".settings summary");
+  await page.fill("#tokens", "60");
+  await page.fill("#seed", "5");
+  await page.fill("#words", "Once upon a time there was a fox. ".repeat(8));
+  await page.click("#go");
+  await status(page, /^Wrote/);
+  await page.click("#hand");
+  await status(page, /goes on at the edge/);
+  await page.fill("#words", "And then a bear came along, and they went on together.");
+  await page.click("#go");
+  await status(page, /^Wrote/);
+  const path = (await page.getAttribute("#time-plot path", "d"))!;
+  const xs = path.split(/[ML]/).slice(1).map((p) => Number(p.split(" ")[0])); // biome-ignore format: a line
+  expect(xs.length).toBeGreaterThan(4);
+  expect(path.match(/M/g)).toHaveLength(1);
+  expect(xs).toEqual(xs.toSorted((a, b) => a - b));
+  // The last point is one of the last pieces, a few tokens each. 256 pixels are the plot's width, 1000 tokens.
+  const length = Number((await page.textContent("#length"))!.replaceAll(",", ""));
+  expect(length).toBeGreaterThan(300);
+  expect(Math.abs(52 + (length / 1000) * 256 - xs.at(-1)!)).toBeLessThan(10);
+});
+
+test("a model without a tokenizer is not offered for writing; where there is no other, it says what to do", async () => {
+  const page = await (await browser.current.newContext()).newPage();
+  const entries = (await (await fetch(`${site.url}/weights/index.json`)).json()) as {
+    id: string;
+    tokenizer?: boolean;
+  }[];
+  expect(entries.find(({ id }) => id === site.story)?.tokenizer).toBe(true);
+  const list = (json: unknown) => page.route("**/weights/index.json", (route) => route.fulfill({ json }));
+  await list(entries.map((entry) => (entry.id === site.story ? { ...entry, tokenizer: false } : entry)));
+  await page.goto(site.url);
+  await page.waitForFunction(() => !document.querySelector<HTMLButtonElement>("#load")!.disabled);
+  const offered = await page.locator("#model option").evaluateAll((o) => o.map((e) => (e as HTMLOptionElement).value));
+  expect(offered).toContain(site.chat);
+  expect(offered).not.toContain(site.story);
+  await list(entries.map((entry) => ({ ...entry, tokenizer: false })));
+  await page.reload();
+  await expect
+    .poll(() => page.textContent("#model-note"))
+    .toMatch(/^No model here can write: convert one with its tokenizer/);
 });
 
 test("by keyboard: the tabs, a chat, and places for the demos", async () => {

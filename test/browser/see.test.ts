@@ -46,7 +46,40 @@ test("by click: a photo's classes, its four scans and where the time went, in th
   expect(await classes(page)).toEqual(here);
   await page.setInputFiles("#see-file", { name: "a.jpg", mimeType: "image/jpeg", buffer: Buffer.from("no picture") });
   await expect.poll(() => page.textContent("#see-status")).toMatch(/cannot be shown/);
+  // Nothing of the picture before it stays.
+  expect(await page.isVisible("#see-result")).toBe(false);
+  await page.setInputFiles("#see-file", photo);
+  await page.waitForSelector("#see-result:not([hidden])");
+  expect(await page.textContent("#see-status")).not.toMatch(/cannot be shown/);
   expect(errors).toEqual([]);
+});
+
+test("a sample is seen by a click, shown plainly, and a low score is called unsure; the kinds are listed", async () => {
+  const { page, errors } = await openPanel();
+  expect(await page.locator("#see-samples img").count()).toBe(4);
+  await page.click("#see-samples button >> nth=1");
+  await page.waitForSelector("#see-result:not([hidden])");
+  // The tiny test model has random weights: no class is likely.
+  await expect.poll(() => page.textContent("#see-status")).toMatch(/^Unsure: perhaps .*, of 224 × 224 pixels/);
+  const colours = await page.locator("#see-photo").evaluate((canvas) => {
+    const { width, height } = canvas as HTMLCanvasElement;
+    const { data } = (canvas as HTMLCanvasElement).getContext("2d")!.getImageData(0, 0, width, height);
+    return { width, height, colours: new Set(new Uint32Array(data.buffer)).size };
+  });
+  expect(colours).toMatchObject({ width: 224, height: 224 });
+  expect(colours.colours).toBeGreaterThan(1000);
+  await page.route("**/page/photographs/*", (route) => route.fulfill({ status: 404 }));
+  await page.click("#see-samples button >> nth=0");
+  await expect.poll(() => page.textContent("#see-status")).toMatch(/church-1\.jpg was answered with 404/);
+  expect(await page.isVisible("#see-result")).toBe(false);
+  expect(errors).toEqual([]);
+
+  const entries = (await (await fetch(`${site.url}/weights/index.json`)).json()) as { id: string }[];
+  const json = entries.map((entry) => (entry.id === site.seeing ? { ...entry, classes: ["tench", "church"] } : entry));
+  await page.route("**/weights/index.json", (route) => route.fulfill({ json }));
+  await page.reload();
+  await page.click("#tab-see");
+  await expect.poll(() => page.textContent("#see-kinds")).toMatch(/^It knows 2 kinds.*: tench, church\.$/);
 });
 
 test("the scans are drawn over the part that the model saw, and nothing else", async () => {

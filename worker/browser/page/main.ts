@@ -1,11 +1,25 @@
+import { byId } from "./dom.ts";
 import { openLearnPanel } from "./learn/panel.ts";
 import { playground } from "./playground.ts";
 import { openSeePanel } from "./see/panel.ts";
-import { tabs } from "./tabs.ts";
+import { type Tab, tabs } from "./tabs.ts";
+
+const PLACES = "in your browser and at the edge.";
+const TAGLINES: Record<Tab, string> = {
+  write: `A language model whose memory never grows, ${PLACES}`,
+  chat: `A language model whose memory never grows, ${PLACES}`,
+  learn: `Models that find a rule from examples in their prompt, ${PLACES}`,
+  see: `A model that reads a picture in four directions, ${PLACES}`,
+};
 
 const app = await playground();
 tabs((tab) => {
-  if (tab === "write" || tab === "chat") app.setMode(tab);
+  const text = tab === "write" || tab === "chat";
+  byId("tagline").textContent = TAGLINES[tab];
+  // Its cards are about the language model alone.
+  byId("side").hidden = !text;
+  document.querySelector("main")!.classList.toggle("alone", !text);
+  if (text) app.setMode(tab);
   if (tab === "learn") void openLearnPanel();
   if (tab === "see") void openSeePanel();
 });

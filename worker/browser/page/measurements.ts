@@ -9,14 +9,30 @@ const BIN = 8;
 export class Timeline {
   readonly points: [length: number, ms: number][] = [];
   #from: { length: number; at: number } | undefined;
+  #first = 0;
+  #last = 0;
 
   /** A generation begins: time until its first token is no token's. */
   begin(): void {
     this.#from = undefined;
+    this.#first = this.points.length;
+  }
+
+  /** The generation's end tells its true length: until then the edge leaves out the words that it was just given. */
+  settle(length: number): void {
+    const missing = length - this.#last;
+    if (this.#from === undefined || missing <= 0) return;
+    for (const point of this.points.slice(this.#first)) point[0] += missing;
+  }
+
+  /** The generation failed: what it added to the context is not there. */
+  drop(): void {
+    this.points.length = this.#first;
   }
 
   /** @param at milliseconds since the generation began */
   add(length: number, at: number): void {
+    this.#last = length;
     this.#from ??= { length, at };
     const tokens = length - this.#from.length;
     if (tokens < BIN) return;
@@ -39,6 +55,15 @@ export function transformerBytesPerToken({ layers, dim }: ModelInfo): number {
   return Math.ceil(layers / 2) * 2 * dim * 2;
 }
 
+export function parameters(count: number): string {
+  return count >= 1e6 ? `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} million` : count.toLocaleString("en");
+}
+
+export function rate(tokensPerMs: number): string {
+  const rate = tokensPerMs * 1000;
+  return rate >= 100 ? rate.toFixed(0) : rate.toFixed(1);
+}
+
 /** Draws both plots. @param length tokens of context now */
 export function drawPlots(info: ModelInfo, length: number, timeline: Timeline | undefined): void {
   const xMax = roundUp(Math.max(1000, length * 1.2));
@@ -54,13 +79,14 @@ export function drawPlots(info: ModelInfo, length: number, timeline: Timeline | 
     ),
   );
   byId("memory-note").textContent =
-    `${bytes(info.stateBytes)} at any length. A transformer of the same width and ${(info.parameters / 1e6).toFixed(0)} M ` +
-    `parameters adds ${bytes(perToken)} of keys and values (f16) with each token.`;
+    `${bytes(info.stateBytes)} at any length. A transformer of the same width and ` +
+    `${parameters(info.parameters)} parameters adds ${bytes(perToken)} of keys and values (f16) with each token.`;
   const points = timeline?.points ?? [];
+  byId("time").hidden = points.length === 0;
+  if (points.length === 0) return;
   byId("time-plot").replaceChildren(
     plot([{ name: "", style: "a", points }], {
-      label:
-        points.length === 0 ? "Nothing measured yet" : `${points.at(-1)![1].toFixed(1)} ms a token at ${length} tokens`,
+      label: `${points.at(-1)![1].toFixed(1)} ms a token at ${length} tokens`,
       xName: "tokens of context",
       xMax,
       format: (ms) => `${Number(ms.toPrecision(2))} ms`,

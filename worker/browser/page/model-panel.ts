@@ -7,6 +7,8 @@ interface Listed {
   readonly name: string;
   readonly quantization: string;
   readonly architecture: string;
+  /** absent where the list does not tell. */
+  readonly tokenizer?: boolean;
   readonly bytes: number;
 }
 
@@ -24,7 +26,7 @@ const STAGES: Record<LoadProgress["stage"], string> = {
   prepare: "Preparing",
   check: "Checking and measuring",
 };
-const NAMES: Record<BackendName, string> = { webgpu: "WebGPU", wasm: "WebAssembly", rest: "the edge" };
+const NAMES: Record<BackendName, string> = { webgpu: "on WebGPU", wasm: "on WebAssembly", rest: "at the edge" };
 
 /** The choice of package and backend, and how far its load is. @param onLoad when the visitor asks for it */
 export async function modelPanel(onLoad: () => void): Promise<ModelPanel> {
@@ -32,14 +34,16 @@ export async function modelPanel(onLoad: () => void): Promise<ModelPanel> {
   const backend = byId<HTMLSelectElement>("backend");
   const button = byId<HTMLButtonElement>("load");
   const listed = ((await (await fetch("/weights/index.json")).json()) as Listed[]).filter(
-    ({ architecture }) => architecture === "mamba",
+    // Without a tokenizer a model takes numbers of tokens, and no words.
+    ({ architecture, tokenizer }) => architecture === "mamba" && tokenizer !== false,
   );
   select.replaceChildren(
     ...listed.map(({ id, name, quantization, bytes: size }) =>
       element("option", { value: id }, `${name}, ${quantization}, ${bytes(size)}`),
     ),
   );
-  if (listed.length === 0) say("This deployment serves no packages: convert one into weights/models first.", true);
+  if (listed.length === 0)
+    say("No model here can write: convert one with its tokenizer.json into weights/models, then build again.", true);
   button.disabled = listed.length === 0;
   button.addEventListener("click", onLoad);
 
@@ -80,7 +84,10 @@ export async function modelPanel(onLoad: () => void): Promise<ModelPanel> {
     },
     show(model) {
       const { info } = model;
-      say(`${info.name} on ${NAMES[model.backend]}: ${model.reason}.`);
+      const reason = model.reason.startsWith("asked for")
+        ? `, as chosen${model.reason.slice("asked for".length)}`
+        : `: ${model.reason}`;
+      say(`${info.name} ${NAMES[model.backend]}${reason}.`);
     },
   };
 }

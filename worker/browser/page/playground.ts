@@ -1,9 +1,9 @@
 import type { BackendName, BrowserModel, Generation, GenerationResult, Session } from "../client/index.ts";
 import { byId } from "./dom.ts";
-import { bytes, drawPlots, Timeline } from "./measurements.ts";
+import { bytes, drawPlots, rate, Timeline } from "./measurements.ts";
 import { modelPanel } from "./model-panel.ts";
 import { drawPaper, drawShelf, extendPaper } from "./paper.ts";
-import { generateOptions } from "./settings.ts";
+import { generateOptions, watchSettings } from "./settings.ts";
 import { keepText, type StoredText, storedTexts } from "./texts.ts";
 
 /** A text with what lives only as long as the page. */
@@ -32,7 +32,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
 
   const panel = await modelPanel(() => act("Loading…", () => load()));
   button("stop").addEventListener("click", () => running?.abort());
-  button("new").addEventListener("click", () => open(fresh()));
+  button("new").addEventListener("click", () => openQuietly(fresh()));
   button("fork").addEventListener("click", () => act("Forking…", fork));
   button("save").addEventListener("click", () => act("Saving…", save));
   const file = byId<HTMLInputElement>("file");
@@ -53,6 +53,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
       byId<HTMLFormElement>("composer").requestSubmit();
     }
   });
+  watchSettings();
   draw();
 
   function latest(): OpenText {
@@ -75,7 +76,14 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     return text;
   }
 
+  /** What was said and measured of another text goes. */
+  function openQuietly(text: OpenText): void {
+    if (!busy) say("");
+    open(text);
+  }
+
   function open(text: OpenText): void {
+    if (text !== current) for (const id of ["rate", "first"]) byId(id).textContent = "";
     current = text;
     draw();
     words.focus();
@@ -135,25 +143,34 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     const text = current;
     const typed = mode === "chat" ? words.value.trim() : words.value;
     if (typed === "" && (mode === "chat" || !hasPast(text))) return "Write a few words first.";
+    const settings = generateOptions();
     if (model === undefined) await load();
     const loaded = model!;
     running = new AbortController();
-    const options = { ...generateOptions(), signal: running.signal };
+    const options = { ...settings, signal: running.signal };
     let generation: Generation;
     if (mode === "write") {
       const session = await sessionOf(text, loaded);
       generation = session.append(typed, options);
     } else {
-      const before = text.turns.map(
+      const past = text.turns.map(
         ({ given, text: content }) => ({ role: given ? "user" : "assistant", content }) as const,
       );
-      generation = loaded.chat([...before, { role: "user", content: typed }], options);
+      generation = loaded.chat([...past, { role: "user", content: typed }], options);
     }
+    const before = { turns: text.turns.length, length: text.length };
     if (typed !== "") text.turns.push({ given: true, text: typed });
     words.value = "";
     text.turns.push({ given: false, text: "" });
     draw();
-    const result = await follow(generation, text);
+    const result = await follow(generation, text).catch((error: unknown) => {
+      // The model's state is as it was, so the paper is too, and the words can be given again.
+      text.turns.length = before.turns;
+      text.length = before.length;
+      text.timeline.drop();
+      words.value = typed + words.value;
+      throw error;
+    });
     text.model = loaded.info.id;
     text.changed = Date.now();
     if (text.session !== undefined) text.state = await text.session.save();
@@ -169,8 +186,11 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     const turn = text.turns.at(-1)!;
     let first: { at: number; length: number } | undefined;
     let drawn = 0;
+    let length = Math.max(text.length, text.session?.tokens ?? 0);
     text.timeline.begin();
-    for await (const { text: piece, length, at } of generation) {
+    for await (const { text: piece, length: told, tokens, at } of generation) {
+      // The edge tells the tokens of this turn alone.
+      length = Math.max(told, length + tokens);
       turn.text += piece;
       if (text === current) extendPaper(piece);
       if (first === undefined) {
@@ -186,6 +206,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     }
     const result = await generation.result;
     text.length = result.promptTokens + result.completionTokens;
+    text.timeline.settle(text.length);
     const { firstTokenMs, totalMs, completionTokens } = result;
     if (firstTokenMs !== undefined && completionTokens > 1) {
       byId("rate").textContent = rate((completionTokens - 1) / (totalMs - firstTokenMs));
@@ -254,7 +275,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     drawShelf(
       texts.filter((text) => text.mode === mode),
       current,
-      (id) => open(texts.find((text) => text.id === id)!),
+      (id) => openQuietly(texts.find((text) => text.id === id)!),
     );
     drawPaper(current);
     button("go").disabled = busy || panel.chosen === undefined;
@@ -273,7 +294,8 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
   }
 
   function drawFigures(): void {
-    byId("length").textContent = current.length > 0 ? current.length.toLocaleString("en") : "–";
+    byId("length").textContent = current.length > 0 ? current.length.toLocaleString("en") : "";
+    for (const id of ["figures", "memory"]) byId(id).hidden = model === undefined;
     if (model === undefined) return;
     byId("state").textContent = bytes(model.info.stateBytes);
     drawPlots(model.info, current.length, current.timeline);
@@ -283,17 +305,12 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     setMode(next) {
       if (mode === next) return;
       mode = next;
-      current = latest();
-      draw();
+      if (!busy) say("");
+      open(latest());
     },
   };
 }
 
 function hasPast({ turns, state }: StoredText): boolean {
   return turns.length > 0 || state !== undefined;
-}
-
-function rate(tokensPerMs: number): string {
-  const rate = tokensPerMs * 1000;
-  return rate >= 100 ? rate.toFixed(0) : rate.toFixed(1);
 }

@@ -4,6 +4,7 @@ export interface Series {
   readonly name: string;
   /** of the stylesheet: "a" solid, "b" dashed. */
   readonly style: "a" | "b";
+  /** A point left of the one before it begins a new line. */
   readonly points: readonly (readonly [x: number, y: number])[];
 }
 
@@ -43,7 +44,9 @@ export function plot(series: readonly Series[], { label, xName, xMax, now, forma
   for (const { name, style, points } of series) {
     const last = points.at(-1);
     if (last === undefined) continue;
-    const path = points.map(([x, y], i) => `${i === 0 ? "M" : "L"}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join("");
+    const path = points
+      .map(([x, y], i) => `${i === 0 || x < points[i - 1]![0] ? "M" : "L"}${px(x).toFixed(1)} ${py(y).toFixed(1)}`)
+      .join("");
     drawing.append(svg("path", { class: `line ${style}`, d: path }));
     if (name === "") continue;
     const y = py(last[1]);

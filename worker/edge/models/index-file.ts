@@ -16,6 +16,8 @@ const Entry = z.object({
   created: z.number(),
   /** whether it can be given text; an index made before this was said does not say. */
   tokenizer: z.boolean().optional(),
+  /** names of the classes of an image model, where it has some and at most 100. */
+  classes: z.array(z.string()).optional(),
   /** numbers of each vector that a model is fed and gives, where it takes vectors. */
   inputs: z.int().optional(),
   outputs: z.int().optional(),

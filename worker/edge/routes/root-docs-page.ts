@@ -23,7 +23,8 @@ pre { max-height: 24rem; margin: 0; overflow: auto; white-space: pre-wrap; overf
 </head>
 <body>
 <main>
-<h1>mamba-edge</h1>
+<p><a href="/">Back to the playground</a></p>
+<h1>mamba-edge: endpoints</h1>
 <p>Every endpoint of this Worker. The fields of each body are in <a href="/openapi.json">openapi.json</a>.</p>
 <p><label>API key, where the deployment has any. It stays in this page.
 <input id="key" type="password" autocomplete="off"></label></p>

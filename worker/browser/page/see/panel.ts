@@ -1,11 +1,16 @@
 import type { BackendName, ImageClassification, LoadProgress } from "../../client/index.ts";
 import { byId, element } from "../dom.ts";
 import { bytes } from "../measurements.ts";
+import { showSamples } from "./samples.ts";
 import { scanMaps } from "./scan-maps.ts";
 import { imageModel, imageModels, type ListedModel } from "./service.ts";
 
 /** Whose scans are shown: fine enough to see where, coarse enough to see what. */
 const STAGE = 2;
+/** A best score below this one is no answer, only the likeliest. */
+const SURE = 0.5;
+/** Pixels of the picture's longer side. */
+const SIDE = 360;
 const NAMES: Record<BackendName, string> = {
   wasm: "WebAssembly in this browser",
   rest: "the edge (REST)",
@@ -26,13 +31,15 @@ export async function openSeePanel(): Promise<void> {
     return;
   }
   byId("see-model").textContent = model.name;
+  showKinds(model.classes ?? []);
   const file = byId<HTMLInputElement>("see-file");
-  let last: File | undefined;
-  const look = (picture: File | undefined): void => {
+  let last: Blob | undefined;
+  const look = (picture: Blob | undefined): void => {
     last = picture ?? last;
     void show(model, last);
   };
   file.addEventListener("change", () => look(file.files?.[0]));
+  showSamples(look, fail);
   byId("see-backend").addEventListener("change", () => look(undefined));
   const drop = byId("see-drop");
   drop.addEventListener("dragover", (event) => event.preventDefault());
@@ -44,11 +51,28 @@ export async function openSeePanel(): Promise<void> {
 
 let latest = 0;
 
-async function show(model: ListedModel, file: File | undefined): Promise<void> {
+/** It gives each picture one of these names, whatever is on it. */
+function showKinds(kinds: readonly string[]): void {
+  byId("see-kinds").hidden = kinds.length === 0;
+  byId("see-kinds").textContent =
+    `It knows ${kinds.length} kinds, and takes every picture for one of them: ${kinds.join(", ")}.`;
+}
+
+/** Nothing of an earlier picture stays beside what went wrong with this one. */
+function fail(reason: string): void {
+  latest++;
+  byId("see-result").hidden = true;
+  byId("see-status").classList.add("failed");
+  byId("see-status").textContent = `This picture cannot be shown: ${reason}`;
+}
+
+async function show(model: ListedModel, file: Blob | undefined): Promise<void> {
   if (file === undefined) return;
   const turn = ++latest;
   const say = (text: string): void => {
-    if (turn === latest) byId("see-status").textContent = text;
+    if (turn !== latest) return;
+    byId("see-status").classList.remove("failed");
+    byId("see-status").textContent = text;
   };
   say("Looking …");
   try {
@@ -60,10 +84,15 @@ async function show(model: ListedModel, file: File | undefined): Promise<void> {
     // A later picture's answer may have come before this one's.
     if (turn !== latest) return;
     showResult(seen, photo);
-    say(`${seen.classes[0]!.label}, of ${photo.width} × ${photo.height} pixels, by ${NAMES[seen.backend]}.`);
+    say(`${verdict(seen)}, of ${photo.width} × ${photo.height} pixels, by ${NAMES[seen.backend]}.`);
   } catch (error) {
-    say(`This picture cannot be shown: ${(error as Error).message}`);
+    if (turn === latest) fail((error as Error).message);
   }
+}
+
+function verdict({ classes: [best] }: ImageClassification): string {
+  const { label, score } = best!;
+  return score >= SURE ? label : `Unsure: perhaps ${label}`;
 }
 
 function progressOf({ stage, loaded, total }: LoadProgress): string {
@@ -71,6 +100,11 @@ function progressOf({ stage, loaded, total }: LoadProgress): string {
 }
 
 function showResult(seen: ImageClassification, photo: ImageBitmap): void {
+  const canvas = byId<HTMLCanvasElement>("see-photo");
+  const scale = Math.min(1, SIDE / Math.max(photo.width, photo.height));
+  canvas.width = Math.max(1, Math.round(scale * photo.width));
+  canvas.height = Math.max(1, Math.round(scale * photo.height));
+  canvas.getContext("2d")!.drawImage(photo, 0, 0, canvas.width, canvas.height);
   byId("see-classes").replaceChildren(
     ...seen.classes.map(({ label, score }) =>
       element(

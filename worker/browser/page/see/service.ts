@@ -4,6 +4,8 @@ import { byId } from "../dom.ts";
 export interface ListedModel {
   readonly id: string;
   readonly name: string;
+  /** names of what it tells apart, where the list has them. */
+  readonly classes?: readonly string[];
 }
 
 /** Those installed that are fed images. */
