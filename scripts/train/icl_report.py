@@ -24,9 +24,11 @@ PAPER = {
     "mixture": "–",
 }
 SOLVED_BELOW, FAILED_ABOVE = {"sparse-parity": 0.05, "retrieval": 0.1}, {"sparse-parity": 0.4, "retrieval": 0.5}
-COLORS = ("#1f77b4", "#d62728", "#8c564b", "#e377c2", "#2ca02c", "#9467bd", "#111111", "#777777", "#aaaaaa", "#bcbd22")
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 350, 56, 18, 32, 48
-COLUMN, ROW = 184, 22  # of the legend, which lies below: beside the plot it would make its letters small
+# Of each curve on light and on dark ground: a plot is shown on whatever the page has behind it.
+LIGHT = ("#1f6fb0", "#c9302c", "#8c564b", "#c0408f", "#1f8a1f", "#7d4fb3", "#111111", "#666666", "#8a7000", "#00727f")
+DARK = ("#6db3f2", "#ff8a80", "#d0a294", "#f29ad0", "#6fd36f", "#c4a2ee", "#f2f2f2", "#b0b0b0", "#e0c04a", "#5fd0e6")
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 280, 60, 18, 12, 48
+COLUMN, ROW = 194, 20  # of the legend, which lies below: beside the plot it would make its letters small
 
 
 def verdict(task: str, line: dict) -> str:
@@ -66,8 +68,19 @@ def points(line: dict) -> list[tuple[int, float]]:
     return [(n, value) for n, value in zip(examples, line["curve"]) if value is not None]
 
 
+def style() -> str:
+    """An SVG shown as an image knows nothing of its page but whether it is dark."""
+
+    def rules(text: str, grid: str, colors: tuple[str, ...]) -> str:
+        curves = "".join(f".c{i}{{stroke:{color}}}" for i, color in enumerate(colors))
+        return f"text{{fill:{text}}}.grid{{stroke:{grid}}}{curves}"
+
+    dark = rules("#c3cabd", "#31372f", DARK)
+    return f"<style>{rules('#464b43', '#dcd8cc', LIGHT)}@media (prefers-color-scheme: dark){{{dark}}}</style>"
+
+
 def plot(task: str, lines: list[dict]) -> str:
-    """Score against the number of examples in the prompt; of several seeds the best."""
+    """Error against the number of examples in the prompt; of several seeds the best."""
     best: dict[str, dict] = {}
     for line in lines:
         kept = best.get(line["architecture"])
@@ -90,23 +103,23 @@ def plot(task: str, lines: list[dict]) -> str:
     whole = HEIGHT + ROW * -(-len(curves) // columns) + 4
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole}" font-family="sans-serif" font-size="14">',
-        f"<title>{task}: score by the number of examples in the prompt</title>",
-        f'<rect width="{WIDTH}" height="{whole}" fill="#fff"/>',
-        f'<text x="{LEFT}" y="20" font-size="17">{task}</text>',
+        f"<title>{task}: error by the number of examples in the prompt</title>",
+        style(),
+        f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle">error</text>',
         f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 10}" text-anchor="middle">examples in the prompt</text>',
     ]
     for i in range(5):
         value, n = low + i / 4 * (high - low), i / 4 * most
-        parts.append(f'<path d="M{LEFT} {y(value):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
+        parts.append(f'<path d="M{LEFT} {y(value):.1f}H{WIDTH - RIGHT}" class="grid"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.2f}</text>')
         parts.append(f'<text x="{x(n):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{n:.0f}</text>')
     for i, (name, curve) in enumerate(curves.items()):
-        color = COLORS[(*ARCHITECTURES, *BASELINES).index(name) % len(COLORS)]
+        curve_class = f"c{(*ARCHITECTURES, *BASELINES).index(name) % len(LIGHT)}"
         dash = ' stroke-dasharray="5 3"' if name in BASELINES else ""
         path = " ".join(f"{x(n):.1f},{y(value):.1f}" for n, value in curve)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.5"{dash}/>')
+        parts.append(f'<polyline points="{path}" fill="none" class="{curve_class}" stroke-width="2"{dash}/>')
         left, at = 8 + COLUMN * (i % columns), HEIGHT + 14 + ROW * (i // columns)
-        parts.append(f'<path d="M{left} {at - 5}h20" stroke="{color}" stroke-width="2"{dash}/>')
+        parts.append(f'<path d="M{left} {at - 5}h20" class="{curve_class}" stroke-width="2.5"{dash}/>')
         note = " (short)" if best[name].get("short") else ""
         parts.append(f'<text x="{left + 26}" y="{at}">{name}{note}</text>')
     return "\n".join([*parts, "</svg>", ""])

@@ -9,8 +9,7 @@ export function showResults(): void {
     const task = file.replace(/^.*\/|\.svg$/g, "").replaceAll("-", " ");
     const alt = `${task}: error against the number of examples in the prompt, for each architecture and baseline`;
     const image = element("img", { src: url, alt, loading: "lazy" });
-    // On a phone a plot is wider than its figure, and whoever has no pointer scrolls it by keys.
-    return element("figure", { tabIndex: 0 }, image, element("figcaption", {}, task));
+    return element("figure", {}, element("figcaption", {}, task), image);
   });
   byId("learn-results").hidden = plots.length === 0;
   byId("learn-plots").replaceChildren(...plots);

@@ -22,8 +22,8 @@ export function showRule(models: readonly InContextModel[]): void {
   if (models.length === 0) return;
   const learners = new Learners();
   const rows = models.map((model) => {
-    const [strip, wrong] = [element("td", {}), element("td", {}, "–")];
-    return { model, strip, wrong, row: element("tr", {}, element("th", { scope: "row" }, model.name), strip, wrong) };
+    const [strip, wrong] = [element("div", {}), element("span", { className: "note" })];
+    return { model, strip, wrong, row: element("li", {}, element("span", {}, model.name), strip, wrong) };
   });
   byId("rule-rows").replaceChildren(...rows.map(({ row }) => row));
   byId("rule-new").addEventListener("click", () => void again());
@@ -42,7 +42,7 @@ export function showRule(models: readonly InContextModel[]): void {
           const right = [...answer.before, answer.predictions[0]!].map(([y], i) => Math.sign(y!) === examples[i]!.y);
           const mistakes = right.slice(-LAST).filter((r) => !r).length;
           strip.replaceChildren(drawStrip(model.name, right));
-          wrong.textContent = `${mistakes} of ${LAST}`;
+          wrong.textContent = `Wrong in the last row: ${mistakes} of ${LAST}`;
         } catch (error) {
           byId("rule-status").textContent = `${model.name}: ${(error as Error).message}`;
         }
