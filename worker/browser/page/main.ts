@@ -12,14 +12,16 @@ const TAGLINES: Record<Tab, string> = {
   see: `A model that reads a picture in four directions, ${PLACES}`,
 };
 
-const app = await playground();
+const opened = playground();
+// The tabs answer before the list of models is there.
 tabs((tab) => {
   const text = tab === "write" || tab === "chat";
   byId("tagline").textContent = TAGLINES[tab];
   // Its cards are about the language model alone.
   byId("side").hidden = !text;
   document.querySelector("main")!.classList.toggle("alone", !text);
-  if (text) app.setMode(tab);
+  if (text) void opened.then((app) => app.setMode(tab));
   if (tab === "learn") void openLearnPanel();
   if (tab === "see") void openSeePanel();
 });
+await opened; // what fails there is seen as the page's error

@@ -80,13 +80,13 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
   function openQuietly(text: OpenText): void {
     if (!busy) say("");
     open(text);
+    words.focus();
   }
 
   function open(text: OpenText): void {
     if (text !== current) for (const id of ["rate", "first"]) byId(id).textContent = "";
     current = text;
     draw();
-    words.focus();
   }
 
   function say(text: string, failed = false): void {
@@ -220,6 +220,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     if (from.session !== undefined) copy.session = await from.session.fork();
     await keep(copy);
     open(copy);
+    words.focus();
     return "A second text with the same past. Neither changes the other.";
   }
 
@@ -249,6 +250,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     const text = Object.assign(fresh(), { session, state, model: loaded.info.id, length: session.tokens });
     await keep(text);
     open(text);
+    words.focus();
     return `Opened a state of ${session.tokens} tokens. It goes on from there.`;
   }
 
