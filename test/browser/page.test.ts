@@ -254,7 +254,8 @@ test("the page's thread is never taken for more than 8 ms by the client while it
   } as never);
   await page.evaluate(async (url) => {
     const model = await loadModel(url, { backend: "wasm" });
-    await model.generate("Once upon a time", { maxTokens: 200 }).result;
+    const { finishReason } = await model.generate("Once upon a time", { maxTokens: 200, seed: 1 }).result;
+    if (finishReason !== "length") throw new Error(`ended early, by ${finishReason}: give another seed`);
     await model.dispose();
   }, `${site.url}/weights/${site.large}`);
   const ended = new Promise((resolve) => session.once("Tracing.tracingComplete", resolve));
