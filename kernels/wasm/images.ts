@@ -6,11 +6,11 @@ import {
   type ImageRunner,
   KernelError,
   type MemoryPlan,
-  type Pass,
   type ScanResponses,
 } from "../backend.ts";
-import { checkImages, noSequences } from "../check-images.ts";
+import { checkImages } from "../check-images.ts";
 import { type ImageBlock, type ImageSize, imageChannels, imageSizes } from "../image-blocks.ts";
+import { WithoutSequences } from "../without-sequences.ts";
 import { Heap } from "./heap.ts";
 import { type ImageLayout, imageNeeds } from "./image-layout.ts";
 import { runImageBlock, scanResponses } from "./image-steps.ts";
@@ -18,17 +18,15 @@ import type { Kernels } from "./kernels.ts";
 import { Loaders } from "./loader.ts";
 
 /** An image model in a WebAssembly.Memory of its own. */
-export class WasmImageExecutable implements Executable {
+export class WasmImageExecutable extends WithoutSequences implements Executable {
   readonly layout: ImageLayout;
   readonly images: ImageRunner;
-  readonly stateLayout = [];
-  readonly maxTokens = 0;
-  readonly maxSequences = 0;
   readonly #loaders: Loaders;
   #live: { readonly kernels: Kernels; readonly heap: Heap } | undefined;
   #pass: ImagePass | undefined;
 
   constructor(layout: ImageLayout, kernels: Kernels, memory: WebAssembly.Memory) {
+    super();
     this.layout = layout;
     this.#live = { kernels, heap: new Heap(memory) };
     this.#loaders = new Loaders(layout.blocks, layout.places.values());
@@ -55,18 +53,6 @@ export class WasmImageExecutable implements Executable {
 
   load(tensor: string, offset: number, bytes: Uint8Array): void {
     this.#loaders.load(this.alive.heap, tensor, offset, bytes);
-  }
-
-  createState(): never {
-    throw noSequences();
-  }
-
-  begin(): Pass {
-    throw noSequences();
-  }
-
-  run(): Pass {
-    throw noSequences();
   }
 
   isOpen(pass: ImagePass): boolean {

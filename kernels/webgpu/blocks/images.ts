@@ -1,13 +1,7 @@
-import {
-  type Executable,
-  type ImageInput,
-  type ImageRunner,
-  KernelError,
-  type MemoryPlan,
-  type Pass,
-} from "../../backend.ts";
-import { checkImages, noSequences } from "../../check-images.ts";
+import { type Executable, type ImageInput, type ImageRunner, KernelError, type MemoryPlan } from "../../backend.ts";
+import { checkImages } from "../../check-images.ts";
 import type { ImageBlock } from "../../image-blocks.ts";
+import { WithoutSequences } from "../../without-sequences.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Pipelines } from "../pipelines.ts";
 import { Readbacks } from "../readbacks.ts";
@@ -21,12 +15,9 @@ import { TensorStore } from "./tensors.ts";
 type Shared = Exclude<keyof ImageFloats, "even" | "odd">;
 
 /** An image model on a device. Images go through it one after the other; each size has its launches made once. */
-export class ImageExecutable implements Executable, ImageHost {
+export class ImageExecutable extends WithoutSequences implements Executable, ImageHost {
   readonly plan: ImagePlan;
   readonly images: ImageRunner;
-  readonly stateLayout = [];
-  readonly maxTokens = 0;
-  readonly maxSequences = 0;
   readonly readbacks: Readbacks;
   /** For a profile: see recorder.ts. */
   profiler: Profiler | undefined;
@@ -42,6 +33,7 @@ export class ImageExecutable implements Executable, ImageHost {
   #pass: WebGpuImagePass | undefined;
 
   constructor(gpu: Gpu, pipelines: Pipelines, kernels: BlockKernels, plan: ImagePlan) {
+    super();
     this.#gpu = gpu;
     this.#pipelines = pipelines;
     this.#kernels = kernels;
@@ -85,18 +77,6 @@ export class ImageExecutable implements Executable, ImageHost {
   load(tensor: string, offset: number, bytes: Uint8Array): void {
     this.gpu.check();
     this.#tensors.load(tensor, offset, bytes);
-  }
-
-  createState(): never {
-    throw noSequences();
-  }
-
-  begin(): Pass {
-    throw noSequences();
-  }
-
-  run(): Pass {
-    throw noSequences();
   }
 
   isOpen(pass: WebGpuImagePass): boolean {

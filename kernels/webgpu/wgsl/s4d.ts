@@ -1,5 +1,6 @@
 import type { KernelSource } from "../pipelines.ts";
 import { GELU, NONE } from "./math.ts";
+import { keepWindow } from "./window.ts";
 
 /** f32s of a workgroup's memory that the terms of some tokens may take. */
 const TERMS = 2048;
@@ -67,17 +68,7 @@ fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: v
     state[P.ssm + own + 2u * n] = h[n].x;
     state[P.ssm + own + 2u * n + 1u] = h[n].y;
   }
-  if (lid == 0u) {
-    for (var k = 0u; k < P.window; k++) {
-      let token = k + span.y;
-      var value = 0.0;
-      if (token < P.window) {
-        value = state[token * P.inner + channel];
-      } else {
-        value = xz[(span.x + token - P.window) * P.z_stride + channel];
-      }
-      state[k * P.inner + channel] = value;
-    }
+  if (lid == 0u) {${keepWindow("xz[position * P.z_stride + channel]")}
   }
 }
 `,

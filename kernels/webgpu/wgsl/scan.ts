@@ -1,5 +1,6 @@
 import type { KernelSource } from "../pipelines.ts";
 import { MATH } from "./math.ts";
+import { keepWindow } from "./window.ts";
 
 /** Channels that a workgroup takes. */
 export const SCAN_CHANNELS = 8;
@@ -94,17 +95,7 @@ ${each((q) => `y += dot(h${q}, ${masked(q, `dbc[row + P.c + ${q}u]`)});`)}
   if (chunk == ${chunks - 1}u) {
 ${quads.flatMap((q) => full(q).map((i) => `    state[own + ${4 * q + i}u] = h${q}[${i}];`)).join("\n")}
   }
-  if (chunk == 0u) {
-    for (var k = 0u; k < P.window; k++) {
-      let token = k + span.y;
-      var value = 0.0;
-      if (token < P.window) {
-        value = state[token * P.inner + channel];
-      } else {
-        value = xz[(span.x + token - P.window) * P.xz_stride + channel];
-      }
-      state[k * P.inner + channel] = value;
-    }
+  if (chunk == 0u) {${keepWindow("xz[position * P.xz_stride + channel]")}
   }
 }
 `,
