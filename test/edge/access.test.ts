@@ -1,7 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { sha256 } from "../../worker/edge/http/keys.ts";
-import { hex } from "../../worker/edge/prefixes/boundary-hashes.ts";
 import { call, errorOf } from "./support/client.ts";
+import { namedKeys } from "./support/keys.ts";
 import { separate } from "./support/separate.ts";
 
 const PAGE = "https://page.example.com";
@@ -24,13 +23,19 @@ beforeAll(async () => {
   operations = Object.entries(paths).flatMap(([path, item]) =>
     Object.keys(item).map((method) => ({ method: method.toUpperCase(), path })),
   );
-  const key = async (name: string, fields: object) => ({ name, sha256: hex(await sha256(`${name}-key`)), ...fields });
-  const API_KEYS = JSON.stringify([
-    await key("app", { scopes: ["infer"] }),
-    await key("other", { scopes: ["infer"] }),
-    await key("ops", { scopes: ["admin"] }),
-    await key("page", { scopes: ["infer"], publishable: true, origins: [PAGE], requests_per_minute: 1000 }),
-  ]);
+  const API_KEYS = await namedKeys(
+    { key: "app-key", name: "app", scopes: ["infer"] },
+    { key: "other-key", name: "other", scopes: ["infer"] },
+    { key: "ops-key", name: "ops", scopes: ["admin"] },
+    {
+      key: "page-key",
+      name: "page",
+      scopes: ["infer"],
+      publishable: true,
+      origins: [PAGE],
+      requests_per_minute: 1000,
+    },
+  );
   ({ send } = separate({ API_KEYS }));
 });
 

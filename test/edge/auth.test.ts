@@ -1,17 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { parseKeys, sha256 } from "../../worker/edge/http/keys.ts";
+import { parseKeys } from "../../worker/edge/http/keys.ts";
 import { errorOf } from "./support/client.ts";
+import { hashOf, namedKeys } from "./support/keys.ts";
 import { separate } from "./support/separate.ts";
 
 const PAGE = "https://page.example.com";
-const hash = async (key: string): Promise<string> =>
-  [...(await sha256(key))].map((b) => b.toString(16).padStart(2, "0")).join("");
-
-async function named(...keys: { key: string; [field: string]: unknown }[]): Promise<string> {
-  const list = await Promise.all(keys.map(async ({ key, ...fields }) => ({ sha256: await hash(key), ...fields })));
-  return JSON.stringify(list);
-}
-
 function as(key: string, headers: Record<string, string> = {}): RequestInit {
   return { headers: { authorization: `Bearer ${key}`, ...headers } };
 }
@@ -21,7 +14,7 @@ function completion(key: string, fields: Record<string, unknown> = {}, headers: 
 }
 
 describe("a list of named keys", async () => {
-  const API_KEYS = await named(
+  const API_KEYS = await namedKeys(
     { key: "app-key", name: "app", scopes: ["infer"] },
     { key: "ops-key", name: "ops", scopes: ["admin"] },
     { key: "page-key", name: "page", scopes: ["infer"], publishable: true, origins: [PAGE, "http://localhost"] },
@@ -31,7 +24,7 @@ describe("a list of named keys", async () => {
 
   test("is known by its hashes alone: a hash is no key", async () => {
     expect((await send("/v1/models", as("app-key"))).status).toBe(200);
-    for (const wrong of [await hash("app-key"), "app-key2", "app"]) {
+    for (const wrong of [await hashOf("app-key"), "app-key2", "app"]) {
       expect(await errorOf(await send("/v1/models", as(wrong)))).toMatchObject({ status: 401 });
     }
   });

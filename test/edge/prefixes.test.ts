@@ -1,78 +1,9 @@
-import {
-  createExecutionContext,
-  runDurableObjectAlarm,
-  runInDurableObject,
-  waitOnExecutionContext,
-} from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
-import { createApp } from "../../worker/edge/app.ts";
-import type { Env } from "../../worker/edge/env.ts";
-import { isolate } from "../../worker/edge/isolate.ts";
-import { boundaryHashes, bytesHash } from "../../worker/edge/prefixes/boundary-hashes.ts";
-import type { ChatCompletion } from "../../worker/edge/schemas/chat.ts";
-import type { Completion } from "../../worker/edge/schemas/completion.ts";
-import { ORIGIN } from "./support/client.ts";
-
-interface Message {
-  role: string;
-  content: string;
-}
-
-const app = createApp(isolate);
-/** Leaves only a to z: a text whose tokens are those that were sampled. */
-const letters = Object.fromEntries(Array.from({ length: 26 }, (_, i) => [98 + i, 100]));
-const user = (content: string): Message => ({ role: "user", content });
-/** Tokens of <|end|>\n<|user|>\n, and of <|end|>\n<|assistant|>\n. */
-const FRAME = 4;
-
-/** Waits until all is kept that a request keeps. */
-async function chat(
-  messages: readonly Message[],
-  body: Record<string, unknown> = {},
-  { key = "", origin, ...variables }: Partial<Env> & { key?: string; origin?: string } = {},
-): Promise<{ text: string; cached: number; computed: number; prompt: number; completion: number }> {
-  const context = createExecutionContext();
-  const request = new Request(`${ORIGIN}/v1/chat/completions`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, ...(origin !== undefined && { origin }) },
-    body: JSON.stringify({ model: "chat", messages, max_tokens: 12, seed: 1, logit_bias: letters, ...body }),
-  });
-  const response = await app.fetch(request, { ...env, ...variables }, context);
-  const reply = await response.json<ChatCompletion>();
-  expect({ status: response.status, reply }).toMatchObject({ status: 200 });
-  await waitOnExecutionContext(context);
-  const { prompt_tokens, prompt_tokens_details, computed_tokens, completion_tokens } = reply.usage!;
-  return {
-    text: reply.choices[0]!.message.content,
-    cached: prompt_tokens_details.cached_tokens,
-    computed: computed_tokens,
-    prompt: prompt_tokens,
-    completion: completion_tokens,
-  };
-}
-
-async function complete(
-  prompt: string | number[],
-  body: Record<string, unknown> = {},
-  variables: Partial<Env> = {},
-): Promise<{ text: string; cached: number; computed: number; prompt: number; completion: number }> {
-  const fields = { model: "tiny", prompt, max_tokens: 12, seed: 1, logit_bias: letters, ...body };
-  const context = createExecutionContext();
-  const init = { method: "POST", body: JSON.stringify(fields) };
-  const response = await app.fetch(new Request(`${ORIGIN}/v1/completions`, init), { ...env, ...variables }, context);
-  const reply = await response.json<Completion>();
-  expect({ status: response.status, reply }).toMatchObject({ status: 200 });
-  await waitOnExecutionContext(context);
-  const { prompt_tokens, prompt_tokens_details, computed_tokens, completion_tokens } = reply.usage!;
-  return {
-    text: reply.choices[0]!.text,
-    cached: prompt_tokens_details.cached_tokens,
-    computed: computed_tokens,
-    prompt: prompt_tokens,
-    completion: completion_tokens,
-  };
-}
+import { namedKeys } from "./support/keys.ts";
+import { chat, complete, type Message, user } from "./support/prefixes.ts";
+import { FRAME } from "./support/storing.ts";
 
 async function roots(owner = "local"): Promise<string[]> {
   return runInDurableObject(env.PREFIX_LEDGERS.getByName(owner), (_, state) =>
@@ -162,17 +93,11 @@ describe("a conversation that is sent again in full", () => {
   test("visitors of a page, who share its key, never get hits of each other", async () => {
     const visited = user("Nobody else on this page may learn of this. ".repeat(3));
     const origin = "https://page.example.com";
-    const keys = [
-      {
-        name: "page",
-        sha256: await bytesHash(new TextEncoder().encode("page-key")),
-        scopes: ["infer"],
-        publishable: true,
-        origins: [origin],
-      },
-      { name: "app", sha256: await bytesHash(new TextEncoder().encode("app-key")), scopes: ["infer"] },
-    ];
-    const variables = { API_KEYS: JSON.stringify(keys) };
+    const API_KEYS = await namedKeys(
+      { key: "page-key", name: "page", scopes: ["infer"], publishable: true, origins: [origin] },
+      { key: "app-key", name: "app", scopes: ["infer"] },
+    );
+    const variables = { API_KEYS };
     for (let i = 0; i < 2; i++) {
       expect((await chat([visited], {}, { ...variables, key: "page-key", origin })).cached).toBe(0);
     }
@@ -278,18 +203,4 @@ describe("what is kept", () => {
     expect(await ledger.bytes()).toBe(0);
     expect((await chat([user("Soon forgotten.")])).cached).toBe(0);
   });
-});
-
-test("boundaries' hashes depend on all tokens before, and not on those after", async () => {
-  const tokens = Array.from({ length: 5000 }, (_, i) => i % 257);
-  const places = await boundaryHashes(tokens, [10, 3000]);
-  expect(places.map((b) => b.tokens)).toEqual([10, 2048, 3000]);
-  const longer = await boundaryHashes(tokens, [10, 3000, 4999]);
-  expect(longer.slice(0, 3)).toEqual(places);
-  expect(longer.map((b) => b.tokens)).toEqual([10, 2048, 3000, 4096, 4999]);
-  const other = await boundaryHashes(
-    tokens.map((t, i) => (i === 2 ? 1 : t)),
-    [10, 3000],
-  );
-  for (const [i, { hash }] of other.entries()) expect(hash).not.toBe(places[i]!.hash);
 });

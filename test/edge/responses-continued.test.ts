@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { ChatCompletion } from "../../worker/edge/schemas/chat.ts";
 import type { ResponseObject } from "../../worker/edge/schemas/response.ts";
 import { errorOf } from "./support/client.ts";
-import { cached, FRAME, input, letters, path, respond, send, textOf } from "./support/responses.ts";
+import { cached, input, path, respond, textOf } from "./support/responses.ts";
+import { FRAME, letters, send } from "./support/storing.ts";
 
 describe("previous_response_id", () => {
   test("goes on from the stored state, for 12 turns, and says what it says without", async () => {

@@ -3,7 +3,8 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import type { InputItemList } from "../../worker/edge/schemas/response.ts";
 import { call, errorOf, expectSameBytes } from "./support/client.ts";
-import { cached, events, input, ledgerOf, path, respond, send, textOf } from "./support/responses.ts";
+import { cached, events, input, ledgerOf, path, respond, textOf } from "./support/responses.ts";
+import { send } from "./support/storing.ts";
 
 describe("a stored response", () => {
   test("is read as it was given, and as its events", async () => {

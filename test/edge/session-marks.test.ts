@@ -11,6 +11,7 @@ import {
   call,
   expectSameBytes,
   fork,
+  logit_bias,
   newSession,
   ORIGIN,
   session,
@@ -21,7 +22,6 @@ import {
 
 const MARK = 2048;
 const long = "once upon a time ".repeat(300);
-const logit_bias = { 0: -100 };
 const fields = { text: long, max_tokens: 12, seed: 4, logit_bias, repetition_penalty: 1.3 };
 const app = createApp(isolate);
 

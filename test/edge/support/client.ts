@@ -6,6 +6,12 @@ import type { Session } from "../../../worker/edge/schemas/session.ts";
 
 export const ORIGIN = "http://localhost";
 
+/** What the sessions of tests begin with. */
+export const text = "Once upon a time";
+
+/** Keeps the end-of-text token out, so that lengths are known. */
+export const logit_bias = { 0: -100 };
+
 /** Sends a request to the Worker. A body that is no text and no bytes goes as JSON. */
 export function call(
   method: string,
