@@ -102,9 +102,9 @@ test("what cannot be predicted is refused by name", async () => {
     [examples, packageUrl(site.story)] as const,
   );
   expect(seen.messages).toEqual([
-    expect.stringMatching(/^ParameterError: query\[0\] has 2 numbers: this model takes 5/),
+    expect.stringMatching(/^ParameterError: query\[0\] has 2 numbers: .* takes 5/),
     expect.stringMatching(/^ParameterError: examples\[0\]\.y has NaN at 0: numbers must be finite/),
-    expect.stringMatching(/^ParameterError: .* looks back at up to 202 positions, two an example/),
+    expect.stringMatching(/^ParameterError: .* looks back at up to 202 positions, which are 101 examples/),
     expect.stringMatching(/^AbortError: /),
     expect.stringMatching(/^ModelError: .* is fed tokens, not vectors/),
     expect.stringMatching(/has no tokenizer/),

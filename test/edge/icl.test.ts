@@ -104,9 +104,11 @@ describe("what cannot be answered", () => {
     ["NaN", `{"model":"${model}","examples":[{"x":[NaN],"y":1}]}`, null, /not JSON/],
     ["infinity", `{"model":"${model}","query":[[1,2,3,4,1e999]]}`, "query[0][4]", /it must be a finite number/],
     ["more than f32 holds", { model, query: [[1, 2, 3, 4, 1e39]] }, "query[0]", /query\[0\] has 1e\+39 at 4/],
-    ["x too short", { model, examples: [{ x: [1], y: 1 }] }, "examples[0].x", /has 1 numbers: this model takes 5/],
-    ["y too long", { model, examples: [{ x, y: [1, 2, 3, 4, 5, 6] }] }, "examples[0].y", /has 6 numbers.* 1 to 5/],
-    ["query too long", { model, query: [[...x, 6]] }, "query[0]", /has 6 numbers: this model takes 5/],
+    ["x too short", { model, examples: [{ x: [1], y: 1 }] }, "examples[0].x", /has 1 number: icl-mamba@\w+ takes 5/],
+    ["y too long", { model, examples: [{ x, y: [1, 0, 0, 0, 0, 0] }] }, "examples[0].y", /has 6 numbers: .* a number/],
+    ["y of more than is predicted", { model, examples: [{ x, y: [1, 2] }] }, "examples[0].y", /icl-mamba@\w+ predicts/],
+    ["an empty y", { model, examples: [{ x, y: [] }] }, "examples[0].y", /at least one number/],
+    ["query too long", { model, query: [[...x, 6]] }, "query[0]", /has 6 numbers: icl-mamba@\w+ takes 5/],
     ["a text model", { model: "tiny", query: [x] }, "model", /tiny@.* is a language model/],
     ["numbers too large", { model, query: [[3e38, -3e38, 3e38, 3e38, 3e38]] }, "query", /scale them to about 1/],
     [
@@ -119,13 +121,13 @@ describe("what cannot be answered", () => {
       "more than attention holds",
       { model: "icl-short", examples: Array(6).fill({ x, y: 1 }) },
       "examples",
-      /looks back at up to 10 positions, two an example: 0 are taken, 12 more do not fit/,
+      /looks back at up to 10 positions, which are 5 examples: 0 are there, 6 more would not fit/,
     ],
     [
       "a query behind what it holds",
       { model: "icl-short", examples: Array(5).fill({ x, y: 1 }), query: [x] },
       "query",
-      /10 are taken, 1 more/,
+      /5 are there, a query would not fit/,
     ],
   ];
   test.each(rows)("%s is a 400", async (_, body, param, message) => {
@@ -155,9 +157,11 @@ describe("what cannot be answered", () => {
     await predicted(four);
     expect(await errorOf(await ask(four))).toMatchObject({
       status: 400,
-      message: expect.stringMatching(/8 are taken, 8 more/),
+      code: "context_length_exceeded",
+      message: expect.stringMatching(/4 are there, 4 more/),
     });
-    expect((await predicted({ session: id, query: [x] })).usage.examples).toBe(4);
+    expect((await predicted({ session: id, query: [x] })).usage).toMatchObject({ examples: 4, max_examples: 5 });
+    expect((await predicted({ model, query: [x] })).usage.max_examples).toBe(null);
   });
 });
 
@@ -184,7 +188,8 @@ describe("POST /v2/models/{name}/infer with vectors", () => {
   });
 
   test("gives the outputs of the last position, or of all", async () => {
-    for (const form of [tensor(), tensor({ shape: [1, rows.length, 5], data: rows, datatype: "FP64" })]) {
+    const batch = { shape: [1, rows.length, 5], datatype: "FP64" };
+    for (const form of [tensor(), tensor({ ...batch, data: rows }), tensor({ ...batch, data: [rows] })]) {
       const all = await (await infer({ inputs: [form], parameters: { positions: "all" } })).json<Reply>();
       expect(all.outputs).toMatchObject([{ name: "outputs", datatype: "FP32", shape: [1, rows.length, 1] }]);
       expectClose(
@@ -204,6 +209,7 @@ describe("POST /v2/models/{name}/infer with vectors", () => {
     ["another count", { inputs: [tensor({ shape: [4, 5] })] }, /takes 20 numbers, the data are 45/],
     ["uneven rows", { inputs: [tensor({ data: [[1, 2, 3, 4, 5], [1]] })] }, /row 1 of inputs\[0\].data has 1 numbers/],
     ["null", { inputs: [tensor({ data: [null] })] }, /data/],
+    ["two lists of rows", { inputs: [tensor({ data: [rows, rows] })] }, /data/],
     ["more than f32 holds", { inputs: [tensor({ shape: [1, 5], data: [1, 2, 3, 4, 1e39] })] }, /number 4 .* 1e\+39/],
     ["no tensor", { inputs: [] }, /inputs is \[\]/],
     ["log_probs", { inputs: [tensor()], outputs: [{ name: "log_probs" }] }, /outputs\[0\].name is "log_probs"/],
@@ -211,6 +217,14 @@ describe("POST /v2/models/{name}/infer with vectors", () => {
   test.each(bad)("%s is a 400", async (_, body, message) => {
     const response = await infer(body);
     expect([response.status, await response.json()]).toEqual([400, { error: expect.stringMatching(message) }]);
+  });
+
+  test("more than a request may have is a 400 with both numbers", async () => {
+    const response = await infer({ inputs: [tensor({ shape: [2049, 5], data: Array(10_245).fill(0) })] }, "icl-mamba");
+    expect([response.status, await response.json()]).toEqual([
+      400,
+      { error: expect.stringMatching(/2049 vectors, a request to icl-mamba@\w+ may have 2048: /) },
+    ]);
   });
 
   test("more than attention holds is a 400 with both numbers", async () => {

@@ -3,10 +3,13 @@ export class ParameterError extends Error {
   override readonly name = "ParameterError";
   /** The parameter as it is spelled on the wire, such as "top_p". */
   readonly param: string;
+  /** "context" where it is more than the model can look back at. */
+  readonly kind: "value" | "context";
 
-  constructor(message: string, param: string) {
+  constructor(message: string, param: string, kind: ParameterError["kind"] = "value") {
     super(message);
     this.param = param;
+    this.kind = kind;
   }
 }
 

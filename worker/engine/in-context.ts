@@ -2,7 +2,7 @@ import { ModelError, ParameterError } from "./errors.ts";
 import type { Model } from "./model.ts";
 import type { AdvanceOptions, Sequence } from "./sequence.ts";
 
-/** A number, or a vector of at most as many numbers as x has. */
+/** A number, or a vector where that is what the model predicts; a shorter one is followed by zeros. */
 export type Label = number | readonly number[];
 
 export interface Example {
@@ -25,11 +25,12 @@ export async function observe(
   examples: readonly Example[],
   options: AdvanceOptions = {},
 ): Promise<Float32Array[]> {
-  const { inputs, outputs } = requireVectors(sequence.model);
+  const { model } = sequence;
+  const { inputs, outputs } = requireVectors(model);
   const vectors = new Float32Array(2 * examples.length * inputs);
   examples.forEach(({ x, y }, i) => {
-    fill(vectors.subarray(2 * i * inputs, (2 * i + 1) * inputs), x, `examples[${i}].x`, true);
-    fill(vectors.subarray((2 * i + 1) * inputs, (2 * i + 2) * inputs), toVector(y), `examples[${i}].y`, false);
+    fill(vectors.subarray(2 * i * inputs, (2 * i + 1) * inputs), x, `examples[${i}].x`, model);
+    fill(vectors.subarray((2 * i + 1) * inputs, (2 * i + 2) * inputs), label(y, i, model), `examples[${i}].y`, model);
   });
   checkRoom(sequence, 2 * examples.length, "examples");
   const all = await sequence.feedVectors(vectors, options);
@@ -51,7 +52,7 @@ export async function predict(
   checkRoom(sequence, Math.min(queries.length, 1), "query");
   const vectors = queries.map((x, i) => {
     const vector = new Float32Array(inputs);
-    fill(vector, x, `query[${i}]`, true);
+    fill(vector, x, `query[${i}]`, sequence.model);
     return vector;
   });
   const predictions: Float32Array[] = [];
@@ -84,15 +85,31 @@ async function ask(
   }
 }
 
-function toVector(y: Label): readonly number[] {
-  return typeof y === "number" ? [y] : y;
+/**
+ * An example's y as the model is fed it: up to as many numbers as it predicts, then zeros, which may be given too.
+ * @throws ParameterError on another length
+ */
+function label(y: Label, index: number, { inputs, outputs, manifest }: Model): number[] {
+  const given = typeof y === "number" ? [y] : y;
+  // A model of densities says more numbers than a point has.
+  const length = Math.min(inputs, outputs);
+  const fits = given.length > 0 && given.length <= inputs && given.slice(length).every((v) => v === 0);
+  if (!fits) {
+    const where = `examples[${index}].y`;
+    const wanted = length === 1 ? "a number" : `a list of up to ${length}`;
+    throw new ParameterError(
+      `${where} has ${given.length} numbers: it must be ${wanted}, which is what ${manifest.id} predicts`,
+      where,
+    );
+  }
+  return Array.from({ length: inputs }, (_, i) => given[i] ?? 0);
 }
 
-/** @throws ParameterError on another length (`whole`) or too great a one, or a number that f32 cannot hold */
-function fill(vector: Float32Array, values: readonly number[], where: string, whole: boolean): void {
-  if (whole ? values.length !== vector.length : values.length === 0 || values.length > vector.length) {
-    const expected = whole ? `${vector.length}` : `1 to ${vector.length}`;
-    throw new ParameterError(`${where} has ${values.length} numbers: this model takes ${expected}`, where);
+/** @throws ParameterError on another length, or a number that f32 cannot hold */
+function fill(vector: Float32Array, values: readonly number[], where: string, { manifest }: Model): void {
+  if (values.length !== vector.length) {
+    const numbers = `${values.length} number${values.length === 1 ? "" : "s"}`;
+    throw new ParameterError(`${where} has ${numbers}: ${manifest.id} takes ${vector.length}`, where);
   }
   vector.set(values);
   const bad = vector.findIndex((v) => !Number.isFinite(v));
@@ -100,13 +117,20 @@ function fill(vector: Float32Array, values: readonly number[], where: string, wh
     throw new ParameterError(`${where} has ${values[bad]} at ${bad}: numbers must be finite and within f32`, where);
 }
 
+/** How many examples a model's attention holds; Infinity without attention. */
+export function mostExamples(model: Model): number {
+  return Math.floor(model.positionLimit / 2);
+}
+
 function checkRoom({ consumed, model }: Sequence, more: number, param: string): void {
   const limit = model.positionLimit;
   if (consumed + more <= limit) return;
+  const what = more === 1 ? "a query" : `${more / 2} more`;
   throw new ParameterError(
-    `${model.manifest.id} looks back at up to ${limit} positions, two an example: ${consumed} are taken, ${more} more do not fit; ` +
-      "give fewer examples or begin anew, or use a model without attention",
+    `${model.manifest.id} looks back at up to ${limit} positions, which are ${mostExamples(model)} examples: ${consumed / 2} are there, ` +
+      `${what} would not fit; give fewer examples or begin anew, or use a model without attention`,
     param,
+    "context",
   );
 }
 

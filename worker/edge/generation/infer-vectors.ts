@@ -2,7 +2,7 @@ import type { Model } from "../../engine/model.ts";
 import { type AdvanceOptions, Sequence } from "../../engine/sequence.ts";
 import type { Limits } from "../env.ts";
 import { badValue } from "../http/api-error.ts";
-import { mostPromptTokens, promptTooLong } from "../models/request-budget.ts";
+import { mostPromptTokens } from "../models/request-budget.ts";
 import type { VectorRequest } from "../schemas/infer-vectors.ts";
 
 export interface VectorOutputs {
@@ -24,15 +24,7 @@ export async function inferVectors(
 ): Promise<VectorOutputs> {
   const vectors = readVectors(model, request);
   const count = vectors.length / model.inputs;
-  if (count > mostPromptTokens(model, limits))
-    throw promptTooLong(model, limits, "inputs[0]", `${count} vectors, more`);
-  if (count > model.positionLimit) {
-    throw badValue(
-      "inputs[0].shape",
-      `inputs[0] has ${count} vectors, the attention of ${model.manifest.id} holds at most ${model.positionLimit} positions: send fewer`,
-      "context_length_exceeded",
-    );
-  }
+  checkCount(model, limits, count);
   const sequence = new Sequence(model);
   try {
     const all = await sequence.feedVectors(vectors, options);
@@ -50,10 +42,27 @@ export async function inferVectors(
   }
 }
 
+/** @throws ApiError 400 with the limit and the number seen */
+function checkCount(model: Model, limits: Limits, count: number): void {
+  const { id } = model.manifest;
+  const refuse = (why: string): never => {
+    throw badValue("inputs[0].shape", `inputs[0] has ${count} vectors, ${why}`, "context_length_exceeded");
+  };
+  if (count > model.positionLimit)
+    refuse(`the attention of ${id} holds at most ${model.positionLimit} positions: send fewer`);
+  const most = mostPromptTokens(model, limits);
+  if (count > most)
+    refuse(
+      `a request to ${id} may have ${most}: send fewer, or add examples to a session (POST /v1/icl/predictions) piece by piece`,
+    );
+}
+
 function readVectors(model: Model, { inputs: [{ shape, data }] }: VectorRequest): Float32Array {
   const at = "inputs[0].shape";
-  const rows = Array.isArray(data[0]) ? (data as number[][]) : undefined;
-  const numbers = rows === undefined ? (data as number[]) : rows.flat();
+  // A batch of one may be a list of its own, as the protocol has it.
+  const list = (Array.isArray(data[0]) && Array.isArray(data[0][0]) ? data[0] : data) as number[] | number[][];
+  const rows = Array.isArray(list[0]) ? (list as number[][]) : undefined;
+  const numbers = rows === undefined ? (list as number[]) : rows.flat();
   const [width, count, batch = 1] = [...shape].reverse();
   if (width !== model.inputs || batch !== 1) {
     throw badValue(

@@ -20,7 +20,8 @@ export function toApiError(error: unknown, where: string): ApiError {
   if (error instanceof ApiError) return error;
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof ParameterError) {
-    return new ApiError({ status: 400, code: "invalid_value", param: error.param, message });
+    const code = error.kind === "context" ? "context_length_exceeded" : "invalid_value";
+    return new ApiError({ status: 400, code, param: error.param, message });
   }
   if (error instanceof ImageError) {
     const status = ({ unsupported: 415, "too-large": 413, damaged: 400 } as const)[error.kind];

@@ -1,7 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { stateLayout, stateLength } from "../../../kernels/state.ts";
 import { inputOf } from "../../engine/architectures/index.ts";
-import { observe, predict } from "../../engine/in-context.ts";
+import { mostExamples, observe, predict } from "../../engine/in-context.ts";
 import type { Model } from "../../engine/model.ts";
 import { Sequence } from "../../engine/sequence.ts";
 import { decodeSnapshot, restoreSnapshot } from "../../engine/snapshot.ts";
@@ -90,6 +90,7 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
           cached_examples: cached / 2,
           computed_positions: computed,
           state_bytes: 4 * stateLength(stateLayout(model.blocks, sequence.consumed)),
+          max_examples: Number.isFinite(mostExamples(model)) ? mostExamples(model) : null,
         },
         ...kept,
       };

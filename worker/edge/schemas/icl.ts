@@ -11,7 +11,7 @@ const Example = z
       x: vector.openapi({ example: [0.5, -1, 2, 0, 1] }),
       y: z
         .union([real, vector], { error: "a number, or a list of numbers" })
-        .openapi({ description: "A list where what is predicted is a vector." }),
+        .openapi({ description: "A list where what is predicted is a vector, of its length." }),
     },
     { error: objectMessage("an example: {x, y}") },
   )
@@ -49,6 +49,7 @@ export const IclReply = z
       cached_examples: z.int().openapi({ description: "Of these, from the session's state: not computed again." }),
       computed_positions: z.int().openapi({ description: "Two an example, one a query." }),
       state_bytes: z.int().openapi({ description: "Of what the model remembers; with attention it grows." }),
+      max_examples: z.int().nullable().openapi({ description: "That the model's attention holds; null without." }),
     }),
     session: z.string().optional(),
     snapshot: z.string().optional(),

@@ -5,6 +5,7 @@ import { objectMessage } from "./generation.ts";
 /* The Open Inference Protocol for models that are fed vectors; inference.ts has the one for tokens. */
 
 const row = z.array(z.number({ error: "a finite number" }), { error: "a list of numbers" });
+const rowsWhat = "a list of numbers, row by row, or lists of rows as the shape says";
 const shapeWhat = "[n, inputs] or [1, n, inputs]";
 
 export const VectorRequest = z
@@ -31,7 +32,7 @@ export const VectorRequest = z
                 .array(integer(1), { error: shapeWhat })
                 .min(2, { error: shapeWhat })
                 .max(3, { error: `${shapeWhat}: one sequence a request` }),
-              data: z.union([row, z.array(row)], { error: "a list of numbers, row by row, or a list of rows" }),
+              data: z.union([row, z.array(row), z.array(z.array(row)).length(1)], { error: rowsWhat }),
             },
             { error: objectMessage("a tensor: {name, datatype, shape, data}") },
           ),
