@@ -2,7 +2,7 @@ import type { Backend, CompileOptions, Encoding, Executable, TensorSpec } from "
 import { matrixNames, tensorShapes } from "../../kernels/blocks.ts";
 import { encodedBytes, f32ToBf16, GROUP, Q4_TILE_BYTES, Q8_TILE_BYTES, TILE_ROWS } from "../../weights/layout.ts";
 import { blocksOf } from "../../worker/engine/architectures/index.ts";
-import { staysF32 } from "../../worker/engine/architectures/vmamba-checkpoint.ts";
+import { staysF32 } from "../../worker/engine/architectures/vmamba-tensors.ts";
 
 /** Sizes of state-spaces/mamba-130m. */
 export const MAMBA_130M = {

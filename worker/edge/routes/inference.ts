@@ -5,22 +5,18 @@ import type { Model } from "../../engine/model.ts";
 import type { AdvanceOptions } from "../../engine/sequence.ts";
 import { type AppEnv, type Limits, limitsOf } from "../env.ts";
 import { inferPixels } from "../generation/infer-pixels.ts";
-import { inferTokens, type TokenInference } from "../generation/infer-tokens.ts";
+import { inferTokens } from "../generation/infer-tokens.ts";
 import { inferVectors } from "../generation/infer-vectors.ts";
-import { badValue } from "../http/api-error.ts";
+import { checkTokens, readTokens } from "../generation/token-request.ts";
 import { readJson } from "../http/body.ts";
 import { methodNotAllowed } from "../http/method-not-allowed.ts";
 import type { CatalogEntry } from "../models/catalog.ts";
 import { packageSource } from "../models/package-source.ts";
-import { mostPromptTokens, promptTooLong } from "../models/request-budget.ts";
 import { json } from "../schemas/common.ts";
 import { PixelRequest } from "../schemas/infer-pixels.ts";
 import { VectorRequest } from "../schemas/infer-vectors.ts";
 import { InferError, InferModel, InferReply, InferRequest } from "../schemas/inference.ts";
 import type { Services } from "../services.ts";
-
-/** Most numbers in a reply: some 20 MB of JSON. */
-const MOST_NUMBERS = 1_048_576;
 
 /**
  * The Open Inference Protocol: logits and log-probabilities of tokens, the outputs of in-context models for vectors, or logits of images'
@@ -176,11 +172,11 @@ function pixelInference(body: PixelRequest, limits: Limits): Inference {
 }
 
 function tokenInference(body: InferRequest, limits: Limits): Inference {
-  const wanted = readRequest(body);
+  const wanted = readTokens(body);
   return {
     id: body.id,
     async run(model, options) {
-      checkWithin(model, limits, wanted);
+      checkTokens(model, limits, wanted);
       const { logits, logProbs } = await inferTokens(model, wanted, options);
       const { length } = wanted.tokens;
       const shape = wanted.logits === "all" ? [1, length, model.vocab] : [1, model.vocab];
@@ -206,70 +202,4 @@ function vectorInference(body: VectorRequest, limits: Limits): Inference {
 /** An id is name@version. */
 function nameOf({ name, id }: CatalogEntry): { name: string; versions: [string] } {
   return { name, versions: [id.slice(id.lastIndexOf("@") + 1)] };
-}
-
-/** @throws ApiError 400 on tensors that do not go together */
-function readRequest({ inputs, outputs, parameters }: InferRequest): TokenInference {
-  const tensor = (name: "tokens" | "targets"): number[] | undefined => {
-    const [index = -1, second] = inputs.flatMap((input, i) => (input.name === name ? [i] : []));
-    const input = inputs[index];
-    if (input === undefined) return undefined;
-    if (second !== undefined) throw badValue(`inputs[${second}].name`, `there are two tensors "${name}": send one`);
-    const data = (Array.isArray(input.data[0]) ? input.data[0] : input.data) as number[];
-    const at = `inputs[${index}].shape`;
-    if (input.shape.at(-1) !== data.length || (input.shape.length === 2 && input.shape[0] !== 1)) {
-      const seen = JSON.stringify(input.shape);
-      throw badValue(
-        at,
-        `${at} is ${seen}, the data are ${data.length} token ids: it must be [${data.length}] or [1, ${data.length}]`,
-      );
-    }
-    return data;
-  };
-  const tokens = tensor("tokens");
-  const targets = tensor("targets");
-  if (tokens === undefined) throw badValue("inputs", 'inputs has no tensor "tokens": give the token ids to feed');
-  if (tokens.length === 0) throw badValue("inputs", 'the tensor "tokens" is empty: give at least one token id');
-  if (targets !== undefined && targets.length !== tokens.length) {
-    throw badValue(
-      "inputs",
-      `there are ${targets.length} targets for ${tokens.length} tokens: give one for each token`,
-    );
-  }
-  const names = outputs?.map((output) => output.name) ?? ["logits", ...(targets === undefined ? [] : ["log_probs"])];
-  if (names.length === 0) throw badValue("outputs", "outputs is []: name one, or leave it out for all of them");
-  if (names.includes("log_probs") && targets === undefined) {
-    throw badValue("outputs", 'log_probs are of targets: give the tensor "targets"');
-  }
-  const logits = names.includes("logits") ? (parameters?.positions ?? "last") : "none";
-  return { tokens, targets: names.includes("log_probs") ? targets : undefined, logits };
-}
-
-/** @throws ApiError 400 with the limit and the number seen */
-function checkWithin(model: Model, limits: Limits, { tokens, targets, logits }: TokenInference): void {
-  const { id } = model.manifest;
-  const most = mostPromptTokens(model, limits);
-  if (tokens.length > most) throw promptTooLong(model, limits, "tokens", String(tokens.length));
-  for (const [name, ids] of Object.entries({ tokens, targets: targets ?? [] })) {
-    const unknown = ids.find((token) => token >= model.vocab);
-    if (unknown === undefined) continue;
-    throw badValue(
-      name,
-      `${name} has ${unknown}: the vocabulary of ${id} has ${model.vocab} tokens, 0 to ${model.vocab - 1}`,
-    );
-  }
-  const heads = targets !== undefined || logits === "all" ? tokens.length : 1;
-  const cost = tokens.length * model.multiplyAddsPerToken + heads * model.multiplyAddsPerHead;
-  if (cost > limits.maxMultiplyAdds) {
-    throw badValue(
-      "tokens",
-      `${tokens.length} tokens cost ${cost} multiply-adds, a request may cost ${limits.maxMultiplyAdds}: send fewer`,
-    );
-  }
-  if (logits === "all" && tokens.length * model.vocab > MOST_NUMBERS) {
-    throw badValue(
-      "parameters.positions",
-      `the logits of ${tokens.length} positions are ${tokens.length * model.vocab} numbers, a reply has at most ${MOST_NUMBERS}: send ${Math.floor(MOST_NUMBERS / model.vocab)} tokens, or ask for log_probs`,
-    );
-  }
 }

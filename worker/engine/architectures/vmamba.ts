@@ -2,7 +2,9 @@ import type { Block, Linear, Norm } from "../../../kernels/blocks.ts";
 import type { Conv2dBlock, Scan } from "../../../kernels/image-blocks.ts";
 import { ModelError } from "../errors.ts";
 import type { Architecture, Hyperparameters } from "./index.ts";
-import { isVmamba, readVmamba, vmambaTensors } from "./vmamba-checkpoint.ts";
+import { readVmamba } from "./vmamba-checkpoint.ts";
+import { isVmamba } from "./vmamba-keys.ts";
+import { vmambaTensors } from "./vmamba-tensors.ts";
 
 /**
  * VMamba (Liu et al. 2024; MzeroMiko/VMamba) as it was first published (v0: 4 × 4 stem, gated, PatchMerging) and as v2 ("v05_noz": stem and
