@@ -2,6 +2,7 @@
 
     python3 scripts/train/icl.py --task sparse-parity --architecture transformer mamba mambaformer --steps 60000 --seconds 520 --out CELLS
     python3 scripts/train/icl.py --task linear --architecture all --search 1e-4 3e-4 1e-3 --steps 3000 --seconds 520 --out SEARCH
+    python3 scripts/train/icl.py --cell retrieval:transformer linear:all sparse-parity:all:no-curriculum --steps 60000 --fit --out CELLS
     python3 scripts/train/icl.py --baselines
 
 A cell is a task and an architecture; all architectures have the same number of parameters within 15 %. Every cell is a whole
@@ -42,10 +43,11 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", nargs="+", default=[], help=f"of {', '.join(TASKS)}, or all")
     parser.add_argument("--architecture", nargs="+", default=["all"], help=f"of {', '.join(ARCHITECTURES)}, or all")
+    parser.add_argument("--cell", nargs="+", default=[], help="TASK:ARCHITECTURE or TASK:all, as many as wanted; a third part, no-curriculum, as the option")
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--fit", action="store_true", help="as many of --steps as --seconds allow, by the time of the first 300; not for going on")
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, help="prompts a step; default: the task's recipe")
     parser.add_argument("--parameters", type=int, default=1_200_000)
     parser.add_argument("--seconds", type=float, default=500, help="of training in this call, for all cells together")
     parser.add_argument("--lr", type=float, help="default: icl_recipes.py, with OUT/rates.json")
@@ -70,8 +72,16 @@ def parse_arguments() -> argparse.Namespace:
             setattr(args, name, list(known))
         elif unknown := [c for c in chosen if c not in known]:
             parser.error(f"--{name} {unknown[0]} is not one of {', '.join(known)}")
-    if not args.baselines and (not args.task or args.out is None):
-        parser.error("--task and --out are missing")
+    args.chosen = [(task, architecture, args.curriculum) for task in args.task for architecture in args.architecture]
+    for text in args.cell:
+        task, _, rest = text.partition(":")
+        architecture, _, how = rest.partition(":")
+        if task not in TASKS or architecture not in ("all", *ARCHITECTURES) or how not in ("", "no-curriculum"):
+            parser.error(f"--cell {text} is not TASK:ARCHITECTURE or TASK:ARCHITECTURE:no-curriculum")
+        named = ARCHITECTURES if architecture == "all" else [architecture]
+        args.chosen += [(task, name, args.curriculum and not how) for name in named]
+    if not args.baselines and (not args.chosen or args.out is None):
+        parser.error("--out and --task or --cell are needed")
     return args
 
 
@@ -142,10 +152,10 @@ def finish(cells: list[Cell]) -> None:
     for cell in cells:
         cell.save()
         line = {"task": cell.task.name, "architecture": cell.architecture, "seed": cell.seed, "lr": cell.lr, "steps": cell.step}
-        line |= {"planned": cell.args.steps, "seconds": round(cell.seconds, 1), "beside": len(cells) - 1, "batch": cell.args.batch}
+        line |= {"planned": cell.args.steps, "seconds": round(cell.seconds, 1), "beside": len(cells) - 1, "batch": cell.batch}
         line |= {"parameters": parameters(cell.model), "prompts": cell.args.prompts, "short": cell.step < cell.args.short}
         line |= {"device": torch.cuda.get_device_name() if cell.cuda else "cpu", "search": bool(cell.args.search)}
-        line |= {"precision": cell.precision, "curriculum": cell.args.curriculum}
+        line |= {"precision": cell.precision, "curriculum": cell.curriculum}
         line |= {"tag": cell.args.tag} if cell.args.tag else {}
         with full_precision():
             found, by_prompt = evaluate(cell)
@@ -195,9 +205,8 @@ def main() -> None:
     chosen = args.out / "rates.json"
     rates = RATES | (json.loads(chosen.read_text()) if chosen.exists() else {})
     cells = [
-        Cell(TASKS[task], architecture, seed, lr, args, device)
-        for task in args.task
-        for architecture in args.architecture
+        Cell(TASKS[task], architecture, seed, lr, args, device, curriculum)
+        for task, architecture, curriculum in args.chosen
         for seed in args.seed
         for lr in args.search or [args.lr or recipe(task).rates.get(architecture) or rates[architecture] / recipe(task).slower]
     ]

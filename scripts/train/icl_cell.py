@@ -14,10 +14,12 @@ WARM_RUNS = 3
 class Cell:
     """Everything that a step reads is a tensor, so that a captured step can be replayed."""
 
-    def __init__(self, task: Task, architecture: str, seed: int, lr: float, args: argparse.Namespace, device: str):
+    def __init__(self, task: Task, architecture: str, seed: int, lr: float, args: argparse.Namespace, device: str, curriculum: bool = True):
+        self.curriculum = curriculum
         self.task, self.architecture, self.seed, self.lr, self.args, self.device = task, architecture, seed, lr, args, device
-        self.name = f"{task.name}.{architecture}.{seed}" + (f".{args.tag}" if args.tag else "") + (f".{lr:g}" if args.search else "")
+        self.name = f"{task.name}.{architecture}.{seed}" + ("" if curriculum else ".no-curriculum") + (f".{args.tag}" if args.tag else "") + (f".{lr:g}" if args.search else "")
         self.recipe = recipe(task.name)
+        self.batch = args.batch or self.recipe.batch
         self.precision = args.precision or (self.recipe.precision if device == "cuda" else "f32")
         torch.manual_seed(seed)
         depth = 2 if args.width else matched_depth(architecture, args.parameters)
@@ -51,7 +53,7 @@ class Cell:
         return self.step >= self.args.steps
 
     def follow_schedule(self) -> None:
-        part = grown(self.recipe, self.step, self.args.steps) if self.args.curriculum else 1.0
+        part = grown(self.recipe, self.step, self.args.steps) if self.curriculum else 1.0
         first_dims, first_points = self.task.curriculum
         rate = rate_at(self.recipe, self.lr, self.step, self.args.steps)
         self._schedule("dims", round(first_dims + part * (self.task.inputs - first_dims)))
@@ -67,7 +69,7 @@ class Cell:
             self.scheduled[name] = value
 
     def train_step(self) -> None:
-        prompts = self.task.draw(self.args.batch, self.dims, self.device, None)
+        prompts = self.task.draw(self.batch, self.dims, self.device, None)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
             outputs = self.model(prompts.tokens).index_select(1, self.read)
         counts = prompts.clean * (torch.arange(self.task.points, device=self.device) < self.points)

@@ -37,11 +37,12 @@ def add(line: dict, file: Path = RESULTS) -> None:
 
 
 def read(file: Path = RESULTS) -> list[dict]:
-    """All lines; of one cell (task, architecture, seed) the one with the most steps."""
+    """All lines; of one training (task, architecture, seed, and how it was trained) the one with the most steps."""
     best: dict[tuple, dict] = {}
     for text in file.read_text().splitlines() if file.exists() else []:
         line = json.loads(text)
-        key = (line["task"], line["architecture"], line.get("seed"), line.get("search", False))
+        how = (line.get(name) for name in ("seed", "search", "curriculum", "lr", "tag"))
+        key = (line["task"], line["architecture"], *how)
         if key not in best or line.get("steps", 0) >= best[key].get("steps", 0):
             best[key] = line
     return list(best.values())
