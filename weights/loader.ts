@@ -2,12 +2,13 @@
  * Bringing a package's weights to where they are computed with. One load is shared by all who wait for the model: one of them leads
  * it and may compute on what has arrived between the shards, the others follow its counts, and any of them can take over.
  */
+import { type Arrival, checkHash, fetchFile, openStream } from "./arrival.ts";
 import { decodeManifest } from "./codec.ts";
 import { LeadershipLost, PackageError } from "./errors.ts";
 import { sha256 } from "./hash.ts";
 import { type FileEntry, MANIFEST_BYTES, MANIFEST_FILE, type Manifest } from "./manifest.ts";
 import type { PackageSource } from "./source.ts";
-import { abortable, readLimited, readWhole, Staging } from "./stream.ts";
+import { readLimited, readWhole, Staging } from "./stream.ts";
 
 /** Takes tensors' encoded bytes: an Executable of kernels/backend.ts. */
 export interface TensorSink {
@@ -21,15 +22,6 @@ export interface ShardLoaded {
   readonly shard: number;
   readonly file: string;
   readonly bytes: number;
-}
-
-/** A shard on its way. */
-interface Arrival {
-  readonly staging: Staging;
-  /** its bytes, in `staging`, as they came; the next shard is read after them. */
-  readonly read: Promise<Uint8Array>;
-  /** the same once their hash is known to be the manifest's: the only ones to use. */
-  readonly verified: Promise<Uint8Array>;
 }
 
 /** Shards that are read and hashed at a time. */
@@ -166,13 +158,12 @@ export class PackageLoad {
     signal?.addEventListener("abort", resign);
     try {
       check();
-      const fetch = (shard: number, turn: Promise<unknown>): Arrival | undefined =>
-        this.#fetch(source, shard, turn, { signal: stop, onChunk });
       const arrivals: Arrival[] = [];
       let last: Promise<unknown> = Promise.resolve();
       const fetchNext = (): void => {
-        const arrival = fetch(this.#shardsDone + arrivals.length, last);
-        if (arrival === undefined) return;
+        const entry = this.manifest.shards[this.#shardsDone + arrivals.length];
+        if (entry === undefined) return;
+        const arrival = fetchFile(source, entry, last, this.#staging(), { signal: stop, onChunk });
         arrivals.push(arrival);
         last = arrival.read;
       };
@@ -198,38 +189,9 @@ export class PackageLoad {
     }
   }
 
-  /** Sets a shard on its way: it is opened at once, read from `turn` on, and hashed while others read or compute. */
-  #fetch(
-    source: PackageSource,
-    shard: number,
-    turn: Promise<unknown>,
-    { signal, onChunk }: { readonly signal: AbortSignal; readonly onChunk: () => void },
-  ): Arrival | undefined {
-    const entry = this.manifest.shards[shard];
-    if (entry === undefined) return undefined;
-    const what = `${source.description}: ${entry.file}`;
-    // On its way the buffer is this leader's alone: when it is abandoned it may still be reading into it.
-    const staging = this.#stagings.pop() ?? new Staging(1 + Math.max(...this.manifest.shards.map((s) => s.bytes)));
-    const stream = openStream(source, entry.file, signal);
-    const read = (async () => {
-      try {
-        await abortable(turn, signal);
-      } catch (error) {
-        void stream.then((opened) => opened.cancel()).catch(() => {});
-        throw error;
-      }
-      const opened = await stream;
-      onChunk();
-      return await readWhole(opened, entry.bytes, staging, what, { signal, onChunk });
-    })();
-    const verified = (async () => {
-      const bytes = await read;
-      checkHash(await sha256(bytes), entry, what);
-      return bytes;
-    })();
-    // Heard when their turn comes, if it comes.
-    for (const promise of [stream, read, verified]) promise.catch(() => {});
-    return { staging, read, verified };
+  /** On its way a buffer is one leader's alone: when that is abandoned it may still be reading into it. */
+  #staging(): Staging {
+    return this.#stagings.pop() ?? new Staging(1 + Math.max(...this.manifest.shards.map(({ bytes }) => bytes)));
   }
 
   /** Gives the sink the pieces of tensors that lie in a shard; padding between tensors is left out. */
@@ -252,29 +214,5 @@ export class PackageLoad {
     }
     this.#shardsDone = shard + 1;
     this.#bytesDone = end;
-  }
-}
-
-/** As source.open, but ends with the signal even where the source does not, and then cancels what is opened too late. */
-async function openStream(
-  source: PackageSource,
-  file: string,
-  signal: AbortSignal | undefined,
-): Promise<ReadableStream<Uint8Array>> {
-  signal?.throwIfAborted();
-  const stream = source.open(file, signal);
-  try {
-    return await abortable(stream, signal);
-  } catch (error) {
-    void stream.then((late) => late.cancel()).catch(() => {});
-    throw error;
-  }
-}
-
-function checkHash(hash: string, entry: FileEntry, what: string): void {
-  if (hash !== entry.sha256) {
-    throw new PackageError(
-      `${what}: sha256 is ${hash}, the manifest says ${entry.sha256}: the file is damaged or of another package; upload or convert the package again`,
-    );
   }
 }

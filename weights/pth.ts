@@ -2,7 +2,8 @@
 import { type ByteSource, type CheckpointTensors, missing } from "./checkpoint.ts";
 import { decodeFloats, type FloatType, TYPE_BYTES } from "./dtype.ts";
 import { CheckpointError } from "./errors.ts";
-import { type PickledTensor, readPickle } from "./pickle.ts";
+import { readPickle } from "./pickle.ts";
+import type { PickledTensor } from "./pickle-globals.ts";
 import { readZip } from "./zip-index.ts";
 
 const MOST_PICKLE = 64 * 2 ** 20;
