@@ -12,7 +12,7 @@ import { readPythonExample } from "./python-example.ts";
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const ADDRESS = "localhost:8787";
-const READMES = ["README.md", "worker/edge/README.md"];
+const READMES = ["README.md", "worker/edge/routes/README.md", "worker/edge/responses/README.md"];
 
 interface Block {
   readonly file: string;
@@ -40,7 +40,7 @@ function brought(code: string): boolean {
   return model !== undefined && !served.has(model);
 }
 
-/** The blocks that call a running Worker. The Worker's own README also shows calls of models that one has to bring. */
+/** The blocks that call a running Worker. The Worker's own READMEs also show calls of models that one has to bring. */
 const blocks = (await Promise.all(READMES.map(blocksOf)))
   .flat()
   .filter(({ code }) => code.includes(ADDRESS))
