@@ -69,7 +69,7 @@ export interface SequenceState {
 export interface Sampling {
   /** 0 takes the most probable token. */
   readonly temperature: number;
-  /** 1 … `Executable.samples.topK`; ignored at temperature 0. */
+  /** 0 keeps all. */
   readonly topK: number;
   readonly topP: number;
   readonly minP: number;
@@ -167,8 +167,8 @@ export interface Executable {
   readonly blocksLoaded: number;
   /** Present where the model is fed images. It then has no sequences: `createState`, `begin` and `run` throw. */
   readonly images?: ImageRunner;
-  /** absent where tokens cannot be chosen on the backend. */
-  readonly samples?: { /** the largest topK. */ readonly topK: number } | undefined;
+  /** tokens can be chosen on the backend. */
+  readonly samples?: boolean;
   /** Copies a piece of a tensor's encoded bytes. Pieces of one tensor come in order; `bytes` may be reused afterwards. */
   load(tensor: string, offset: number, bytes: Uint8Array): void;
   createState(): SequenceState;

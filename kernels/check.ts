@@ -94,10 +94,10 @@ export function checkSpans(
   let total = 0;
   spans.forEach((span, i) => {
     const length = spanLength(span, width);
-    if (span.sample !== undefined) checkSampling(executable.samples, span.sample, i);
+    if (span.sample !== undefined) checkSampling(executable.samples === true, span.sample, i);
     if (width > 0) checkVectors(span, width, `span ${i}`);
     else if (span.tokens !== SAMPLED) checkTokens(span.tokens, vocab, `span ${i}`);
-    else if (executable.samples === undefined) {
+    else if (!executable.samples) {
       throw new KernelError(
         `span ${i} takes a token that the backend chose, but this backend chooses none: give its id`,
       );
@@ -133,8 +133,8 @@ function checkVectors({ tokens, vectors, targets }: Span, width: number, where: 
   if (bad >= 0) throw new KernelError(`number ${bad} of the vectors of ${where} is ${vectors[bad]}: it must be finite`);
 }
 
-function checkSampling(samples: Executable["samples"], sampling: Sampling, span: number): void {
-  if (samples === undefined) {
+function checkSampling(samples: boolean, sampling: Sampling, span: number): void {
+  if (!samples) {
     throw new KernelError(
       `span ${span} asks for a token, but this backend chooses none: ask for logits and sample from them`,
     );
@@ -144,12 +144,7 @@ function checkSampling(samples: Executable["samples"], sampling: Sampling, span:
     if (!allowed) throw new KernelError(`${name} of span ${span} is ${value}: it must be ${range}`);
   };
   check("temperature", temperature, temperature >= 0 && temperature < Number.POSITIVE_INFINITY, "at least 0");
-  check(
-    "topK",
-    topK,
-    temperature === 0 || (Number.isInteger(topK) && topK >= 1 && topK <= samples.topK),
-    `from 1 to ${samples.topK} to be chosen on this backend; sample others from logits`,
-  );
+  check("topK", topK, Number.isSafeInteger(topK) && topK >= 0, "an integer ≥ 0");
   check("topP", topP, topP > 0 && topP <= 1, "above 0, at most 1");
   check("minP", minP, minP >= 0 && minP <= 1, "from 0 to 1");
   check("seed", seed, Number.isSafeInteger(seed) && seed >= 0, "an integer ≥ 0");

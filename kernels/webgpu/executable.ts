@@ -11,11 +11,10 @@ import { type PassHost, WebGpuPass } from "./pass.ts";
 import { Readbacks } from "./readbacks.ts";
 import type { Profiler } from "./recorder.ts";
 import { StatePool, WebGpuState } from "./states.ts";
-import { MOST_TOP_K } from "./wgsl/choose.ts";
 
 /** A block list on a device. */
 export class WebGpuExecutable implements Executable, PassHost {
-  readonly samples = { topK: MOST_TOP_K };
+  readonly samples = true;
   readonly decode: Decode;
   readonly batch: Batch;
   readonly head: Head;

@@ -1,12 +1,14 @@
 import type { Span, SpanOutput } from "../backend.ts";
 import type { Flight } from "./batch.ts";
 import type { GpuModel } from "./model.ts";
+import { f32Word } from "./params.ts";
 import { HEAD_BLOCK } from "./plan.ts";
 import type { Recorder } from "./recorder.ts";
 import { pad } from "./sizes.ts";
 import type { WebGpuState } from "./states.ts";
 import { GEMM_TILE } from "./wgsl/gemm.ts";
 import { LOGIT_ROWS } from "./wgsl/logits.ts";
+import { weightUnit } from "./wgsl/ranking.ts";
 
 /** A token whose logits are computed, and where what is wanted of it comes back: bytes in the readback buffer, −1 when unwanted. */
 interface Row {
@@ -17,6 +19,8 @@ interface Row {
   score: number;
   choice: number;
   readonly state: WebGpuState | undefined;
+  /** its token is drawn, not the most probable one. */
+  readonly draws: boolean;
 }
 
 /** What is wanted of the head in a pass, the rows whose token is chosen here first. */
@@ -44,7 +48,8 @@ export function wantedRows(spans: readonly Span[], flights: readonly Flight[], v
       const keeps = logits === "all" || (logits === "last" && last);
       const chooses = last && sample !== undefined;
       if (!keeps && !chooses && targets === undefined) continue;
-      const row = { span, token: first + t, target: targets?.[t] ?? 0, state };
+      const draws = chooses && sample.temperature > 0;
+      const row = { span, token: first + t, target: targets?.[t] ?? 0, state, draws };
       if (chooses) choosing.push({ ...row, logits: -1, score: -1, choice: place(true, 4) });
       if (!keeps && targets === undefined) continue;
       const score = place(targets !== undefined, 4);
@@ -86,7 +91,7 @@ export class Head {
     const { rows, choices } = wanted;
     for (let i = 0; i < choices; i++) {
       this.#logits(recorder, i);
-      this.#choose(recorder, rows[i]!.state!, rows[i]!.choice, readback);
+      this.#choose(recorder, rows[i]!, readback);
     }
     const alone = rows.length === choices + 1 && rows[choices]!.score < 0;
     for (let first = choices; first < rows.length; first += HEAD_BLOCK) {
@@ -145,16 +150,17 @@ export class Head {
     });
   }
 
-  #choose(recorder: Recorder, state: WebGpuState, at: number, readback: GPUBuffer): void {
+  #choose(recorder: Recorder, row: Row, readback: GPUBuffer): void {
     const { plan, kernels, activations: a, pipelines, params } = this.#model;
+    const state = row.state!;
     let group = this.#choices.get(state);
     if (group === undefined) {
-      const record = params.record(plan.head.vocab, 0, 0, 0);
+      const record = params.record(plan.head.vocab, f32Word(weightUnit(plan.head.vocab)), 0, 0);
       group = pipelines.bind("rrwu", [a.logits, a.bests, state.controlRecord, record]);
       this.#choices.set(state, group);
     }
-    recorder.dispatch(kernels.choose, [group], 1);
-    recorder.copy(state.buffer, state.control, readback, at, 4);
+    recorder.dispatch(row.draws ? kernels.draw : kernels.choose, [group], 1);
+    recorder.copy(state.buffer, state.control, readback, row.choice, 4);
   }
 
   #group(key: string, make: () => GPUBindGroup): GPUBindGroup {

@@ -22,7 +22,7 @@ export { WebGpuError, type WebGpuFailure } from "./errors.ts";
 export { WebGpuExecutable } from "./executable.ts";
 export type { KernelChoice } from "./kernels.ts";
 export type { Shapes } from "./shapes.ts";
-export { describeChoice, TRIED, type Tuning, tune } from "./tune.ts";
+export { describeChoice, TIMED, TRIED, type Tuning, tune } from "./tune.ts";
 export { BASELINE, offeredVariants, type Variants } from "./variants.ts";
 
 export interface WebGpuOptions extends PlanOptions {

@@ -5,6 +5,7 @@ import { bcParts, decodeParts, type Shapes } from "./shapes.ts";
 import type { Variants } from "./variants.ts";
 import { CHOOSE } from "./wgsl/choose.ts";
 import { CONV } from "./wgsl/conv.ts";
+import { DRAW } from "./wgsl/draw.ts";
 import { embedSource } from "./wgsl/embed.ts";
 import { FOLD } from "./wgsl/fold.ts";
 import { GATHER } from "./wgsl/gather.ts";
@@ -28,6 +29,7 @@ export interface ModelKernels extends KernelChoice {
   readonly gather: Kernel;
   readonly score: Kernel;
   readonly choose: Kernel;
+  readonly draw: Kernel;
   readonly logits: Kernel;
   readonly gemm: ReadonlyMap<Encoding, Kernel>;
   /** by Mamba block. */
@@ -49,6 +51,7 @@ export async function makeKernels(
     gather: GATHER,
     score: SCORE,
     choose: CHOOSE,
+    draw: DRAW,
     logits: logitsSource(encoding(plan.head.proj.weight), plan.dimQuads, variants),
   };
   const used = new Set<Encoding>([encoding(plan.head.proj.weight)]);
@@ -84,6 +87,7 @@ export async function makeKernels(
     gather: made.gather!,
     score: made.score!,
     choose: made.choose!,
+    draw: made.draw!,
     logits: made.logits!,
     gemm: new Map([...used].map((e) => [e, made[`gemm ${e}`]!])),
     halves: blocks("halves"),

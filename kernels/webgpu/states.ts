@@ -98,7 +98,7 @@ export class WebGpuState implements SequenceState {
     set(CONTROL.seedLow, seed);
     set(CONTROL.seedHigh, Math.floor(seed / 2 ** 32));
     set(CONTROL.scale, temperature === 0 ? 0 : f32Word(Math.min(1 / temperature, 1e30)));
-    set(CONTROL.topK, topK);
+    set(CONTROL.topK, Math.min(topK, 0xffffffff));
     set(CONTROL.topP, f32Word(topP));
     set(CONTROL.reach, f32Word(minP === 0 ? 1e30 : -Math.log(minP)));
     this.pool.gpu.device.queue.writeBuffer(this.buffer, this.control + 4, words);

@@ -207,9 +207,15 @@ async function rates(
   }
   say(`${name} decode, µs a token: ${inWords(await profileOverlap(device, executable, tokens, 4))}`);
   say(`${name} prefill of ${prompt}: ${(await prefillRate(executable, vocab, prompt)).toFixed(0)} tok/s`);
-  const sampling = { temperature: 0.8, topK: 40, topP: 0.95, minP: 0, seed: 1, position: 0 };
-  const sampled = await decodeRate(executable, tokens, 4, sampling);
-  say(`${name} decode, top 40: ${sampled.tokensPerSecond.toFixed(0)} tok/s`);
+  for (const [how, topK, topP] of [
+    ["top 40", 40, 0.95],
+    ["top_p 0.95", 0, 0.95],
+    ["whole vocabulary", 0, 1],
+  ] as const) {
+    const sampling = { temperature: 0.8, topK, topP, minP: 0, seed: 1, position: 0 };
+    const sampled = await decodeRate(executable, tokens, 4, sampling);
+    say(`${name} decode, ${how}: ${sampled.tokensPerSecond.toFixed(0)} tok/s`);
+  }
   say(`${name} decode, logits to the host: ${(await logitsRate(executable, tokens / 4)).toFixed(0)} tok/s`);
   const offered = offeredVariants(device, gpu.wgslLanguageFeatures);
   const tuning = await tune(executable, offered, small ? [] : TRIED);

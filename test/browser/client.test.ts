@@ -123,7 +123,7 @@ describe("a session", () => {
       const gpu = await loadModel(url, { backend: "webgpu" });
       const seen = [];
       // The GPU gives the logits to the engine, or chooses by itself and runs ahead.
-      for (const sampling of [{}, { topK: 20 }]) {
+      for (const sampling of [{ presencePenalty: 1e-9 }, { topK: 20 }, {}, { topP: 0.999, minP: 1e-4 }]) {
         const options = { ...sampling, maxTokens: 15, seed: 3 };
         const whole = (await (await wasm.session()).append("The fox", { ...options, maxTokens: 60 }).result).text;
         const [here, there] = [await wasm.session(), await gpu.session()];

@@ -37,6 +37,9 @@ const firstFrom = (index: number): number => ids.find((id, i) => i >= index && i
 test.each<[string, Partial<GenerationOptions>]>([
   ["greedy", { sampling: greedy }],
   ["drawn from a few", { sampling: drawn }],
+  ["drawn from the whole vocabulary", { sampling: { seed: 5 } }],
+  ["drawn from the most probable", { sampling: { seed: 5, topP: 0.9 } }],
+  ["drawn from many", { sampling: { ...drawn, topK: 65 } }],
   ["one token", { sampling: drawn, maxTokens: 1 }],
   ["a stretch and one", { sampling: drawn, maxTokens: 34 }],
   ["an end at once", { sampling: drawn, endTokens: new Set([ids[0]!]) }],
@@ -75,8 +78,6 @@ test("enough, and a reader who leaves, take back what was launched", async () =>
 });
 
 test.each<[string, Partial<GenerationOptions>]>([
-  ["the whole vocabulary", { sampling: { temperature: 1, seed: 5 } }],
-  ["more tokens than the backend keeps", { sampling: { ...drawn, topK: 65 } }],
   ["penalties", { sampling: { ...drawn, repetitionPenalty: 1.2 } }],
   ["a bias", { sampling: { ...drawn, logitBias: new Map([[7, 2]]) } }],
   ["typical sampling", { sampling: { ...drawn, typicalP: 0.8 } }],

@@ -9,7 +9,7 @@ import {
   WebGpuError,
   type WebGpuFailure,
 } from "../../kernels/webgpu/index.ts";
-import { PHILOX } from "../../kernels/webgpu/wgsl/choose.ts";
+import { PHILOX } from "../../kernels/webgpu/wgsl/philox.ts";
 import { type CheckResult, checkShape, PACKED, SHAPES } from "../../scripts/bench/webgpu/checks.ts";
 import { compileModel, randomModel } from "../../scripts/bench/webgpu/models.ts";
 import vectors from "../engine/random-vectors.json";

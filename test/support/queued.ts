@@ -81,7 +81,7 @@ function queuedExecutable(inner: Executable, counts: Counts): Executable {
     };
   };
   const own: Partial<Executable> = {
-    samples: { topK: 64 },
+    samples: true,
     begin,
     run(spans) {
       const pass = begin(spans);

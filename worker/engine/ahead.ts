@@ -9,7 +9,7 @@ const STRETCH = 32;
 
 /**
  * How a backend that chooses tokens may choose those of a sequence; undefined when they take what only the engine has: penalties, bias,
- * formats, log-probabilities, typical sampling, draws from more tokens than it keeps.
+ * formats, log-probabilities, typical sampling.
  */
 export function samplingOnBackend(
   sequence: Sequence,
@@ -24,9 +24,8 @@ export function samplingOnBackend(
     sampling.presencePenalty === 0 &&
     sampling.logitBias.size === 0 &&
     sampling.typicalP === 1;
-  if (samples === undefined || needsLogits || !plain) return undefined;
-  if (temperature === 0) return { temperature, topK: 1, topP: 1, minP: 0, seed };
-  return topK >= 1 && topK <= samples.topK ? { temperature, topK, topP, minP, seed } : undefined;
+  if (!samples || needsLogits || !plain) return undefined;
+  return { temperature, topK, topP, minP, seed };
 }
 
 /**

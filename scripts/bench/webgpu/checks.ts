@@ -168,6 +168,8 @@ async function checkChoice(
     ["greedy", { temperature: 0 }],
     ["top_k, top_p and min_p", { temperature: 1.3, topK: 12, topP: 0.9, minP: 0.02 }],
     ["top_k over the vocabulary", { temperature: 0.7, topK: 64 }],
+    ["top_p alone", { temperature: 0.8, topP: 0.95 }],
+    ["the whole vocabulary", {}],
   ] as const) {
     ahead.reset();
     behind.reset();

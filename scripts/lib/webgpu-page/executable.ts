@@ -15,7 +15,6 @@ import { checkState, spanLength } from "../../../kernels/check.ts";
 import { grows, type StatePart, stateLayout } from "../../../kernels/state.ts";
 import type { planWebGpu } from "../../../kernels/webgpu/index.ts";
 import { isFused } from "../../../kernels/webgpu/plan.ts";
-import { MOST_TOP_K } from "../../../kernels/webgpu/wgsl/choose.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 import { PageImagePass } from "./images.ts";
 import type { PageSpan } from "./inside.ts";
@@ -67,7 +66,7 @@ class PageState implements SequenceState {
 
 /** The outside of an executable in the page. */
 export class PageExecutable implements Executable {
-  readonly samples?: { readonly topK: number };
+  readonly samples?: boolean;
   readonly images?: ImageRunner;
   readonly line: Line;
   readonly id: number;
@@ -80,7 +79,7 @@ export class PageExecutable implements Executable {
     this.id = id;
     this.#plan = plan;
     this.#nextId = nextId;
-    if (isFused(plan.blocks)) this.samples = { topK: MOST_TOP_K };
+    if (isFused(plan.blocks)) this.samples = true;
     const { maxImage, maxImages } = plan;
     if (maxImage === undefined || maxImages === undefined) return;
     this.images = {

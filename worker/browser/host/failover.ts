@@ -128,7 +128,7 @@ export class FailoverExecutable extends ForwardingExecutable implements Executab
   begin(spans: readonly Span[]): Pass {
     const on = this.active;
     // Who ran ahead on the primary may not have heard yet that the fallback chooses no tokens: they are then chosen here, when read.
-    const lacking = this.failedOver && on.samples === undefined && spans.some(({ sample }) => sample !== undefined);
+    const lacking = this.failedOver && !on.samples && spans.some(({ sample }) => sample !== undefined);
     const inner = lacking ? undefined : this.attempt(() => on.begin(onActive(spans)));
     const states = spans.map(({ state }) => state as JournaledState);
     for (const state of states) state.flying++;

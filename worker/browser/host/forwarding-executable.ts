@@ -29,8 +29,8 @@ export abstract class ForwardingExecutable {
     return this.active.maxSequences;
   }
 
-  get samples(): Executable["samples"] {
-    return this.active.samples;
+  get samples(): boolean {
+    return this.active.samples === true;
   }
 
   get blocksLoaded(): number {

@@ -1,5 +1,5 @@
 import type { Executable } from "../../../kernels/backend.ts";
-import { describeChoice, type Tuning, tune } from "../../../kernels/webgpu/index.ts";
+import { describeChoice, TIMED, type Tuning, tune } from "../../../kernels/webgpu/index.ts";
 import { sha256 } from "../../../weights/hash.ts";
 import { stored, tuningFolder, writeStored } from "./files.ts";
 import type { FoundGpu } from "./gpu.ts";
@@ -26,9 +26,9 @@ export async function tuneFor(executable: Executable, gpu: FoundGpu, model: stri
   }
 }
 
-/** Another version of the browser may bring another compiler. */
+/** Another version of the browser may bring another compiler, another one of the client other measurements. */
 async function nameOf({ adapter, offered, shapes }: FoundGpu, model: string): Promise<string> {
-  const key = JSON.stringify([navigator.userAgent, adapter, offered, shapes, model]);
+  const key = JSON.stringify([navigator.userAgent, adapter, offered, shapes, model, TIMED]);
   return `${(await sha256(new TextEncoder().encode(key))).slice(0, 32)}.json`;
 }
 
