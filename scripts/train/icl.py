@@ -26,7 +26,7 @@ import icl_models
 import icl_results
 import numpy as np
 import torch
-from icl_baselines import baseline_scores, mixture_scores
+from icl_baselines import baseline_scores, examples, mixture_scores
 from icl_cell import Cell
 from icl_evaluate import evaluate, export, full_precision
 from icl_models import ARCHITECTURES, parameters
@@ -185,7 +185,9 @@ def baselines(args: argparse.Namespace, device: str) -> None:
                 icl_results.add({"task": task.name, "architecture": name, "prompts": args.prompts, **line}, args.results)
             continue
         # All points would take hours where there are hundreds.
-        few = sorted({*range(0, task.points, max(1, task.points // 20)), *range(task.points - task.last, task.points)})
+        points = examples(task, prompts)[0].shape[1]
+        counts = counts[:, -points:]  # in a chain of thought every point has two targets, and all count
+        few = sorted({*range(0, points, max(1, points // 20)), *range(points - task.last, points)})
         for name, found in baseline_scores(task, prompts, few).items():
             line = icl_results.summarize(found.cpu().numpy(), counts[:, few], task.last)
             line |= {"task": task.name, "architecture": name, "prompts": args.prompts, "examples": few}

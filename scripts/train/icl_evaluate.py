@@ -41,6 +41,8 @@ def evaluate(cell: Cell, size: int = 64) -> tuple[dict, np.ndarray]:
             y = cell.model(tokens)[:, -1, 0]
             own.append((y - part.targets[:, -1, 0]).square())
     all_scores, counts = torch.cat(found).cpu().numpy(), prompts.clean.cpu().numpy()
+    if cell.task.name == "chain-of-thought":
+        all_scores, counts = all_scores[:, 1::2], counts[:, 1::2]  # of y; the steps are on the way
     line = icl_results.summarize(all_scores, counts, cell.task.last)
     if own:
         mean, low, high = icl_results.bootstrap(torch.cat(own).cpu().numpy())
