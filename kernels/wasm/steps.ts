@@ -144,10 +144,11 @@ function runAttention(
 /** u += down(gelu(up(norm(u)))). */
 function runMlp(kernels: Kernels, buffers: Buffers, m: PlacedMlp, tokens: number): void {
   const { u, uStride, x, xz } = buffers;
-  const { dim, hidden } = m.block;
+  const { dim, hidden, gelu } = m.block;
   normalize(kernels, buffers, m.norm, tokens, dim, x, uStride);
   project(kernels, buffers, m.up, x, uStride, tokens, xz, m.xzStride);
-  kernels.gelu_tanh(xz, m.xzStride, tokens, hidden);
+  if (gelu === "exact") kernels.gelu(xz, m.xzStride, tokens, hidden);
+  else kernels.gelu_tanh(xz, m.xzStride, tokens, hidden);
   project(kernels, buffers, m.down, xz, m.xzStride, tokens, u, uStride, 1);
 }
 
