@@ -5,7 +5,8 @@ import { checkCount, checkOrder } from "../check.ts";
 import { type StatePart, stateLayout } from "../state.ts";
 import { Arena, apart, PAGE, roundUp } from "./arena.ts";
 import { ARENA_START } from "./kernels.ts";
-import { type PlacedBlock, type Projection, placeBlock, projectionsOf, ROWS, widthsOf } from "./placed.ts";
+import { placeBlock } from "./place-block.ts";
+import { type PlacedBlock, type Projection, projectionsOf, ROWS, widthsOf } from "./placed.ts";
 import { CHANNELS, type Place, placeTensors } from "./tensors.ts";
 
 export type { PlacedBlock, PlacedMamba, Projection } from "./placed.ts";
