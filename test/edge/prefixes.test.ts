@@ -1,6 +1,7 @@
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { boundaryHashes } from "../../worker/edge/prefixes/boundary-hashes.ts";
 import { namedKeys } from "./support/keys.ts";
 import { chat, complete, type Message, user } from "./support/prefixes.ts";
 import { FRAME } from "./support/storing.ts";
@@ -203,4 +204,18 @@ describe("what is kept", () => {
     expect(await ledger.bytes()).toBe(0);
     expect((await chat([user("Soon forgotten.")])).cached).toBe(0);
   });
+});
+
+test("boundaries' hashes depend on all tokens before, and not on those after", async () => {
+  const tokens = Array.from({ length: 5000 }, (_, i) => i % 257);
+  const places = await boundaryHashes(tokens, [10, 3000]);
+  expect(places.map((b) => b.tokens)).toEqual([10, 2048, 3000]);
+  const longer = await boundaryHashes(tokens, [10, 3000, 4999]);
+  expect(longer.slice(0, 3)).toEqual(places);
+  expect(longer.map((b) => b.tokens)).toEqual([10, 2048, 3000, 4096, 4999]);
+  const other = await boundaryHashes(
+    tokens.map((t, i) => (i === 2 ? 1 : t)),
+    [10, 3000],
+  );
+  for (const [i, { hash }] of other.entries()) expect(hash).not.toBe(places[i]!.hash);
 });
