@@ -1,12 +1,14 @@
-"""The results of the in-context-learning study as a table (Markdown, on stdout) and as plots (SVG, one a task).
+"""The results of the in-context-learning study as a table (Markdown, on stdout), as plots (SVG, one a task) and as study.json.
 
     python3 scripts/train/icl_report.py --out PLOTS > TABLE.md
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import icl_results
+import icl_study
 
 ARCHITECTURES = ("transformer", "mamba", "s4d", "s4-mamba", "standard-hybrid", "mambaformer")
 BASELINES = ("least squares", "3-nearest", "averaging", "lasso", "true mixture", "marginal")
@@ -128,7 +130,7 @@ def plot(task: str, lines: list[dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=icl_results.RESULTS)
-    parser.add_argument("--out", type=Path, help="folder for the plots; none are drawn without it")
+    parser.add_argument("--out", type=Path, help="folder for the plots and study.json; without it there are none")
     args = parser.parse_args()
     results = [line for line in icl_results.read(args.results) if not line.get("search")]
     if not results:
@@ -141,6 +143,8 @@ def main() -> None:
         lines = [line for line in results if line["task"] == task]
         if any(line["architecture"] in ARCHITECTURES for line in lines):
             (args.out / f"{task}.svg").write_text(plot(task, lines))
+    study = icl_study.study(results, PAPER, SOLVED_BELOW, FAILED_ABOVE)
+    (args.out / "study.json").write_text(json.dumps(study, indent=1) + "\n")
 
 
 if __name__ == "__main__":

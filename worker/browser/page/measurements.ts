@@ -47,6 +47,11 @@ export function bytes(count: number): string {
   return `${Math.round(count / 1e3)} kB`;
 }
 
+/** Small numbers to the byte. */
+export function bytesExactly(count: number): string {
+  return count < 1e6 ? `${count.toLocaleString("en")} B` : bytes(count);
+}
+
 /**
  * Bytes a token of the keys and values of a transformer of the same width and parameters: its layer has 12·dim² of them, Mamba's
  * 6·dim², so half as many layers, each with a key and a value of dim, in f16.

@@ -63,8 +63,12 @@ export function svg<K extends keyof SVGElementTagNameMap>(
   attributes: Record<string, string | number>,
 ): SVGElementTagNameMap[K] {
   const made = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
+  setAttributes(made, attributes);
   return made;
+}
+
+export function setAttributes(of: Element, attributes: Record<string, string | number>): void {
+  for (const [key, value] of Object.entries(attributes)) of.setAttribute(key, String(value));
 }
 
 function text(content: string, attributes: Record<string, string | number>): SVGTextElement {

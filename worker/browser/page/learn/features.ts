@@ -1,33 +1,88 @@
 /** A point that the visitor drew. */
 export interface Point {
-  x: number;
-  y: number;
-}
-
-/** A line's features, as the models saw them in training: what of x is not used is 0. The second one gives the line its height. */
-export function features(x: number, width: number): number[] {
-  return Array.from({ length: width }, (_, i) => (i === 0 ? x : i === 1 ? 1 : 0));
+  readonly x: number;
+  readonly y: number;
+  /** Drawn from N(0, 1) with the point: what an input that says nothing of y may hold. */
+  readonly noise: readonly number[];
 }
 
 /**
- * Least squares on the same features: y ≈ a·x + b, the shortest (a, b) where several fit best; without b where models take one number.
- * @returns the prediction of an x; 0 without points
+ * How an x becomes the numbers that a model is fed. In each of them the second feature, a constant, gives a line its height.
+ *
+ * - `zeros`: x, 1, 0, 0, …
+ * - `spread`: x and 1 along two directions at right angles that have a part in every number.
+ * - `noise`: x, 1, and numbers that say nothing of y, as it is at the end of training, when all inputs differ in every example.
  */
-export function leastSquares(points: readonly Point[], width: number): (x: number) => number {
-  const n = points.length;
-  if (n === 0) return () => 0;
-  const sum = (value: (p: Point) => number): number => points.reduce((total, p) => total + value(p), 0);
-  const [xx, xy] = [sum(({ x }) => x * x), sum(({ x, y }) => x * y)];
-  if (width === 1) return (x) => (xx === 0 ? 0 : (xy / xx) * x);
-  const [sx, sy] = [sum(({ x }) => x), sum(({ y }) => y)];
-  const determinant = n * xx - sx * sx;
-  if (determinant > 1e-9 * n * xx) {
-    const a = (n * xy - sx * sy) / determinant;
-    const b = (sy - a * sx) / n;
-    return (x) => a * x + b;
+export type Layout = "zeros" | "spread" | "noise";
+
+const MOST_INPUTS = 64;
+
+export function newPoint(x: number, y: number): Point {
+  return { x, y, noise: Array.from({ length: MOST_INPUTS }, normal) };
+}
+
+/** @param noise of an example; a question has none: what is asked is the line itself */
+export function features(x: number, width: number, layout: Layout = "zeros", noise: readonly number[] = []): number[] {
+  const one = width > 1 ? 1 : 0;
+  return Array.from({ length: width }, (_, i) => {
+    if (layout === "spread" && width > 1) {
+      // As many + as − signs; of an odd width the last number is left out.
+      const even = width - (width % 2);
+      return i < even ? (x + (i % 2 === 0 ? 1 : -1)) / Math.sqrt(even) : 0;
+    }
+    if (i === 0) return x;
+    if (i === 1) return one;
+    return layout === "noise" ? (noise[i % MOST_INPUTS] ?? 0) : 0;
+  });
+}
+
+/**
+ * Least squares of y on all features, the shortest weights where several fit best.
+ * @param rows (n, width)
+ * @returns the prediction of a row; 0 without examples
+ */
+export function leastSquares(
+  rows: readonly (readonly number[])[],
+  ys: readonly number[],
+): (row: readonly number[]) => number {
+  // (R Rᵀ + ε)⁻¹ y on the side that is smaller: as ε vanishes Rᵀ of it is the shortest solution.
+  const width = rows[0]?.length ?? 0;
+  const columns = Array.from({ length: width }, (_, j) => rows.map((row) => row[j]!));
+  const wide = rows.length <= width;
+  const gram = wide ? products(rows) : products(columns);
+  const scale = Math.max(...gram.map((row, i) => row[i]!), 1e-12);
+  for (const [i, row] of gram.entries()) row[i]! += 1e-9 * scale;
+  const solved = solve(gram, wide ? [...ys] : columns.map((column) => dot(column, ys)));
+  const weights = wide ? columns.map((column) => dot(column, solved)) : solved;
+  return (row) => dot(row, weights);
+}
+
+function products(rows: readonly (readonly number[])[]): number[][] {
+  return rows.map((a) => rows.map((b) => dot(a, b)));
+}
+
+function dot(a: readonly number[], b: readonly number[]): number {
+  return a.reduce((sum, v, i) => sum + v * (b[i] ?? 0), 0);
+}
+
+/** a x = b by elimination; a (n, n) is positive definite, and both are overwritten. */
+function solve(a: number[][], b: number[]): number[] {
+  const n = b.length;
+  for (let k = 0; k < n; k++) {
+    for (let i = k + 1; i < n; i++) {
+      const factor = a[i]![k]! / a[k]![k]!;
+      for (let j = k; j < n; j++) a[i]![j]! -= factor * a[k]![j]!;
+      b[i]! -= factor * b[k]!;
+    }
   }
-  // All at one x: the shortest of the lines through their mean.
-  const [x0, y0] = [sx / n, sy / n];
-  const scale = y0 / (x0 * x0 + 1);
-  return (x) => scale * (x0 * x + 1);
+  for (let k = n - 1; k >= 0; k--) {
+    for (let j = k + 1; j < n; j++) b[k]! -= a[k]![j]! * b[j]!;
+    b[k]! /= a[k]![k]!;
+  }
+  return b;
+}
+
+/** Box and Muller. */
+function normal(): number {
+  return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 }

@@ -1,17 +1,20 @@
 import { byId, element } from "../dom.ts";
-import { bytes } from "../measurements.ts";
+import { bytesExactly } from "../measurements.ts";
 import { Board, RANGE } from "./board.ts";
-import { leastSquares, type Point } from "./features.ts";
+import { noisyLine } from "./examples.ts";
+import { features, type Layout, leastSquares, newPoint, type Point } from "./features.ts";
 import { showResults } from "./results.ts";
 import { isRuleModel, showRule } from "./rule.ts";
 import { type Answer, type InContextModel, inContextModels, Learners, type Where } from "./service.ts";
+import { crossing, StateTable } from "./states.ts";
+import { TRAINING } from "./study.ts";
 
 /** Where the curves are asked: enough for a smooth one, few enough for a request while a point is dragged. */
 const XS = Array.from({ length: 26 }, (_, i) => -RANGE.x + (i / 25) * 2 * RANGE.x);
 /** Between two examples as they are played. */
 const PLAY_MS = 600;
 const STYLES = 6;
-const PLACES: Record<Where, string> = { wasm: "WASM", webgpu: "WebGPU", rest: "edge" };
+const PLACES: Record<Where, string> = { wasm: "WASM", webgpu: "WebGPU", rest: "edge", session: "edge session" };
 
 interface Shown {
   readonly model: InContextModel;
@@ -55,14 +58,21 @@ async function learnPanel(): Promise<void> {
   const range = byId<HTMLInputElement>("learn-seen");
   const place = byId<HTMLSelectElement>("learn-where");
   const where = (): Where => place.value as Where;
+  const arranged = byId<HTMLSelectElement>("learn-layout");
+  const layout = (): Layout => arranged.value as Layout;
+  const width = Math.max(...models.map(({ inputs }) => inputs));
   const learners = new Learners();
   let playing: ReturnType<typeof setInterval> | undefined;
   const board = new Board({
-    onAdd: (point) => change(() => points.push(point)),
-    onMove: (index, point) => change(() => points.splice(index, 1, point), false),
+    onAdd: ({ x, y }) => change(() => points.push(newPoint(x, y))),
+    onMove: (index, at) => change(() => points.splice(index, 1, { ...points[index]!, ...at }), false),
     onRemove: (index) => change(() => points.splice(index, 1)),
   });
   byId("learn-board").replaceChildren(board.element);
+  const states = new StateTable();
+  byId("learn-states").replaceChildren(...states.rows);
+  byId("learn-crossing").textContent = crossing();
+  byId("learn-training").textContent = training(width);
   const shown = models.map((model, i) => row(model, `m${i % STYLES}`));
   const linear = shown.filter(({ model }) => /linear|regression/i.test(model.name));
   for (const each of linear.length > 0 ? linear : shown) each.chosen.checked = true;
@@ -90,11 +100,21 @@ async function learnPanel(): Promise<void> {
     update();
     learners.keepOnly(where());
   });
-  byId("learn-line").addEventListener("click", () => change(() => points.splice(0, points.length, ...noisyLine())));
+  arranged.addEventListener("change", anotherLine);
+  window.addEventListener("pagehide", () => learners.leave());
+  byId("learn-line").addEventListener("click", anotherLine);
+  byId("learn-add").addEventListener("click", () => {
+    change(() => points.push(newPoint(0, 0)));
+    board.focus(points.length - 1);
+  });
   byId("learn-last").addEventListener("click", () => change(() => points.pop()));
   byId("learn-clear").addEventListener("click", () => change(() => points.splice(0)));
   byId("learn-play").addEventListener("click", play);
-  change(() => points.push(...noisyLine()));
+  anotherLine();
+
+  function anotherLine(): void {
+    change(() => points.splice(0, points.length, ...noisyLine(layout())));
+  }
 
   /** @param all whether all examples count again: not while one is only moved */
   function change(work: () => unknown, all = true): void {
@@ -126,9 +146,10 @@ async function learnPanel(): Promise<void> {
     const seen = points.slice(0, range.valueAsNumber);
     byId("learn-seen-label").textContent = `Examples seen: ${seen.length} of ${points.length}`;
     board.drawPoints(points, seen.length);
-    const width = Math.max(...models.map(({ inputs }) => inputs));
+    states.show(seen.length, points.length);
+    const rows = seen.map(({ x, noise }) => features(x, width, layout(), noise));
     squares.textContent = errorOf(
-      seen.map((p, i) => leastSquares(seen.slice(0, i), width)(p.x)),
+      rows.map((row, i) => fitted(rows.slice(0, i), seen)(row)),
       seen,
     );
     draw();
@@ -137,32 +158,37 @@ async function learnPanel(): Promise<void> {
 
   /** Asks for what is shown now; of what changes while a request is on its way only the last is asked. */
   async function renew(each: Shown): Promise<void> {
-    each.again = each.busy;
+    each.again = each.busy && each.chosen.checked;
     if (each.busy || !each.chosen.checked) return;
     each.busy = true;
     do {
       each.again = false;
       try {
         const seen = points.slice(0, range.valueAsNumber);
-        each.answer = await learners.ask(each.model, where(), seen, XS);
+        each.answer = await learners.ask(each.model, where(), seen, XS, layout());
         each.state.textContent = bytesExactly(each.answer.stateBytes);
         each.error.textContent = errorOf(each.answer.before, seen);
-        each.time.textContent = `${each.answer.milliseconds.toFixed(0)} ms, ${PLACES[each.answer.where]}`;
+        each.time.textContent = timeOf(each.answer);
         draw();
         if (!each.again) byId("learn-status").textContent = "";
       } catch (error) {
         // What was asked elsewhere is asked again here.
-        if (!each.again) byId("learn-status").textContent = `${each.model.name}: ${(error as Error).message}`;
+        if (each.again) continue;
+        delete each.answer;
+        for (const cell of [each.state, each.error, each.time]) cell.textContent = "–";
+        draw();
+        byId("learn-status").textContent = `${each.model.name}: ${(error as Error).message}`;
       }
     } while (each.again);
     each.busy = false;
   }
 
   function draw(): void {
-    const width = Math.max(...models.map(({ inputs }) => inputs));
-    const line = leastSquares(points.slice(0, range.valueAsNumber), width);
+    const seen = points.slice(0, range.valueAsNumber);
+    const rows = seen.map(({ x, noise }) => features(x, width, layout(), noise));
+    const line = fitted(rows, seen);
     board.drawCurves([
-      { style: "squares", points: XS.map((x) => [x, line(x)]) },
+      { style: "squares", points: XS.map((x) => [x, line(features(x, width, layout()))]) },
       ...shown.flatMap(({ chosen, style, answer }) =>
         chosen.checked && answer ? [{ style, points: XS.map((x, i) => [x, answer.predictions[i]!] as const) }] : [],
       ),
@@ -183,6 +209,32 @@ function row(model: InContextModel, style: string): Shown {
   };
 }
 
+/** Least squares of the first examples. */
+function fitted(rows: readonly number[][], seen: readonly Point[]): (row: readonly number[]) => number {
+  return leastSquares(
+    rows,
+    seen.slice(0, rows.length).map(({ y }) => y),
+  );
+}
+
+function timeOf({ milliseconds, where, added, kept }: Answer): string {
+  const told = `${milliseconds.toFixed(0)} ms, ${PLACES[where]}`;
+  return added === undefined ? told : `${told}: ${added} added, ${kept} kept`;
+}
+
+/** What the models were trained on, in words. */
+function training(width: number): string {
+  const { inputs, points, firstInputs, hold, curriculum } = TRAINING;
+  if (width !== inputs) return `The models here take ${width} numbers an example.`;
+  const part = (of: number): string => `${Math.round(100 * of)} %`;
+  return (
+    `The models were trained on y = w·x in ${inputs} dimensions, without noise, every number of x and w from N(0, 1), ${points} points a prompt; ` +
+    `for the first ${part(hold)} of the training ${firstInputs} of the ${inputs} numbers were in use, from ${part(curriculum)} on all of them. ` +
+    "A line in the plane, an x and a constant in place of so many numbers, is not what they were trained on last, and how it is laid into the numbers matters. " +
+    `With random numbers beside it prompts are as in training, and it takes ${inputs} examples to tell which ones matter, least squares too.`
+  );
+}
+
 function swatch(style: string): HTMLElement {
   return element("span", { className: `swatch ${style}` });
 }
@@ -191,17 +243,4 @@ function swatch(style: string): HTMLElement {
 function errorOf(before: readonly number[], seen: readonly Point[]): string {
   if (seen.length === 0) return "–";
   return (seen.reduce((sum, { y }, i) => sum + (y - before[i]!) ** 2, 0) / seen.length).toFixed(3);
-}
-
-function bytesExactly(count: number): string {
-  return count < 1e5 ? `${count.toLocaleString("en")} B` : bytes(count);
-}
-
-/** Twelve points about a line. */
-function noisyLine(): Point[] {
-  const [slope, height] = [2 * Math.random() - 1, Math.random() - 0.5];
-  return Array.from({ length: 12 }, () => {
-    const x = (2 * Math.random() - 1) * 2;
-    return { x, y: slope * x + height + 0.3 * (Math.random() - 0.5) };
-  });
 }

@@ -1,16 +1,32 @@
 import { byId, element } from "../dom.ts";
+import { bestOn, finding, TASKS, titleOf } from "./study.ts";
 
 /** Plots that scripts/train/icl_report.py made of the committed results, by their file's name: the task. */
 const PLOTS = import.meta.glob<string>("../results/*.svg", { query: "?url", import: "default", eager: true });
 
 /** The study's results, where there are any. */
 export function showResults(): void {
-  const plots = Object.entries(PLOTS).map(([file, url]) => {
-    const task = file.replace(/^.*\/|\.svg$/g, "").replaceAll("-", " ");
-    const alt = `${task}: error against the number of examples in the prompt, for each architecture and baseline`;
-    const image = element("img", { src: url, alt, loading: "lazy" });
-    return element("figure", {}, element("figcaption", {}, task), image);
+  const figures = TASKS.flatMap((result) => {
+    const src = PLOTS[`../results/${result.task}.svg`];
+    if (src === undefined) return [];
+    const name = result.task.replaceAll("-", " ");
+    const alt = `${name}: error against the number of examples in the prompt, for each architecture and baseline`;
+    const image = element("img", { src, alt, loading: "lazy" });
+    const words = element("p", { className: "note" }, finding(result));
+    return [element("figure", {}, element("figcaption", {}, name), image, words)];
   });
-  byId("learn-results").hidden = plots.length === 0;
-  byId("learn-plots").replaceChildren(...plots);
+  byId("learn-results").hidden = figures.length === 0;
+  byId("learn-found").textContent = summary();
+  byId("learn-plots").replaceChildren(...figures);
+}
+
+/** Who is best, and on how many tasks. */
+function summary(): string {
+  const names = ["mambaformer", "mamba", "transformer"];
+  const counts = names.map((name) => {
+    const [best, of] = bestOn(name);
+    return of === 0 ? "" : `${titleOf(name)} on ${best} of ${of}`;
+  });
+  const told = counts.filter((count) => count !== "").join(", ");
+  return told === "" ? "" : `Best, or within the best one's 95 % interval: ${told} tasks.`;
 }

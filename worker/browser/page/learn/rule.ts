@@ -35,10 +35,11 @@ export function showRule(models: readonly InContextModel[]): void {
     byId("rule-status").textContent = "";
     byId("rule-is").textContent = `This one: the light follows switches ${switches[0]! + 1} and ${switches[1]! + 1}.`;
     const where = byId<HTMLSelectElement>("learn-where").value as Where;
+    const place = where === "session" ? "rest" : where;
     await Promise.all(
       rows.map(async ({ model, strip, wrong }) => {
         try {
-          const answer = await learners.predict(model.id, where, examples.slice(0, -1), [last.x]);
+          const answer = await learners.predict(model.id, place, examples.slice(0, -1), [last.x]);
           const right = [...answer.before, answer.predictions[0]!].map(([y], i) => Math.sign(y!) === examples[i]!.y);
           const mistakes = right.slice(-LAST).filter((r) => !r).length;
           strip.replaceChildren(drawStrip(model.name, right));

@@ -1,6 +1,7 @@
 import { type BackendName, type BrowserModel, loadModel, type PredictionResult } from "../../client/index.ts";
 import { byId } from "../dom.ts";
-import { features, type Point } from "./features.ts";
+import { features, type Layout, type Point } from "./features.ts";
+import { EdgeSessions } from "./sessions.ts";
 
 export interface InContextModel {
   readonly id: string;
@@ -18,7 +19,10 @@ export interface Answer {
   /** what the model remembers of the examples. */
   readonly stateBytes: number;
   readonly milliseconds: number;
-  readonly where: BackendName;
+  readonly where: BackendName | "session";
+  /** in a session: examples that were computed now, and that were in its state already. */
+  readonly added?: number;
+  readonly kept?: number;
 }
 
 interface Listed {
@@ -37,11 +41,12 @@ export async function inContextModels(): Promise<InContextModel[]> {
 }
 
 /** Where models compute that the visitor asks. */
-export type Where = "wasm" | "webgpu" | "rest";
+export type Where = "wasm" | "webgpu" | "rest" | "session";
 
 /** The models that were asked so far, each loaded when it was first asked. */
 export class Learners {
-  readonly #loaded = new Map<string, { readonly where: Where; readonly model: Promise<BrowserModel> }>();
+  readonly #sessions = new EdgeSessions();
+  readonly #loaded = new Map<string, { readonly where: BackendName; readonly model: Promise<BrowserModel> }>();
 
   /** @throws Error with the client's or the edge's own words; a DisposedError when another place was chosen meanwhile */
   async ask(
@@ -49,13 +54,12 @@ export class Learners {
     where: Where,
     examples: readonly Point[],
     xs: readonly number[],
+    layout: Layout,
   ): Promise<Answer> {
-    const { predictions, before, stateBytes, totalMs, backend } = await this.predict(
-      id,
-      where,
-      examples.map(({ x, y }) => ({ x: features(x, inputs), y })),
-      xs.map((x) => features(x, inputs)),
-    );
+    const told = examples.map(({ x, y, noise }) => ({ x: features(x, inputs, layout, noise), y }));
+    const query = xs.map((x) => features(x, inputs, layout));
+    if (where === "session") return { ...(await this.#sessions.ask(id, told, query)), where };
+    const { predictions, before, stateBytes, totalMs, backend } = await this.predict(id, where, told, query);
     return {
       ...{ predictions: predictions.map(([y]) => y!), before: before.map(([y]) => y!), stateBytes },
       ...{ milliseconds: totalMs, where: backend },
@@ -63,12 +67,17 @@ export class Learners {
   }
 
   /** The client's predict(); throws as `ask` does. */
-  async predict(id: string, where: Where, ...question: Parameters<BrowserModel["predict"]>): Promise<PredictionResult> {
+  async predict(
+    id: string,
+    where: BackendName,
+    ...question: Parameters<BrowserModel["predict"]>
+  ): Promise<PredictionResult> {
     return (await this.#load(id, where)).predict(...question);
   }
 
-  /** Frees the models that compute elsewhere. */
+  /** Frees the models that compute elsewhere, and the edge's sessions. */
   keepOnly(where: Where): void {
+    if (where !== "session") this.#sessions.end();
     for (const [key, { where: place, model }] of this.#loaded) {
       if (place === where) continue;
       this.#loaded.delete(key);
@@ -76,7 +85,12 @@ export class Learners {
     }
   }
 
-  #load(id: string, where: Where): Promise<BrowserModel> {
+  /** Before the page goes: deletes the edge's sessions. */
+  leave(): void {
+    this.#sessions.end();
+  }
+
+  #load(id: string, where: BackendName): Promise<BrowserModel> {
     const apiKey = byId<HTMLInputElement>("key").value.trim();
     const key = `${id} ${where} ${apiKey}`;
     const loaded = this.#loaded.get(key);
