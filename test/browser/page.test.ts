@@ -74,6 +74,56 @@ test("by click: load, stream, stop, fork, hand over and back, reload and go on",
   expect(errors).toEqual([]);
 });
 
+test("what is stopped at the edge is what the edge goes on from; stopped before its first token nothing is", async () => {
+  const { page, errors } = await visit();
+  await page.selectOption("#backend", "rest");
+  await page.click(".settings summary");
+  await page.fill("#temperature", "1.2");
+  await page.fill("#seed", "5");
+  await page.fill("#tokens", "4000");
+  await page.click("#load");
+  await status(page, /Ready/);
+  // As soon as there is some text: the tiny model is quick.
+  await page.evaluate(() => {
+    const paper = document.querySelector("#paper")!;
+    new MutationObserver((_, observer) => {
+      if (paper.textContent!.length < 60) return;
+      observer.disconnect();
+      document.querySelector<HTMLButtonElement>("#stop")!.click();
+    }).observe(paper, { childList: true, characterData: true, subtree: true });
+  });
+  await page.fill("#words", "Once upon a time");
+  await page.click("#go");
+  await status(page, /^Stopped after \d+ tokens/);
+  const stopped = (await page.textContent("#paper"))!;
+  const made = Number((await page.textContent("#status"))!.match(/\d+/)![0]);
+  await page.fill("#tokens", "30");
+  await page.click("#go");
+  await status(page, /^Wrote \d+ tokens .* came from the state/);
+  const onward = (await page.textContent("#paper"))!;
+  expect(onward.startsWith(stopped)).toBe(true);
+  expect(onward.length).toBeGreaterThan(stopped.length);
+  const body = { model: site.story, prompt: "Once upon a time", seed: 5, temperature: 1.2, top_p: 0.95 };
+  const whole = await fetch(`${site.url}/v1/completions`, {
+    method: "POST",
+    body: JSON.stringify({ ...body, max_tokens: made + 60, store: false }),
+  });
+  const { choices } = (await whole.json()) as { choices: { text: string }[] };
+  expect(`Once upon a time${choices[0]!.text}`.startsWith(onward)).toBe(true);
+
+  await page.route("**/append", async (route) => {
+    await new Promise((wake) => setTimeout(wake, 3000));
+    await route.continue().catch(() => {});
+  });
+  await page.fill("#words", "And then");
+  await page.click("#go");
+  await page.click("#stop");
+  await status(page, /^Stopped before the first token\.$/);
+  expect(await page.textContent("#paper")).toBe(onward);
+  expect(await page.inputValue("#words")).toBe("And then");
+  expect(errors).toEqual([]);
+});
+
 test("a saved state is opened on another page and goes on with the same text; what is none is refused", async () => {
   const { page } = await visit();
   await page.selectOption("#backend", "wasm");

@@ -68,6 +68,27 @@ describe("POST /v1/chat/completions", () => {
     for (const chunk of all) expect(chunk.object).toBe("chat.completion.chunk");
   });
 
+  test("a stream says the usage so far in every chunk with text where it is asked for", async () => {
+    const all = await chunks({
+      max_tokens: 8,
+      seed: 6,
+      store: false,
+      stream_options: { continuous_usage_stats: true },
+    });
+    const { usage } = await chat({ max_tokens: 8, seed: 6, store: false });
+    const said = all.filter(({ usage: some }) => some != null);
+    expect(said.length).toBeGreaterThan(2);
+    expect(all.length - said.length).toBe(1);
+    expect(said.at(-1)!.usage).toEqual(usage);
+    const counts = said.map((c) => c.usage!.completion_tokens);
+    expect(counts).toEqual(counts.toSorted((a, b) => a - b));
+    for (const { usage: some, seed } of said) {
+      expect(seed).toBe(6);
+      expect(some!.prompt_tokens).toBe(usage!.prompt_tokens);
+      expect(some!.computed_tokens - some!.completion_tokens).toBe(usage!.computed_tokens - 8);
+    }
+  });
+
   test("parts, developer, nulls, other names and fields without effect give the same text", async () => {
     const fields = { max_tokens: 12, seed: 3, messages: [{ role: "system", content: "Be brief." }, ...messages] };
     const wanted = text(await chat(fields));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { call, chunksOf, complete, textOf } from "./support/client.ts";
+import { call, chunksOf, complete, logit_bias, textOf } from "./support/client.ts";
 
 const prompt = "Once upon a time";
 /** Readable, and the same in every editor. */
@@ -190,5 +190,24 @@ describe("streams", () => {
     const stream = { stream: true, stream_options: { include_usage: true } };
     const chunks = await chunksOf(await call("POST", "/v1/completions", { ...fields, ...stream }));
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage: (await complete(fields)).usage });
+  });
+
+  test("usage so far comes in every chunk where it is asked for", async () => {
+    const fields = { prompt, max_tokens: 4, seed: 4, logit_bias };
+    const { usage } = await complete({ ...fields, store: false });
+    const stream = { store: false, stream: true, stream_options: { continuous_usage_stats: true } };
+    const chunks = await chunksOf(await call("POST", "/v1/completions", { ...fields, ...stream }));
+    expect(chunks.length).toBeGreaterThan(2);
+    expect(chunks.at(-1)).toMatchObject({ usage, seed: 4 });
+    for (const [i, chunk] of chunks.slice(0, -1).entries()) {
+      const left = 3 - i;
+      expect(chunk.seed).toBe(4);
+      expect(chunk.usage).toEqual({
+        ...usage!,
+        completion_tokens: i + 1,
+        total_tokens: usage!.total_tokens - left,
+        computed_tokens: usage!.computed_tokens - left,
+      });
+    }
   });
 });

@@ -73,6 +73,30 @@ describe("append", () => {
     expectSameBytes(await state(b.id), await state(a.id));
   });
 
+  test("a stream says in every chunk what it has come to, where that is asked for", async () => {
+    const { id } = await newSession();
+    await append(id, { text, max_tokens: 4, seed: 9, logit_bias });
+    const before = (await session(id)).tokens;
+    const body = { text: " more", max_tokens: 6, logit_bias, stream: true };
+    const options = { stream_options: { continuous_usage_stats: true } };
+    const chunks = await chunksOf(await call("POST", `/v1/sessions/${id}/append`, { ...body, ...options }));
+    const prompt = before + 5;
+    expect(chunks.slice(0, -1).map(({ usage, seed }) => ({ usage, seed }))).toEqual(
+      chunks.slice(0, -1).map((_, i) => ({
+        seed: 9,
+        usage: {
+          prompt_tokens: prompt,
+          completion_tokens: i + 1,
+          total_tokens: prompt + i + 1,
+          prompt_tokens_details: { cached_tokens: before - 1 },
+          computed_tokens: 6 + i,
+        },
+      })),
+    );
+    expect(chunks.at(-1)!.usage).toMatchObject({ prompt_tokens: prompt, completion_tokens: 6, computed_tokens: 11 });
+    expect((await session(id)).tokens).toBe(prompt + 6);
+  });
+
   test("stop_token_ids end the text and are no part of it; what they are not is a 400", async () => {
     const { id } = await newSession();
     const one = await append(id, { text, max_tokens: 9, stop_token_ids: [5, 99], logit_bias: { 99: 100 } }); // "b"

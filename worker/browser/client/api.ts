@@ -54,7 +54,10 @@ export interface GenerateOptions {
   readonly seed?: number;
   /** up to 16 texts that end the reply and are not part of it. */
   readonly stop?: readonly string[];
-  /** Ends the generation after the token in work. A session keeps what was generated and can go on. */
+  /**
+   * Ends the generation after the token in work. A session keeps what was generated and can go on; one at the edge has it computed there
+   * once more.
+   */
   readonly signal?: AbortSignal;
 }
 

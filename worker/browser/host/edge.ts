@@ -15,12 +15,15 @@ export interface CompletionEvent {
   } | null;
   readonly seed?: number;
   readonly session?: string;
+  readonly snapshot?: string;
   readonly error?: { readonly message: string };
 }
 
 export interface EdgeSession {
   readonly id: string;
   readonly tokens: number;
+  /** id of the latest; null while there is none. */
+  readonly snapshot: string | null;
 }
 
 /** At most one of a JSON value, a state and a picture. */
@@ -104,7 +107,7 @@ export class Edge {
 
   /** A completion as it comes. @throws EdgeError also for an error in its midst */
   async *stream(path: string, body: object, signal: AbortSignal): AsyncGenerator<CompletionEvent> {
-    const json = { ...body, stream: true, stream_options: { include_usage: true } };
+    const json = { ...body, stream: true, stream_options: { continuous_usage_stats: true } };
     const response = await this.request("POST", path, { json, signal });
     let buffer = "";
     for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {

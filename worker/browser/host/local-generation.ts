@@ -94,9 +94,9 @@ export async function* runGeneration(
     const rest = { options: { ...options, maxTokens, seed }, endTokens, keepHeld, signal };
     const chunks = rescue(sequence, rest, error);
     let next = await chunks.next();
-    for (let count = 1; !next.done; next = await chunks.next(), count++) {
+    for (; !next.done; next = await chunks.next()) {
       first ??= at();
-      yield { ...next.value, length: sequence.length + count, at: at() };
+      yield { ...next.value, at: at() };
     }
     const { finishReason, completionTokens } = next.value;
     return {

@@ -10,7 +10,8 @@ import type { Edge } from "./edge.ts";
 import type { HostGeneration, HostModel, HostSession } from "./host-model.ts";
 import { JournaledState, type Past } from "./journaled-state.ts";
 import { MovableState } from "./movable.ts";
-import { remoteModel, remoteSession } from "./remote-model.ts";
+import { remoteModel } from "./remote-model.ts";
+import { remoteSession } from "./remote-session.ts";
 
 /** Whether an error says that this browser gives no more memory: WebAssembly.Memory says RangeError, the kernels say it with that cause. */
 export function isOutOfMemory(error: unknown): boolean {
@@ -60,13 +61,13 @@ export class Refuge {
 
   /** A session at the edge that is what the sequence is. */
   async take(sequence: Sequence): Promise<HostSession> {
-    return remoteSession(this.#edge, this.#info, await this.#store(sequence), sequence.length);
+    return remoteSession(this.#edge, this.#info, await this.#edge.readSession(await this.#store(sequence)));
   }
 
   /** Goes on in the midst of a generation. @param keep given the session when it is to be kept */
   async *goOn(sequence: Sequence, rest: Rest, keep?: (session: HostSession) => void): HostGeneration {
     const id = await this.#store(sequence);
-    const session = remoteSession(this.#edge, this.#info, id, sequence.length);
+    const session = remoteSession(this.#edge, this.#info, await this.#edge.readSession(id));
     if (rest.options.maxTokens === 0) {
       keep?.(session);
       return nothingMore(rest.options.seed);

@@ -163,14 +163,21 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     words.value = "";
     text.turns.push({ given: false, text: "" });
     draw();
-    const result = await follow(generation, text).catch((error: unknown) => {
-      // The model's state is as it was, so the paper is too, and the words can be given again.
+    // The model's state is as it was, so the paper is too, and the words can be given again.
+    const takeBack = (): void => {
       text.turns.length = before.turns;
       text.length = before.length;
       text.timeline.drop();
       words.value = typed + words.value;
+    };
+    const result = await follow(generation, text).catch((error: unknown) => {
+      takeBack();
       throw error;
     });
+    if (result.finishReason === "cancelled" && result.completionTokens === 0) {
+      takeBack();
+      return "Stopped before the first token.";
+    }
     text.model = loaded.info.id;
     text.changed = Date.now();
     if (text.session !== undefined) text.state = await text.session.save();
@@ -186,11 +193,8 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     const turn = text.turns.at(-1)!;
     let first: { at: number; length: number } | undefined;
     let drawn = 0;
-    let length = Math.max(text.length, text.session?.tokens ?? 0);
     text.timeline.begin();
-    for await (const { text: piece, length: told, tokens, at } of generation) {
-      // The edge tells the tokens of this turn alone.
-      length = Math.max(told, length + tokens);
+    for await (const { text: piece, length, at } of generation) {
       turn.text += piece;
       if (text === current) extendPaper(piece);
       if (first === undefined) {

@@ -9,6 +9,8 @@ import type { ChatGeneration } from "./start-chat.ts";
 export interface RespondChatOptions {
   readonly stream: boolean;
   readonly includeUsage: boolean;
+  /** in every chunk of a stream, with the seed. */
+  readonly usageSoFar: boolean;
   readonly logprobs: boolean;
 }
 
@@ -69,6 +71,8 @@ export async function respondChat(
     choices: [{ index, delta, logprobs: logprobs(tokens), finish_reason: finish }],
     ...(options.includeUsage && { usage: null }),
   });
+  const soFar = (): Pick<ChatChunk, "usage" | "seed"> =>
+    options.usageSoFar ? { usage: generation.usage(), seed } : {};
   let pieces = generation.choice(0);
   let first: Awaited<ReturnType<typeof pieces.next>>;
   try {
@@ -85,13 +89,13 @@ export async function respondChat(
       let next = index === 0 ? first : await pieces.next();
       for (; !next.done; next = await pieces.next()) {
         text += next.value.text;
-        await send(chunk(index, { content: next.value.text }, next.value.tokens));
+        await send({ ...chunk(index, { content: next.value.text }, next.value.tokens), ...soFar() });
       }
       const { tail, finishReason } = next.value;
-      if (tail.text !== "") await send(chunk(index, { content: tail.text }, tail.tokens));
+      if (tail.text !== "") await send({ ...chunk(index, { content: tail.text }, tail.tokens), ...soFar() });
       // What the reply's end says must be true when it is read: the state is kept before.
       await generation.keep(text + tail.text);
-      const last = chunk(index, {}, tail.text === "" ? tail.tokens : [], finishReason);
+      const last = { ...chunk(index, {}, tail.text === "" ? tail.tokens : [], finishReason), ...soFar() };
       await send(index < choices - 1 ? last : { ...last, timings: generation.timings(), seed });
     }
     if (options.includeUsage) {

@@ -8,6 +8,8 @@ import type { CompletionGeneration } from "./start-completion.ts";
 export interface RespondCompletionOptions {
   readonly stream: boolean;
   readonly includeUsage: boolean;
+  /** in every chunk of a stream, with the seed. */
+  readonly usageSoFar: boolean;
 }
 
 type Choice = Completion["choices"][number];
@@ -62,6 +64,8 @@ export async function respondCompletion(
     choices: [{ index, text, logprobs, finish_reason: finish }],
     ...(options.includeUsage && { usage: null }),
   });
+  const soFar = (): Pick<Completion, "usage" | "seed"> =>
+    options.usageSoFar ? { usage: generation.usage(), seed } : {};
   const begin = async (index: number) => {
     const echo = await generation.begin(Math.floor(index / choices), index % choices);
     const pieces = generation.pieces();
@@ -84,10 +88,11 @@ export async function respondCompletion(
         if (echo !== undefined) await send(chunk(index, echo.text, logprobs(echo.tokens)));
         let piece = first;
         for (; !piece.done; piece = await pieces.next()) {
-          await send(chunk(index, piece.value.text, logprobs(piece.value.tokens)));
+          const { text, tokens } = piece.value;
+          await send({ ...chunk(index, text, logprobs(tokens)), ...soFar() });
         }
         const { tail, finishReason } = piece.value;
-        const last = chunk(index, tail.text, logprobs(tail.tokens), finishReason);
+        const last = { ...chunk(index, tail.text, logprobs(tail.tokens), finishReason), ...soFar() };
         await send(index < count - 1 ? last : { ...last, timings: generation.timings(), seed });
       }
       if (options.includeUsage) {

@@ -11,6 +11,8 @@ export type Stored = Pick<Completion, "session" | "snapshot" | "forked_from">;
 export interface RespondOptions {
   readonly stream: boolean;
   readonly includeUsage: boolean;
+  /** in every chunk of a stream, with the seed. */
+  readonly usageSoFar: boolean;
   /** the end of an append: what it throws is the reply. */
   readonly store?: () => Promise<Stored>;
 }
@@ -64,6 +66,21 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
     }
   }
 
+  const { sequence } = generation;
+  const cached = sequence.consumed;
+  let made = 0;
+  /** Of a piece that was just generated: the sequence ends with it. */
+  const soFar = (tokens: readonly GeneratedToken[]): Pick<Completion, "usage" | "seed"> => {
+    if (!options.usageSoFar) return {};
+    made += tokens.length;
+    const usage = usageOf({
+      promptTokens: sequence.length - made,
+      completionTokens: made,
+      cachedTokens: cached,
+      computedTokens: sequence.consumed - cached,
+    });
+    return { usage, ...(sequence.seed !== undefined && { seed: sequence.seed }) };
+  };
   let first: Awaited<ReturnType<typeof pieces.next>>;
   try {
     first = await pieces.next();
@@ -74,11 +91,14 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
   const { response, done } = eventStream(c.req.raw, async (send) => {
     try {
       let next = first;
-      for (; !next.done; next = await pieces.next()) await send(object(next.value.text, next.value.tokens, null));
+      for (; !next.done; next = await pieces.next()) {
+        const { text, tokens } = next.value;
+        await send({ ...object(text, tokens, null), ...soFar(tokens) });
+      }
       const { tail, finishReason } = next.value;
       // What the reply's end says must be true when it is read: the state is stored before.
       const { usage, ...rest } = await ending(next.value);
-      await send({ ...object(tail.text, tail.tokens, finishReason), ...rest });
+      await send({ ...object(tail.text, tail.tokens, finishReason), ...rest, ...(options.usageSoFar && { usage }) });
       if (options.includeUsage) await send({ ...head, choices: [], usage, ...rest });
     } finally {
       generation.close();
@@ -88,7 +108,9 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
   return response;
 }
 
-function usageOf({ promptTokens, completionTokens, cachedTokens, computedTokens }: GenerationResult): Usage {
+type Counts = Pick<GenerationResult, "promptTokens" | "completionTokens" | "cachedTokens" | "computedTokens">;
+
+function usageOf({ promptTokens, completionTokens, cachedTokens, computedTokens }: Counts): Usage {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,

@@ -54,6 +54,7 @@ export interface ChatGeneration {
   keepRest(): Promise<void>;
   /** Where the states are that this has kept, or will have when keepRest is done. */
   kept(): readonly PrefixPlace[];
+  /** so far. */
   usage(): Usage;
   timings(): Timings;
   /** Safe to call twice. */
@@ -115,6 +116,8 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
     record?.spend("prefill", performance.now() - ready);
     record?.count({ prompt: tokens.length, reused: cached, computed });
     let completionTokens = 0;
+    /** of the choice under way. */
+    let underWay = { generated: 0, computed: 0 };
     let sampled: number[] = [];
     let firstToken: number | undefined;
 
@@ -138,14 +141,17 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
         },
       });
       sampled = [];
+      const before = sequence!.consumed;
       const decoding = performance.now();
       let next = await pieces.next();
       for (; !next.done; next = await pieces.next()) {
         sampled.push(...next.value.tokens.map(({ id }) => id));
+        underWay = { generated: sampled.length, computed: sequence!.consumed - before };
         yield next.value;
       }
       const { tail, computedTokens, completionTokens: count } = next.value;
       sampled.push(...tail.tokens.map(({ id }) => id));
+      underWay = { generated: 0, computed: 0 };
       computed += computedTokens;
       completionTokens += count;
       record?.spend("decode", performance.now() - decoding);
@@ -197,10 +203,10 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
       kept: () => (prefixes === undefined ? [] : places.map(prefixes.place)),
       usage: () => ({
         prompt_tokens: tokens.length,
-        completion_tokens: completionTokens,
-        total_tokens: tokens.length + completionTokens,
+        completion_tokens: completionTokens + underWay.generated,
+        total_tokens: tokens.length + completionTokens + underWay.generated,
         prompt_tokens_details: { cached_tokens: cached },
-        computed_tokens: computed,
+        computed_tokens: computed + underWay.computed,
       }),
       timings: () => timingsOf(begin, ready, firstToken),
       close,

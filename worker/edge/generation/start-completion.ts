@@ -56,6 +56,7 @@ export interface CompletionGeneration {
   pieces(): AsyncGenerator<GenerationChunk, GenerationResult>;
   /** For one choice; undefined when log-probabilities were not asked for. */
   logprobs(echo: Echo | undefined): LogprobsReport | undefined;
+  /** so far. */
   usage(): Usage;
   timings(): Timings;
   /** Safe to call twice. */
@@ -117,6 +118,8 @@ export async function startCompletion(
     let current: { prompt: CompletionPrompt; candidate: number } | undefined;
     let firstToken: number | undefined;
     const usage = { prompt: 0, generated: 0, reused: 0, computed: 0 };
+    /** of the choice under way. */
+    let underWay = { generated: 0, computed: 0 };
     const count = (counts: Partial<typeof usage>): void => {
       for (const kind of Object.keys(usage) as (keyof typeof usage)[]) usage[kind] += counts[kind] ?? 0;
       record?.count(counts);
@@ -167,9 +170,11 @@ export async function startCompletion(
       });
       const sampled: number[] = [];
       let reply = "";
+      const before = sequence!.consumed;
       const note = (piece: GenerationChunk): void => {
         reply += piece.text;
         sampled.push(...piece.tokens.map(({ id }) => id));
+        underWay = { generated: sampled.length, computed: sequence!.consumed - before };
       };
       try {
         let next = await running.next();
@@ -179,6 +184,7 @@ export async function startCompletion(
         }
         const result = next.value;
         note(result.tail);
+        underWay = { generated: 0, computed: 0 };
         count({ generated: result.completionTokens, computed: result.computedTokens });
         await prompt.keep(sequence!, reply, sampled);
         return result;
@@ -202,10 +208,10 @@ export async function startCompletion(
       },
       usage: () => ({
         prompt_tokens: usage.prompt,
-        completion_tokens: usage.generated,
-        total_tokens: usage.prompt + usage.generated,
+        completion_tokens: usage.generated + underWay.generated,
+        total_tokens: usage.prompt + usage.generated + underWay.generated,
         prompt_tokens_details: { cached_tokens: usage.reused },
-        computed_tokens: usage.computed,
+        computed_tokens: usage.computed + underWay.computed,
       }),
       timings: () => timingsOf(begun, ready, firstToken),
       close,

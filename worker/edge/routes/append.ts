@@ -76,6 +76,7 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
     return respond(c, generation, {
       stream: body.stream === true,
       includeUsage: body.stream_options?.include_usage === true,
+      usageSoFar: body.stream_options?.continuous_usage_stats === true,
       store: () => {
         signal.throwIfAborted();
         return record.time("store", () => storeAppend(c.env, session, snapshot?.id, generation.sequence, record));

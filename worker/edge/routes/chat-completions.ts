@@ -44,6 +44,7 @@ export function chatCompletionsRoutes({ catalog, pool }: Services): OpenAPIHono<
     return respondChat(c, generation, {
       stream: body.stream === true,
       includeUsage: body.stream_options?.include_usage === true,
+      usageSoFar: body.stream_options?.continuous_usage_stats === true,
       logprobs: body.logprobs === true,
     });
   });

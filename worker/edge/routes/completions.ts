@@ -39,6 +39,7 @@ export function completionsRoutes({ catalog, pool }: Services): OpenAPIHono<AppE
     return respondCompletion(c, generation, {
       stream: body.stream === true,
       includeUsage: body.stream_options?.include_usage === true,
+      usageSoFar: body.stream_options?.continuous_usage_stats === true,
     });
   });
   app.all("/completions", methodNotAllowed("POST"));

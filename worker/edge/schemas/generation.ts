@@ -71,6 +71,9 @@ export const generationFields = {
     .strictObject(
       {
         include_usage: boolean.nullish().openapi({ description: "A last chunk with the usage and no choices." }),
+        continuous_usage_stats: boolean
+          .nullish()
+          .openapi({ description: "With the usage so far, and the seed, in every chunk of a completion or append." }),
         include_obfuscation: boolean.nullish().openapi({ description: "Accepted; nothing is ever obfuscated." }),
       },
       { error: objectMessage("an object such as {include_usage: true}") },
