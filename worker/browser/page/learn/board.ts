@@ -3,11 +3,13 @@ import type { Point } from "./features.ts";
 
 /** The part of the plane that is shown: inputs and outputs of the size that the models were trained on. */
 export const RANGE = { x: 2.5, y: 9 } as const;
-const [WIDTH, HEIGHT] = [640, 400];
+const WIDTH = 640;
+/** A phone has room below and not beside. */
+const HEIGHT = matchMedia("(max-width: 30rem)").matches ? 600 : 400;
 /** of an arrow key in x, and with Shift; in y three times as much. */
 const [STEP, LEAP] = [0.1, 0.5];
 /** Pixels on the screen: a point's radius, and how far from its middle it can still be held. A finger is no needle. */
-const [RADIUS, REACH] = [8, 14];
+const [RADIUS, REACH] = [7, 14];
 /** A finger that moves further than this scrolls the page. */
 const TAP = 10;
 

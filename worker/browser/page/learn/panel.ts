@@ -14,7 +14,7 @@ const XS = Array.from({ length: 26 }, (_, i) => -RANGE.x + (i / 25) * 2 * RANGE.
 /** Between two examples as they are played. */
 const PLAY_MS = 600;
 const STYLES = 6;
-const PLACES: Record<Where, string> = { wasm: "WASM", webgpu: "WebGPU", rest: "edge", session: "edge session" };
+const PLACES: Record<Where, string> = { wasm: "WASM", webgpu: "WebGPU", rest: "edge", session: "session" };
 
 interface Shown {
   readonly model: InContextModel;
@@ -219,7 +219,7 @@ function fitted(rows: readonly number[][], seen: readonly Point[]): (row: readon
 
 function timeOf({ milliseconds, where, added, kept }: Answer): string {
   const told = `${milliseconds.toFixed(0)} ms, ${PLACES[where]}`;
-  return added === undefined ? told : `${told}: ${added} added, ${kept} kept`;
+  return added === undefined ? told : `${told}: +${added}, ${kept} kept`;
 }
 
 /** What the models were trained on, in words. */
