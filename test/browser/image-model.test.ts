@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { nodeImageDecoder } from "../../scripts/lib/images/decode.ts";
 import { openModel } from "../../scripts/lib/open-model.ts";
 import { cropOf, prepare } from "../../worker/engine/image/prepare.ts";
 import { bestClasses, classify } from "../../worker/engine/images.ts";
+import { emptyKernels, hastyClock, noWebGpu, realAdapter } from "./sabotage.ts";
 import { blankPage, packageUrl, site, useBrowser } from "./visit.ts";
 
 const browser = useBrowser();
@@ -78,6 +79,72 @@ test("WebGPU says what WASM says", async () => {
   webgpu!.scans!.values.forEach((value, i) => {
     expect(Math.abs(value - wasm!.scans!.values[i]!) / largest).toBeLessThan(1e-3);
   });
+});
+
+/** What a page that loads the package with "auto" comes to, and what it says of a picture then. */
+async function decided(code: string | undefined) {
+  const page = await blankPage(browser.current, code);
+  const seen = await page.evaluate(
+    async ({ url, bytes }) => {
+      const picture = new Blob([Uint8Array.from(bytes)]);
+      const model = await loadImageModel(url, { backend: "auto" });
+      const early = model.classify(picture, { topK: 10 });
+      if (/^WASM computes until/.test(model.reason)) {
+        await new Promise<void>((wake) => {
+          const end = model.onBackendChange(() => {
+            end();
+            wake();
+          });
+        });
+      }
+      const place = [model.backend, model.reason];
+      const results = [await early, await model.classify(picture, { topK: 10 })];
+      await model.dispose();
+      return { place, results };
+    },
+    { url: packageUrl(site.seeing), bytes: [...golden("rgb.png")] },
+  );
+  await page.context().close();
+  return seen;
+}
+
+describe("auto computes on WASM, and says why,", () => {
+  test.each([
+    { without: "navigator.gpu", code: noWebGpu, reason: /^this browser has no WebGPU$/ },
+    { without: "a real adapter", code: undefined, reason: /would compute on the CPU/ },
+    {
+      without: "pipelines that compile",
+      code: `${realAdapter} GPUDevice.prototype.createComputePipelineAsync = async () => { throw new Error("no pipeline today"); };`,
+      reason: /^WebGPU failed here: .*no pipeline today/,
+    },
+    {
+      without: "a GPU that computes what WASM does",
+      code: realAdapter + emptyKernels,
+      reason:
+        /^WebGPU failed here: its logits at position 0 are \S+ of the largest apart from WASM's, 0\.001 is allowed$/,
+    },
+  ])("without $without", async ({ code, reason }) => {
+    const { place, results } = await decided(code);
+    expect(place).toEqual(["wasm", expect.stringMatching(reason)]);
+    for (const { backend, stages } of results) {
+      expect(backend).toBe("wasm");
+      expect(stages.length).toBe(6);
+    }
+  });
+});
+
+test("auto moves to WebGPU where that is real, right and faster, and says what WASM said", async () => {
+  const { place, results } = await decided(realAdapter + hastyClock);
+  expect(place).toEqual([
+    "webgpu",
+    expect.stringMatching(/^WebGPU agrees with WASM and is faster here: .* images\/s against/),
+  ]);
+  const [early, later] = results;
+  expect(later).toMatchObject({ backend: "webgpu", stages: [{ stage: "all stages" }] });
+  for (const [i, { index, score }] of later!.classes.entries()) {
+    expect(index).toBe(early!.classes[i]!.index);
+    expect(score).toBeCloseTo(early!.classes[i]!.score, 3);
+  }
 });
 
 test("what a browser shows and the edge does not read goes there as JPEG, large ones smaller", async () => {

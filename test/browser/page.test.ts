@@ -1,5 +1,6 @@
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
+import { sabotage, slowEvents } from "./sabotage.ts";
 import { site, useBrowser } from "./visit.ts";
 
 const browser = useBrowser();
@@ -7,8 +8,10 @@ const browser = useBrowser();
 const status = (page: Page, pattern: RegExp) =>
   expect.poll(() => page.textContent("#status"), { timeout: 60_000 }).toMatch(pattern);
 
-async function visit(): Promise<{ page: Page; errors: string[] }> {
+/** @param code runs in the client's Web Worker before it does */
+async function visit(code?: string): Promise<{ page: Page; errors: string[] }> {
   const page = await (await browser.current.newContext()).newPage();
+  if (code !== undefined) await sabotage(page, code);
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
@@ -75,7 +78,7 @@ test("by click: load, stream, stop, fork, hand over and back, reload and go on",
 });
 
 test("what is stopped at the edge is what the edge goes on from; stopped before its first token nothing is", async () => {
-  const { page, errors } = await visit();
+  const { page, errors } = await visit(slowEvents);
   await page.selectOption("#backend", "rest");
   await page.click(".settings summary");
   await page.fill("#temperature", "1.2");
@@ -83,17 +86,10 @@ test("what is stopped at the edge is what the edge goes on from; stopped before 
   await page.fill("#tokens", "4000");
   await page.click("#load");
   await status(page, /Ready/);
-  // As soon as there is some text: the tiny model is quick.
-  await page.evaluate(() => {
-    const paper = document.querySelector("#paper")!;
-    new MutationObserver((_, observer) => {
-      if (paper.textContent!.length < 60) return;
-      observer.disconnect();
-      document.querySelector<HTMLButtonElement>("#stop")!.click();
-    }).observe(paper, { childList: true, characterData: true, subtree: true });
-  });
   await page.fill("#words", "Once upon a time");
   await page.click("#go");
+  await page.waitForFunction(() => (document.querySelector("#paper")?.textContent?.length ?? 0) > 60);
+  await page.click("#stop");
   await status(page, /^Stopped after \d+ tokens/);
   const stopped = (await page.textContent("#paper"))!;
   const made = Number((await page.textContent("#status"))!.match(/\d+/)![0]);

@@ -73,6 +73,27 @@ GPUDevice.prototype.createShaderModule = function () {
   return makeModule.call(this, { code: "@compute @workgroup_size(1) fn main() {}" });
 };`;
 
+/** Events of a reply arrive one by one, some milliseconds apart. */
+export const slowEvents = `
+const fetchAtOnce = fetch;
+self.fetch = async (...request) => {
+  const response = await fetchAtOnce(...request);
+  if (!response.headers.get("content-type")?.startsWith("text/event-stream")) return response;
+  let rest = "";
+  const slow = new TransformStream({
+    async transform(text, controller) {
+      const events = (rest + text).split("\\n\\n");
+      rest = events.pop();
+      for (const event of events) {
+        await new Promise((wake) => setTimeout(wake, 5));
+        controller.enqueue(event + "\\n\\n");
+      }
+    },
+  });
+  const body = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(slow).pipeThrough(new TextEncoderStream());
+  return new Response(body, response);
+};`;
+
 /** A clock that runs faster and faster: of two things measured one after the other the first seems the quicker one. */
 export const hastyClock = `
 let ticks = 0;

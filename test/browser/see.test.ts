@@ -54,6 +54,35 @@ test("by click: a photo's classes, its four scans and where the time went, in th
   expect(errors).toEqual([]);
 });
 
+test("the key given in the page's head goes to the edge with what is asked there, from every tab", async () => {
+  const page = await (await browser.current.newContext()).newPage();
+  const keys: string[] = [];
+  await page.route("**/v1/**", (route) => {
+    keys.push(`${new URL(route.request().url()).pathname} ${route.request().headers().authorization}`);
+    return route.continue();
+  });
+  await page.goto(site.url);
+  await page.click(".access summary");
+  await page.fill("#key", " secret ");
+  await page.click(".access summary");
+  await page.click("#tab-see");
+  await page.waitForSelector("#see:not([hidden])");
+  await page.selectOption("#see-backend", "rest");
+  await page.setInputFiles("#see-file", photo);
+  await page.waitForSelector("#see-result:not([hidden])");
+  expect(keys).toEqual(["/v1/images/classifications Bearer secret"]);
+  await page.click("#tab-learn");
+  await page.selectOption("#learn-where", "rest");
+  await expect.poll(() => keys.at(-1), { timeout: 30_000 }).toBe("/v1/icl/predictions Bearer secret");
+  await page.selectOption("#learn-where", "session");
+  await expect.poll(() => keys.at(-1), { timeout: 30_000 }).toMatch(/^\/v1\/(icl\/)?sessions.* Bearer secret$/);
+  await page.click("#tab-write");
+  await page.selectOption("#backend", "rest");
+  await page.click("#go");
+  await expect.poll(() => keys.at(-1), { timeout: 30_000 }).toMatch(/^\/v1\/sessions\/sess_\w+\/\w+ Bearer secret$/);
+  expect(keys.every((asked) => asked.endsWith(" Bearer secret"))).toBe(true);
+});
+
 test("a sample is seen by a click, shown plainly, and a low score is called unsure; the kinds are listed", async () => {
   const { page, errors } = await openPanel();
   expect(await page.locator("#see-samples img").count()).toBe(4);

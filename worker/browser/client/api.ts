@@ -257,13 +257,14 @@ export interface ImageModel {
    * @throws Error named ImageError (it cannot be decoded), ParameterError, EdgeError, AbortError …
    */
   classify(picture: Blob, options?: ClassifyOptions): Promise<ImageClassification>;
+  /** As BrowserModel's. */
+  onBackendChange(listener: (backend: BackendName, reason: string) => void): () => void;
   /** Frees everything: memory, the Web Worker. Stored files stay. */
   dispose(): Promise<void>;
 }
 
 /**
- * Loads a package that is fed images, in a Web Worker of its own: on WASM, with `backend: "webgpu"` on WebGPU, with "rest" at the edge, as
- * with "auto" where no memory holds it.
+ * Loads a package that is fed images, in a Web Worker of its own. Backends are chosen as LoadModel does.
  * @param url as LoadModel's
  * @throws as LoadModel
  */

@@ -2,18 +2,25 @@ import type { LoadedImages } from "../protocol.ts";
 import type { ImageModel } from "./api.ts";
 import type { Channel } from "./channel.ts";
 import { checkOptions } from "./options.ts";
+import { placeOf } from "./place.ts";
 
 /** The page's view of the image model in the Web Worker. */
-export function createImageModel(channel: Channel, { info, backend, reason }: LoadedImages): ImageModel {
+export function createImageModel(channel: Channel, { info, ...chosen }: LoadedImages): ImageModel {
+  const place = placeOf(channel, chosen);
   return {
     info,
-    backend,
-    reason,
+    get backend() {
+      return place.backend;
+    },
+    get reason() {
+      return place.reason;
+    },
     async classify(picture, given = {}) {
       checkOptions("classify", given);
       const { signal, ...options } = given;
       return channel.call("classify", { picture, options }, { signal });
     },
+    onBackendChange: place.onChange,
     async dispose() {
       await channel.call("dispose", undefined).catch(() => {});
       channel.close();

@@ -1,24 +1,20 @@
 import type { Loaded, SessionHandle, WireOptions } from "../protocol.ts";
-import type { BackendName, BrowserModel, GenerateOptions, Generation, Session } from "./api.ts";
+import type { BrowserModel, GenerateOptions, Generation, Session } from "./api.ts";
 import { type Channel, named } from "./channel.ts";
 import { refusedGeneration, startGeneration } from "./generation.ts";
 import { checkOptions, unknownOption } from "./options.ts";
+import { placeOf } from "./place.ts";
 
 /** The page's view of the model in the Web Worker. */
 export function createModel(channel: Channel, { info, ...chosen }: Loaded): BrowserModel {
-  let { backend, reason } = chosen;
-  const listeners = new Set<(backend: BackendName, reason: string) => void>();
-  channel.onBackend = (...change) => {
-    [backend, reason] = change;
-    for (const listener of listeners) listener(...change);
-  };
+  const place = placeOf(channel, chosen);
   return {
     info,
     get backend() {
-      return backend;
+      return place.backend;
     },
     get reason() {
-      return reason;
+      return place.reason;
     },
     generate(prompt, given = {}) {
       const refused = unknownOption("generate", given);
@@ -39,10 +35,7 @@ export function createModel(channel: Channel, { info, ...chosen }: Loaded): Brow
       signal?.throwIfAborted();
       return channel.call("predict", { examples, queries }, { signal });
     },
-    onBackendChange(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
+    onBackendChange: place.onChange,
     async dispose() {
       await channel.call("dispose", undefined).catch(() => {});
       channel.close();

@@ -87,7 +87,8 @@ async function imageLogits({ executable, blocks, manifest }: Model): Promise<Flo
 
 async function logits(model: Model): Promise<Float32Array> {
   const { executable } = model;
-  if (model.manifest.image) return imageLogits(model);
+  // Who shows it a picture meanwhile waits for a turn.
+  if (model.manifest.image) return model.imageTurns.take(() => imageLogits(model));
   const state = executable.createState();
   try {
     const [output] = await executable.run([{ state, ...input(model, CHECKED), logits: "all" }]).read();
@@ -99,7 +100,7 @@ async function logits(model: Model): Promise<Float32Array> {
 
 /** Milliseconds an image, or a token in single steps with their logits read, after some that warm up. */
 async function stepMs(model: Model): Promise<number> {
-  if (model.manifest.image) return milliseconds(() => imageLogits(model), 1, TIMED_IMAGES);
+  if (model.manifest.image) return model.imageTurns.take(() => milliseconds(() => imageLogits(model), 1, TIMED_IMAGES));
   const { executable } = model;
   const state = executable.createState();
   try {

@@ -12,6 +12,12 @@ import type { WireOptions } from "../protocol.ts";
 /** The signal ends it after the token in work, at once while the prompt is read; it then returns, with finishReason "cancelled". */
 export type HostGeneration = AsyncGenerator<Chunk, GenerationResult>;
 
+/** What a model computes on; it changes when WebGPU is ready, and when a backend fails. */
+export interface Chosen {
+  backend: BackendName;
+  reason: string;
+}
+
 /** A model in the Web Worker, wherever it computes. */
 export interface HostModel {
   readonly info: ModelInfo;

@@ -90,6 +90,7 @@ const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: Abort
     imageModel = await openImageModel(await packageUrl(url, signal), options, {
       signal,
       onProgress: (progress) => post({ id, progress }),
+      onBackend: ({ backend, reason }) => post({ backend, reason }),
     });
     const { info, backend, reason } = imageModel;
     return { info, backend, reason };

@@ -6,17 +6,11 @@ import type { BackendName, ChatMessage } from "../client/api.ts";
 import type { WireOptions } from "../protocol.ts";
 import { Conversations } from "./conversations.ts";
 import type { Edge } from "./edge.ts";
-import type { HostGeneration, HostModel, HostSession } from "./host-model.ts";
+import type { Chosen, HostGeneration, HostModel, HostSession } from "./host-model.ts";
 import { runGeneration } from "./local-generation.ts";
 import { predictHere } from "./local-prediction.ts";
 import { modelInfo } from "./model-info.ts";
 import { isOutOfMemory, type Refuge, type Rest } from "./refuge.ts";
-
-/** How a local model is named; it changes when its backend fails. */
-export interface Chosen {
-  backend: BackendName;
-  reason: string;
-}
 
 /**
  * A model that computes in this Web Worker.

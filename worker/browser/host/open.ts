@@ -1,31 +1,21 @@
-import type { Backend, Executable } from "../../../kernels/backend.ts";
 import { httpSource } from "../../../weights/http.ts";
-import { PackageLoad, readManifest } from "../../../weights/loader.ts";
-import type { PackageSource } from "../../../weights/source.ts";
+import { readManifest } from "../../../weights/loader.ts";
 import { blocksOf } from "../../engine/architectures/index.ts";
-import { Model } from "../../engine/model.ts";
-import type { LoadOptions, LoadProgress } from "../client/api.ts";
-import { checkFits, defaultBudget } from "./budget.ts";
-import { compareBackends } from "./compare.ts";
+import type { LoadOptions } from "../client/api.ts";
+import { loadOnBest, messageOf } from "./best-backend.ts";
 import { Edge } from "./edge.ts";
 import { BackendError } from "./errors.ts";
-import { failoverBackend } from "./failover.ts";
 import { type FoundGpu, findGpu } from "./gpu.ts";
-import type { HostModel } from "./host-model.ts";
-import { type Chosen, localModel } from "./local-model.ts";
+import type { Chosen, HostModel } from "./host-model.ts";
+import { localModel } from "./local-model.ts";
 import { modelInfo } from "./model-info.ts";
-import { type MovableExecutable, movableBackend } from "./movable.ts";
+import { openPackage, type PackageEvents } from "./open-package.ts";
 import { isOutOfMemory, Refuge } from "./refuge.ts";
 import { remoteModel } from "./remote-model.ts";
-import { storedPackage } from "./store.ts";
-import { tuneFor } from "./tuning.ts";
-import { wasmBackend } from "./wasm.ts";
 
-export interface OpenEvents {
-  readonly onProgress: (progress: LoadProgress) => void;
+export interface OpenEvents extends PackageEvents {
   /** The model goes on elsewhere. */
   readonly onBackend: (chosen: Chosen) => void;
-  readonly signal: AbortSignal;
 }
 
 type OpenOptions = Omit<LoadOptions, "onProgress" | "signal">;
@@ -61,108 +51,15 @@ async function openLocal(
   edge: Edge,
   gpu: FoundGpu | string,
 ): Promise<HostModel> {
-  const { signal, onProgress } = events;
-  const memoryBudget = options.memoryBudget ?? defaultBudget();
-  const modelOptions = { memoryBudget, sequences: SEQUENCES, signal };
-  const wasm = await wasmBackend();
-  if (options.store !== false) await checkFits(url, wasm, modelOptions);
-  const source =
-    options.store === false
-      ? httpSource(url)
-      : await storedPackage(url, {
-          onProgress: (loaded, total) => onProgress({ stage: "download", loaded, total }),
-          signal,
-        });
-  const load = (backend: Backend): Promise<Model> =>
-    Model.load(source, backend, {
-      ...modelOptions,
-      onProgress: (loaded, total) => onProgress({ stage: "prepare", loaded, total }),
-    });
-
-  /** Only who leaves the choice to the client has states go to the edge. */
-  const local = (model: Model, chosen: Chosen): HostModel => {
-    if ((options.backend ?? "auto") !== "auto") return localModel(model, chosen, edge);
-    const onMove = (cause: unknown): void => {
-      chosen.backend = "rest";
-      chosen.reason = `this browser has no more memory (${messageOf(cause)}): the edge went on from the same state`;
-      events.onBackend(chosen);
-    };
-    return localModel(model, chosen, edge, new Refuge(edge, modelInfo(model.manifest, model.blocks), onMove));
-  };
-
-  if (typeof gpu === "string") {
-    const reason = options.backend === "wasm" ? "asked for" : gpu;
-    return local(await load(wasm), { backend: "wasm", reason });
-  }
-
-  const chosen: Chosen = { backend: "wasm", reason: "WASM computes until WebGPU is ready" };
-  let lost: unknown;
-  let compiled: Executable | undefined;
-  const remembering: Backend = {
-    name: "webgpu",
-    plan: (...args) => gpu.backend.plan(...args),
-    compile: async (...args) => (compiled = await gpu.backend.compile(...args)),
-  };
-  const guarded = failoverBackend(remembering, {
-    fallback: wasmBackend,
-    reload: (executable) => reload(source, executable),
-    onFailover: (cause) => {
-      lost = cause;
-      if (chosen.backend !== "webgpu") return;
-      chosen.backend = "wasm";
-      chosen.reason = `the GPU failed (${messageOf(cause)}): WASM went on from the same state`;
-      events.onBackend(chosen);
-    },
-  });
-  const loadOnGpu = async (): Promise<{ model: Model; beyond: string }> => {
-    const model = await load(guarded);
-    const beyond = await tuneFor(compiled!, gpu, model.manifest.id);
-    return { model, beyond: beyond === "" ? "" : `, with ${beyond}` };
-  };
-  if (options.backend === "webgpu") {
-    chosen.backend = "webgpu";
-    const { model, beyond } = await loadOnGpu();
-    if (lost === undefined) chosen.reason = `asked for${beyond}`;
-    return local(model, chosen);
-  }
-
-  const onWasm = await load(movableBackend(wasm));
-  void preferGpu();
-  return local(onWasm, chosen);
-
-  /** Where memory ran out meanwhile, the edge computes, and its reason stays. */
-  function because(reason: string): void {
-    if (chosen.backend === "rest") return;
-    chosen.reason = reason;
+  const opened = await openPackage(url, options, SEQUENCES, events);
+  const wanted = (options.backend ?? "auto") as Exclude<typeof options.backend, "rest" | undefined>;
+  const { model, chosen } = await loadOnBest({ ...opened, gpu, wanted, onBackend: events.onBackend });
+  // Only who leaves the choice to the client has states go to the edge.
+  if (wanted !== "auto") return localModel(model, chosen, edge);
+  const onMove = (cause: unknown): void => {
+    chosen.backend = "rest";
+    chosen.reason = `this browser has no more memory (${messageOf(cause)}): the edge went on from the same state`;
     events.onBackend(chosen);
-  }
-
-  /** Its kernels compile while WASM computes; what is generated then moves over between two tokens. */
-  async function preferGpu(): Promise<void> {
-    let onGpu: Model | undefined;
-    try {
-      const loaded = await loadOnGpu();
-      onGpu = loaded.model;
-      const { faster, reason } = await compareBackends(onGpu, onWasm);
-      if (lost !== undefined) throw lost;
-      if (faster && chosen.backend === "wasm") {
-        await (onWasm.executable as MovableExecutable).moveTo(onGpu.executable);
-        onGpu = undefined;
-        chosen.backend = "webgpu";
-      }
-      because(reason + loaded.beyond);
-    } catch (error) {
-      because(`WebGPU failed here: ${messageOf(error)}`);
-    }
-    onGpu?.dispose();
-  }
-}
-
-async function reload(source: PackageSource, executable: Executable): Promise<void> {
-  const load = new PackageLoad(await readManifest(source), executable);
-  for await (const _ of load.lead(source));
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  };
+  return localModel(model, chosen, edge, new Refuge(edge, modelInfo(model.manifest, model.blocks), onMove));
 }

@@ -1,4 +1,5 @@
 import { type BackendName, type BrowserModel, type LoadProgress, loadModel } from "../client/index.ts";
+import { access } from "./access.ts";
 import { byId, element } from "./dom.ts";
 import { bytes } from "./measurements.ts";
 
@@ -59,7 +60,6 @@ export async function modelPanel(onLoad: () => void): Promise<ModelPanel> {
     },
     async load(asked) {
       const bar = byId<HTMLProgressElement>("bar");
-      const key = byId<HTMLInputElement>("key").value.trim();
       byId("progress").hidden = false;
       button.disabled = true;
       say("");
@@ -67,7 +67,7 @@ export async function modelPanel(onLoad: () => void): Promise<ModelPanel> {
       try {
         return await loadModel(`/weights/${select.value}`, {
           backend: backend.value as BackendName | "auto",
-          ...(key !== "" && { apiKey: key }),
+          ...access(),
           onProgress({ stage, loaded, total }) {
             bar.value = total === 0 ? 1 : loaded / total;
             const amount = stage === "check" ? "" : ` ${bytes(loaded)} of ${bytes(total)}`;

@@ -8,6 +8,7 @@ import type { Model } from "../../../engine/model.ts";
 import type { BackendName, ImageClassification, ImageModelInfo } from "../../client/api.ts";
 import type { WireClassifyOptions } from "../../protocol.ts";
 import type { Edge } from "../edge.ts";
+import type { Chosen } from "../host-model.ts";
 import { decodePicture, pictureForEdge } from "./picture.ts";
 
 /** An image model in the Web Worker, wherever it computes. */
@@ -42,13 +43,17 @@ export function imageModelInfo(manifest: Manifest): ImageModelInfo {
   };
 }
 
-export function localImageModel(model: Model, backend: "wasm" | "webgpu", reason: string): HostImageModel {
+export function localImageModel(model: Model, chosen: Chosen): HostImageModel {
   const info = imageModelInfo(model.manifest);
   const spec = model.manifest.image!;
   return {
     info,
-    backend,
-    reason,
+    get backend() {
+      return chosen.backend;
+    },
+    get reason() {
+      return chosen.reason;
+    },
     async classify(picture, options, signal) {
       const { topK, observe } = check(options, info);
       const begin = performance.now();
@@ -58,6 +63,7 @@ export function localImageModel(model: Model, backend: "wasm" | "webgpu", reason
       signal.throwIfAborted();
       const { logits, stages, responses } = await classify(model, pixels, { signal, observe });
       const totalMs = performance.now() - begin;
+      const { backend } = chosen;
       return {
         classes: bestClasses(logits, topK, spec.classes),
         size,

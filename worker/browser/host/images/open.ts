@@ -1,30 +1,19 @@
-import type { Backend } from "../../../../kernels/backend.ts";
 import { httpSource } from "../../../../weights/http.ts";
 import { readManifest } from "../../../../weights/loader.ts";
-import { Model } from "../../../engine/model.ts";
-import type { LoadOptions, LoadProgress } from "../../client/api.ts";
-import { checkFits, defaultBudget } from "../budget.ts";
+import type { LoadOptions } from "../../client/api.ts";
+import { loadOnBest } from "../best-backend.ts";
 import { Edge } from "../edge.ts";
 import { BackendError } from "../errors.ts";
 import { findGpu } from "../gpu.ts";
+import type { OpenEvents } from "../open.ts";
+import { openPackage } from "../open-package.ts";
 import { isOutOfMemory } from "../refuge.ts";
-import { storedPackage } from "../store.ts";
-import { wasmBackend } from "../wasm.ts";
 import { type HostImageModel, imageModelInfo, localImageModel, remoteImageModel } from "./image-model.ts";
 
 type OpenOptions = Omit<LoadOptions, "onProgress" | "signal">;
 
-export interface OpenImagesEvents {
-  readonly onProgress: (progress: LoadProgress) => void;
-  readonly signal: AbortSignal;
-}
-
-/** Opens an image package on WASM, or where it is asked for: on WebGPU, or on the edge, as where no memory holds it. */
-export async function openImageModel(
-  url: string,
-  options: OpenOptions,
-  events: OpenImagesEvents,
-): Promise<HostImageModel> {
+/** Opens an image package on the backend asked for, or on the best that this browser has; on the edge where no memory holds it. */
+export async function openImageModel(url: string, options: OpenOptions, events: OpenEvents): Promise<HostImageModel> {
   const { signal } = events;
   const wanted = options.backend ?? "auto";
   const remote = async (reason: string): Promise<HostImageModel> => {
@@ -32,39 +21,16 @@ export async function openImageModel(
     return remoteImageModel(edge, await readManifest(httpSource(url), signal), reason);
   };
   if (wanted === "rest") return remote("asked for");
-  if (wanted === "webgpu") {
-    const gpu = await findGpu(true);
-    if (typeof gpu === "string") throw new BackendError(`WebGPU cannot be used here: ${gpu}`);
-    return localImageModel(await load(url, options, events, gpu.backend), "webgpu", "asked for");
-  }
+  const gpu = wanted === "wasm" ? "WASM was asked for" : await findGpu(wanted === "webgpu");
+  if (wanted === "webgpu" && typeof gpu === "string") throw new BackendError(`WebGPU cannot be used here: ${gpu}`);
   try {
-    const reason = wanted === "wasm" ? "asked for" : "WASM computes image models in this browser";
-    return localImageModel(await load(url, options, events, await wasmBackend()), "wasm", reason);
+    // Another kind of package is refused before it is downloaded.
+    if (navigator.onLine) imageModelInfo(await readManifest(httpSource(url), signal));
+    const opened = await openPackage(url, options, 1, events);
+    const { model, chosen } = await loadOnBest({ ...opened, gpu, wanted, onBackend: events.onBackend });
+    return localImageModel(model, chosen);
   } catch (error) {
     if (wanted !== "auto" || !isOutOfMemory(error)) throw error;
     return remote(`the model does not fit in this browser: ${(error as Error).message}`);
   }
-}
-
-async function load(
-  url: string,
-  options: OpenOptions,
-  { signal, onProgress }: OpenImagesEvents,
-  backend: Backend,
-): Promise<Model> {
-  const modelOptions = { memoryBudget: options.memoryBudget ?? defaultBudget(), sequences: 1, signal };
-  // Another kind of package is refused before it is downloaded.
-  if (navigator.onLine) imageModelInfo(await readManifest(httpSource(url), signal));
-  if (options.store !== false) await checkFits(url, backend, modelOptions);
-  const source =
-    options.store === false
-      ? httpSource(url)
-      : await storedPackage(url, {
-          onProgress: (loaded, total) => onProgress({ stage: "download", loaded, total }),
-          signal,
-        });
-  return Model.load(source, backend, {
-    ...modelOptions,
-    onProgress: (loaded, total) => onProgress({ stage: "prepare", loaded, total }),
-  });
 }

@@ -1,5 +1,5 @@
 import { type BackendName, type BrowserModel, loadModel, type PredictionResult } from "../../client/index.ts";
-import { byId } from "../dom.ts";
+import { access } from "../access.ts";
 import { features, type Layout, type Point } from "./features.ts";
 import { EdgeSessions } from "./sessions.ts";
 
@@ -91,11 +91,11 @@ export class Learners {
   }
 
   #load(id: string, where: BackendName): Promise<BrowserModel> {
-    const apiKey = byId<HTMLInputElement>("key").value.trim();
-    const key = `${id} ${where} ${apiKey}`;
+    const given = access();
+    const key = `${id} ${where} ${given.apiKey}`;
     const loaded = this.#loaded.get(key);
     if (loaded !== undefined) return loaded.model;
-    const model = loadModel(`/weights/${id}`, { backend: where, ...(apiKey !== "" && { apiKey }) });
+    const model = loadModel(`/weights/${id}`, { backend: where, ...given });
     this.#loaded.set(key, { where, model });
     model.catch(() => this.#loaded.delete(key));
     return model;

@@ -1,4 +1,4 @@
-import { byId } from "../dom.ts";
+import { access } from "../access.ts";
 
 export interface Told {
   readonly x: readonly number[];
@@ -88,6 +88,6 @@ async function post(path: string, body: unknown): Promise<Reply> {
 }
 
 function headers(): Record<string, string> {
-  const key = byId<HTMLInputElement>("key").value.trim();
-  return key === "" ? {} : { authorization: `Bearer ${key}` };
+  const { apiKey } = access();
+  return apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
 }

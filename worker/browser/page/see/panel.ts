@@ -77,7 +77,7 @@ async function show(model: ListedModel, file: Blob | undefined): Promise<void> {
   say("Looking …");
   try {
     const photo = await createImageBitmap(file);
-    const backend = byId<HTMLSelectElement>("see-backend").value as BackendName;
+    const backend = byId<HTMLSelectElement>("see-backend").value as BackendName | "auto";
     const loaded = await imageModel(model, backend, (progress) => say(progressOf(progress)));
     say("Looking …");
     const seen = await loaded.classify(file, { observe: STAGE });

@@ -1,5 +1,5 @@
 import { type BackendName, type ImageModel, type LoadProgress, loadImageModel } from "../../client/index.ts";
-import { byId } from "../dom.ts";
+import { access } from "../access.ts";
 
 export interface ListedModel {
   readonly id: string;
@@ -20,14 +20,14 @@ const loading = new Map<string, Promise<ImageModel>>();
 /** @param onProgress hears of the load, where this call begins one. @throws Error that says what failed */
 export function imageModel(
   { id }: ListedModel,
-  backend: BackendName,
+  backend: BackendName | "auto",
   onProgress: (progress: LoadProgress) => void,
 ): Promise<ImageModel> {
-  const key = byId<HTMLInputElement>("key").value.trim();
-  const name = `${id} ${backend} ${key}`;
+  const key = access();
+  const name = `${id} ${backend} ${key.apiKey}`;
   let model = loading.get(name);
   if (model === undefined) {
-    model = loadImageModel(`/weights/${id}`, { backend, onProgress, ...(key !== "" && { apiKey: key }) });
+    model = loadImageModel(`/weights/${id}`, { backend, onProgress, ...key });
     loading.set(name, model);
     // The next picture tries again.
     model.catch(() => loading.delete(name));
