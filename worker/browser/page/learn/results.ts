@@ -9,7 +9,7 @@ export function showResults(): void {
   const figures = TASKS.flatMap((result) => {
     const src = PLOTS[`../results/${result.task}.svg`];
     if (src === undefined) return [];
-    const name = result.task.replaceAll("-", " ");
+    const name = result.task.replace(/-(no-curriculum)$/, ", $1").replaceAll("-", " ");
     const alt = `${name}: error against the number of examples in the prompt, for each architecture and baseline`;
     const image = element("img", { src, alt, loading: "lazy" });
     const words = element("p", { className: "note" }, finding(result));
