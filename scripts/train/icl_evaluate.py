@@ -69,5 +69,5 @@ def export(cell: Cell, line: dict, by_prompt: np.ndarray) -> None:
             golden["cases"].append({"xs": tokens[0::2].tolist(), "ys": ys, "predictions": said[0::2].tolist()})
     (folder / "golden.json").write_text(json.dumps(golden))
     kept = {"source": f"PyTorch {torch.__version__}, {line['device']}", "scores": [round(float(v), 6) for v in by_prompt]}
-    shown = ("task", "architecture", "seed", "lr", "steps", "seconds", "batch", "parameters", "final", "low", "high")
+    shown = ("task", "architecture", "seed", "lr", "steps", "seconds", "batch", "curriculum", "parameters", "final", "low", "high")
     (folder / "evaluation.json").write_text(json.dumps({name: line[name] for name in shown} | kept))

@@ -43,26 +43,31 @@ def verdict(task: str, line: dict) -> str:
 
 
 def cell(task: str, lines: list[dict], architecture: str) -> str:
-    """Of several seeds the best: whether it can be learned is the question."""
+    """Of several attempts the best: whether it can be learned is the question."""
     found = [line for line in lines if line["architecture"] == architecture]
     if not found:
         return "–"
     line = min(found, key=lambda line: line["final"])
     seeds = f", best of {len(found)}" if len(found) > 1 else ""
-    short = f", short: {line['steps']:,} steps" if line.get("short") else ""
+    steps = f", {'short: ' if line.get('short') else ''}{line['steps']:,} steps" if "steps" in line else ""
     mark = verdict(task, line) if architecture in ARCHITECTURES else ""
-    return f"{line['final']:.3f} ({line['low']:.3f}–{line['high']:.3f}){mark}{seeds}{short}"
+    return f"{line['final']:.4f} ({line['low']:.4f}–{line['high']:.4f}){mark}{seeds}{steps}"
 
 
 def table(results: list[dict]) -> str:
-    columns = (*ARCHITECTURES, *BASELINES)
-    shown = [c for c in columns if any(line["architecture"] == c for line in results)]
-    rows = [["task", *shown, "paper: Transformer, Mamba, MambaFormer"], ["---"] * (len(shown) + 2)]
-    for task, paper in PAPER.items():
-        lines = [line for line in results if line["task"] == task]
-        if lines:
-            rows.append([task, *(cell(task, lines, name) for name in shown), paper])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    """Two: what was trained beside the paper's verdicts, and what needs no training."""
+    setups = icl_results.setups(results, list(PAPER))
+    trained = rows(setups, ARCHITECTURES, ("paper: Transformer, Mamba, MambaFormer", PAPER))
+    return "\n".join([*trained, "", *rows([s for s in setups if s[0] == s[1]], BASELINES)])
+
+
+def rows(setups: list[tuple], columns: tuple[str, ...], last: tuple[str, dict[str, str]] | None = None) -> list[str]:
+    """Lines of Markdown; columns of which nothing is known are left out. last: a heading, and what to say of each task."""
+    shown = [c for c in columns if any(line["architecture"] == c for _, _, lines in setups for line in lines)]
+    text = [["task", *shown, *(last or ())[:1]], ["---"] * (len(shown) + (2 if last else 1))]
+    for name, task, lines in setups:
+        text.append([name.replace("-", " "), *(cell(task, lines, c) for c in shown), *([last[1][task]] if last else [])])
+    return [f"| {' | '.join(row)} |" for row in text]
 
 
 def points(line: dict) -> list[tuple[int, float]]:
@@ -81,8 +86,8 @@ def style() -> str:
     return f"<style>{rules('#464b43', '#dcd8cc', LIGHT)}@media (prefers-color-scheme: dark){{{dark}}}</style>"
 
 
-def plot(task: str, lines: list[dict]) -> str:
-    """Error against the number of examples in the prompt; of several seeds the best."""
+def plot(setup: str, lines: list[dict]) -> str:
+    """Error against the number of examples in the prompt; of several attempts the best."""
     best: dict[str, dict] = {}
     for line in lines:
         kept = best.get(line["architecture"])
@@ -105,7 +110,7 @@ def plot(task: str, lines: list[dict]) -> str:
     whole = HEIGHT + ROW * -(-len(curves) // columns) + 4
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole}" font-family="sans-serif" font-size="14">',
-        f"<title>{task}: error by the number of examples in the prompt</title>",
+        f"<title>{setup}: error by the number of examples in the prompt</title>",
         style(),
         f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle">error</text>',
         f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 10}" text-anchor="middle">examples in the prompt</text>',
@@ -139,12 +144,10 @@ def main() -> None:
     if args.out is None:
         return
     args.out.mkdir(parents=True, exist_ok=True)
-    for task in PAPER:
-        lines = [line for line in results if line["task"] == task]
-        if any(line["architecture"] in ARCHITECTURES for line in lines):
-            (args.out / f"{task}.svg").write_text(plot(task, lines))
+    for name, _, lines in icl_results.setups(results, list(PAPER)):
+        (args.out / f"{name}.svg").write_text(plot(name, lines))
     study = icl_study.study(results, PAPER, SOLVED_BELOW, FAILED_ABOVE)
-    (args.out / "study.json").write_text(json.dumps(study, indent=1) + "\n")
+    (args.out / "study.json").write_text(json.dumps(study, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -46,3 +46,15 @@ def read(file: Path = RESULTS) -> list[dict]:
         if key not in best or line.get("steps", 0) >= best[key].get("steps", 0):
             best[key] = line
     return list(best.values())
+
+
+def setups(results: list[dict], tasks: list[str]) -> list[tuple[str, str, list[dict]]]:
+    """(name, task, lines): a task's trainings with its curriculum and, by themselves, those without; baselines stand in both."""
+    found = []
+    for task in tasks:
+        lines = [line for line in results if line["task"] == task and not line.get("search")]
+        for name, curriculum in ((task, True), (f"{task}-no-curriculum", False)):
+            of = [line for line in lines if line.get("curriculum", curriculum) == curriculum]
+            if any("steps" in line for line in of):
+                found.append((name, task, of))
+    return found

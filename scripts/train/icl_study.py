@@ -1,6 +1,7 @@
 """What the page says of the study: study.json, its numbers as icl_report.py shows them and the sizes of the six architectures."""
 
 import icl_models
+import icl_results
 from icl_recipes import recipe
 from icl_s4 import S4_STATE
 from icl_tasks import TASKS
@@ -40,19 +41,19 @@ def shortest(line: dict) -> dict:
 
 
 def study(results: list[dict], paper: dict[str, str], solved: dict[str, float], failed: dict[str, float]) -> dict:
-    """Of several seeds the best. results: lines of icl_results.jsonl without the search's; paper: verdicts by task."""
+    """Of several attempts the best. results: lines of icl_results.jsonl without the search's; paper: verdicts by task."""
     tasks = []
-    for task, verdicts in paper.items():
+    for name, task, found in icl_results.setups(results, list(paper)):
         best: dict[str, dict] = {}
-        for line in (line for line in results if line["task"] == task):
+        for line in found:
             kept = best.get(line["architecture"])
             if kept is None or line["final"] < kept["final"]:
                 best[line["architecture"]] = line
         models = [shortest(best.pop(name)) for name in icl_models.ARCHITECTURES if name in best]
         if not models:
             continue
-        words = {name: word for name, word in zip(("transformer", "mamba", "mambaformer"), verdicts.split(", ")) if word != "–"}
-        known = {"task": task, "measure": MEASURES[TASKS[task].chance], "last": TASKS[task].last, "paper": words}
+        words = {name: word for name, word in zip(("transformer", "mamba", "mambaformer"), paper[task].split(", ")) if word != "–"}
+        known = {"task": name, "measure": MEASURES[TASKS[task].chance], "last": TASKS[task].last, "paper": words}
         lines = {"solvedBelow": solved[task], "failedAbove": failed[task]} if task in solved else {}
         tasks.append(known | lines | {"models": models, "baselines": [shortest(line) for line in best.values()]})
     first, points = TASKS[TASK].curriculum

@@ -73,15 +73,21 @@ describe("what was found", () => {
       readonly architecture: string;
       readonly final: number;
       readonly search?: boolean;
+      readonly curriculum?: boolean;
     }
     const lines = readFileSync("scripts/train/icl_results.jsonl", "utf8").trim().split("\n");
     const results = lines.map((line) => JSON.parse(line) as Line).filter(({ search }) => search !== true);
     expect(TASKS.length).toBeGreaterThan(0);
     for (const { task, models, baselines } of TASKS) {
       expect(readdirSync("worker/browser/page/results")).toContain(`${task}.svg`);
+      const trained = task.replace(/-no-curriculum$/, "");
+      const curriculum = trained === task;
       for (const { name, final, low, high } of [...models, ...baselines]) {
-        const kept = { architecture: name, task: task.replace(/-no-curriculum$/, ""), final, low, high };
-        expect(results, `${task} ${name}`).toContainEqual(expect.objectContaining(kept));
+        const attempts = results
+          .filter((line) => line.task === trained && line.architecture === name)
+          .filter((line) => (line.curriculum ?? curriculum) === curriculum)
+          .sort((a, b) => a.final - b.final);
+        expect(attempts[0], `${task} ${name}`).toMatchObject({ final, low, high });
       }
     }
     const [best, of] = bestOn("mambaformer");

@@ -17,6 +17,7 @@ const SCORES: Readonly<Record<string, string>> = {
 
 /** A package's README.md. */
 export function card(name: string, quantization: string, e: Evaluation): string {
+  const cell = `${e.task}:${e.architecture}${e.curriculum === false ? ":no-curriculum" : ""}`;
   const score = SCORES[e.task] ?? "squared error of the last prediction, 1 for saying nothing";
   return `# ${name}
 
@@ -26,7 +27,7 @@ else. Trained on prompts drawn at random (scripts/train/icl_tasks.py), so there 
 | | |
 |---|---|
 | training | ${e.steps.toLocaleString("en")} steps of ${e.batch} prompts, rate ${e.lr}, seed ${e.seed}, ${Math.round(e.seconds).toLocaleString("en")} s beside other trainings |
-| by | \`python3 scripts/train/icl.py --task ${e.task} --architecture ${e.architecture}\`, ${e.source} |
+| by | \`python3 scripts/train/icl.py --cell ${cell} --steps ${e.steps} --out CELLS\`, ${e.source} |
 | score | ${e.final.toFixed(4)} (95 % interval ${e.low.toFixed(4)} to ${e.high.toFixed(4)}), ${e.scores.length.toLocaleString("en")} prompts, PyTorch in f32: ${score} |
 | matrices | ${quantization}; \`npm run eval:icl\` compares what this package scores with PyTorch, prompt by prompt those of evaluation.json |
 

@@ -18,6 +18,8 @@ const Evaluation = z.looseObject({
   steps: z.int(),
   seconds: z.number(),
   batch: z.int(),
+  /** absent: with the task's curriculum, as is true */
+  curriculum: z.boolean().optional(),
   parameters: z.int(),
   final: z.number(),
   low: z.number(),
