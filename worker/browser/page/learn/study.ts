@@ -81,9 +81,13 @@ export function verdict({ solvedBelow, failedAbove }: TaskResult, { final }: Sco
   return final < solvedBelow ? "solved" : final > failedAbove ? "failed" : "neither";
 }
 
-/** On how many tasks a model is the best, or within the best one's interval. */
-export function bestOn(name: string): readonly [best: number, of: number] {
-  const tried = TASKS.filter(({ models }) => models.length > 1 && models.some((m) => m.name === name));
+/** Another training of a task, which its name says. */
+const AGAIN = /-no-curriculum$/;
+
+/** On how many tasks a model is the best, or within the best one's interval; each task once, by its usual training. */
+export function bestOn(name: string, results = TASKS): readonly [best: number, of: number] {
+  const usual = results.filter(({ task }) => !AGAIN.test(task));
+  const tried = usual.filter(({ models }) => models.length > 1 && models.some((m) => m.name === name));
   const best = tried.filter(({ models }) => {
     const first = [...models].sort((a, b) => a.final - b.final)[0]!;
     return models.find((m) => m.name === name)!.final <= first.high;
