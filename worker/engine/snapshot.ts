@@ -1,10 +1,10 @@
 import { Packr } from "msgpackr";
-import { z } from "zod";
 import { grows, stateLayout, stateLength } from "../../kernels/state.ts";
 import { SnapshotError } from "./errors.ts";
 import type { Model } from "./model.ts";
-import { PENALTY_WINDOW, PenaltyWindow, type PenaltyWindowArrays } from "./penalty-window.ts";
+import { PenaltyWindow, type PenaltyWindowArrays } from "./penalty-window.ts";
 import { Sequence } from "./sequence.ts";
+import { checkHeader } from "./snapshot-header.ts";
 import { Utf8Stream } from "./utf8-stream.ts";
 
 /**
@@ -33,21 +33,6 @@ const MAGIC = new TextEncoder().encode("MAMBASNP");
 const VERSION = 1;
 const PREFIX_BYTES = MAGIC.length + 8;
 const DIGEST_BYTES = 32;
-
-const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-const Header = z.strictObject({
-  model: z.string(),
-  family: z.string(),
-  consumed: count,
-  pending: z.array(count).max(1),
-  window: z.strictObject({
-    tokens: z.array(z.number().int().min(0).max(0xffffffff)).max(PENALTY_WINDOW),
-    generated: z.array(z.union([z.literal(0), z.literal(1)])).max(PENALTY_WINDOW),
-  }),
-  seed: count.nullable(),
-  utf8: z.instanceof(Uint8Array).refine((b) => b.length < 4),
-  held: z.string().max(1 << 16),
-});
 
 // Records off: plain maps need no code generation, which workers forbid.
 const packr = new Packr({ useRecords: false, moreTypes: true });
@@ -162,9 +147,7 @@ export async function decodeSnapshot(bytes: Uint8Array): Promise<Snapshot> {
   const stateAt = (PREFIX_BYTES + headerLength + 3) & ~3;
   if (stateAt > digestAt || (digestAt - stateAt) % 4 !== 0)
     throw new SnapshotError("the snapshot's header length does not fit its size");
-  const header = Header.safeParse(unpack(bytes.slice(PREFIX_BYTES, PREFIX_BYTES + headerLength)));
-  if (!header.success) throw new SnapshotError(`the snapshot's header is not valid: ${z.prettifyError(header.error)}`);
-  const { seed, ...rest } = header.data;
+  const { seed, ...rest } = checkHeader(unpack(bytes.slice(PREFIX_BYTES, PREFIX_BYTES + headerLength)));
   return { ...rest, seed: seed ?? undefined, state: new Float32Array(bytes.slice(stateAt, digestAt).buffer) };
 }
 

@@ -1,5 +1,5 @@
-/** What the build makes of an imported .wasm file: a data: URL. */
-declare module "*.wasm?url&inline" {
-  const url: string;
-  export default url;
+/** What the build makes of an imported .wasm file: its bytes, compressed, in base64. */
+declare module "*.wasm?gzip" {
+  const text: string;
+  export default text;
 }

@@ -1,5 +1,5 @@
-import baseline from "../../../kernels/wasm/build/baseline.wasm?url&inline";
-import relaxed from "../../../kernels/wasm/build/relaxed.wasm?url&inline";
+import baseline from "../../../kernels/wasm/build/baseline.wasm?gzip";
+import relaxed from "../../../kernels/wasm/build/relaxed.wasm?gzip";
 import { createWasmBackend, hasRelaxedSimd, type WasmBackend } from "../../../kernels/wasm/index.ts";
 
 let backend: Promise<WasmBackend> | undefined;
@@ -15,8 +15,9 @@ async function create(): Promise<WasmBackend> {
   return createWasmBackend({ relaxed: fast, baseline: plain });
 }
 
-/** @param url data: URL in base64. Decoded here, for a page's policy may forbid fetching it. */
-function compile(url: string): Promise<WebAssembly.Module> {
-  const text = atob(url.slice(url.indexOf(",") + 1));
-  return WebAssembly.compile(Uint8Array.from(text, (c) => c.charCodeAt(0)));
+/** @param text as the build makes it. Not fetched as a data: URL, which a page's policy may forbid. */
+async function compile(text: string): Promise<WebAssembly.Module> {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const whole = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return WebAssembly.compile(await new Response(whole).arrayBuffer());
 }
