@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 import icl_results
@@ -27,8 +28,8 @@ PAPER = {
 }
 SOLVED_BELOW, FAILED_ABOVE = {"sparse-parity": 0.05, "retrieval": 0.1}, {"sparse-parity": 0.4, "retrieval": 0.5}
 # Of each curve on light and on dark ground: a plot is shown on whatever the page has behind it.
-LIGHT = ("#1f6fb0", "#c9302c", "#8c564b", "#c0408f", "#1f8a1f", "#7d4fb3", "#111111", "#666666", "#8a7000", "#00727f")
-DARK = ("#6db3f2", "#ff8a80", "#d0a294", "#f29ad0", "#6fd36f", "#c4a2ee", "#f2f2f2", "#b0b0b0", "#e0c04a", "#5fd0e6")
+LIGHT = ("#1f6fb0", "#c9302c", "#8c564b", "#c0408f", "#1f8a1f", "#7d4fb3", "#111111", "#666666", "#8a7000", "#00727f", "#111111", "#a04000")
+DARK = ("#6db3f2", "#ff8a80", "#d0a294", "#f29ad0", "#6fd36f", "#c4a2ee", "#f2f2f2", "#b0b0b0", "#e0c04a", "#5fd0e6", "#f2f2f2", "#f0a060")
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 280, 60, 18, 12, 48
 COLUMN, ROW = 194, 20  # of the legend, which lies below: beside the plot it would make its letters small
 
@@ -95,13 +96,18 @@ def plot(setup: str, lines: list[dict]) -> str:
             best[line["architecture"]] = line
     curves = {name: points(best[name]) for name in (*ARCHITECTURES, *BASELINES) if name in best}
     values = [value for curve in curves.values() for _, value in curve]
-    most = max((n for curve in curves.values() for n, _ in curve), default=1) or 1
-    low = min(0.0, *values)
-    # Least squares peaks where examples and dimensions are as many: what is far above the rest is cut.
-    high = min(max(values), 1.5 if low == 0.0 else max(values)) or 1.0
+    counts = [n for curve in curves.values() for n, _ in curve]
+    least, most = min(counts), max(counts)
+    # Errors begin at 0, and what is far above saying nothing is cut: least squares peaks where examples and dimensions are as many. A
+    # log-likelihood has no such ends.
+    density = "marginal" in curves
+    low = math.floor(min(values)) if density else 0.0
+    first = max(curve[0][1] for name, curve in curves.items() if name in ARCHITECTURES)
+    high = math.ceil(max(values)) if density else min(max(values), max(1.0, 1.5 * first)) or 1.0
+    measure = "−ln p" if density else "error"
 
     def x(n: float) -> float:
-        return LEFT + n / most * (WIDTH - LEFT - RIGHT)
+        return LEFT + (n - least) / max(1, most - least) * (WIDTH - LEFT - RIGHT)
 
     def y(value: float) -> float:
         return TOP + (high - min(value, high)) / (high - low) * (HEIGHT - TOP - BOTTOM)
@@ -112,11 +118,11 @@ def plot(setup: str, lines: list[dict]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole}" font-family="sans-serif" font-size="14">',
         f"<title>{setup}: error by the number of examples in the prompt</title>",
         style(),
-        f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle">error</text>',
+        f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle">{measure}</text>',
         f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 10}" text-anchor="middle">examples in the prompt</text>',
     ]
     for i in range(5):
-        value, n = low + i / 4 * (high - low), i / 4 * most
+        value, n = low + i / 4 * (high - low), least + i / 4 * (most - least)
         parts.append(f'<path d="M{LEFT} {y(value):.1f}H{WIDTH - RIGHT}" class="grid"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.2f}</text>')
         parts.append(f'<text x="{x(n):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{n:.0f}</text>')
