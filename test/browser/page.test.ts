@@ -138,6 +138,7 @@ test("a saved state is opened on another page and goes on with the same text; wh
 
   const { page: other, errors } = await visit();
   await other.selectOption("#backend", "wasm");
+  await other.waitForSelector("#open:not([disabled])");
   await other.setInputFiles("#file", { name: "none.state", mimeType: "", buffer: Buffer.from("no state") });
   await status(other, /snapshot/);
   await other.setInputFiles("#file", file);

@@ -85,7 +85,7 @@ self.fetch = async (...request) => {
       const events = (rest + text).split("\\n\\n");
       rest = events.pop();
       for (const event of events) {
-        await new Promise((wake) => setTimeout(wake, 5));
+        await new Promise((wake) => setTimeout(wake, 25));
         controller.enqueue(event + "\\n\\n");
       }
     },
