@@ -1,23 +1,17 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { readManifest } from "../../weights/loader.ts";
 import { folderSource } from "../../weights/node/folder.ts";
-import { features, leastSquares, newPoint } from "../../worker/browser/page/learn/features.ts";
-import { site, useBrowser } from "./visit.ts";
+import { features } from "../../worker/browser/page/learn/features.ts";
+import { cells, openLearn } from "./learn-page.ts";
+import { useBrowser } from "./visit.ts";
 
 const browser = useBrowser();
 
-async function open(route?: (page: Page) => Promise<unknown>): Promise<Page> {
-  const page = await (await browser.current.newContext()).newPage();
-  await route?.(page);
-  await page.goto(site.url);
-  await page.click("#tab-learn");
-  return page;
-}
+const open = (route?: (page: Page) => Promise<unknown>) => openLearn(browser.current, route);
 
-const cells = (page: Page, row: number) => page.locator(`#learn-rows tr >> nth=${row}`).locator("td").allTextContents();
 /** The points of a curve in pixels of the drawing. */
 const curve = async (page: Page, style: string) =>
   ((await page.getAttribute(`.curve.${style}`, "d")) ?? "")
@@ -183,94 +177,6 @@ test("a session at the edge is told each example once; another past begins anoth
   await page.context().close();
 });
 
-test("a finger taps points in and scrolls over the board; what it drags keeps its focus; a button adds one for the keys", async () => {
-  const page = await (
-    await browser.current.newContext({ viewport: { width: 390, height: 800 }, hasTouch: true })
-  ).newPage();
-  await page.goto(site.url);
-  await page.click("#tab-learn");
-  await page.waitForSelector(".curve.m1");
-  await page.click("#learn-clear");
-  await page.locator(".board").scrollIntoViewIfNeeded();
-  const { x, y, width, height } = (await page.locator(".board").boundingBox())!;
-  await page.touchscreen.tap(x + width / 4, y + height / 4);
-  expect(await page.locator(".dot").count()).toBe(1);
-  // As large on the screen as elsewhere.
-  expect((await page.locator(".dot").boundingBox())!.width).toBeGreaterThan(13);
-  const client = await page.context().newCDPSession(page);
-  const touch = (type: "touchStart" | "touchMove" | "touchEnd", px?: number, py?: number) =>
-    client.send("Input.dispatchTouchEvent", { type, touchPoints: px === undefined ? [] : [{ x: px, y: py! }] });
-  await touch("touchStart", x + width / 4, y + height / 4);
-  for (let i = 1; i <= 4; i++) await touch("touchMove", x + (width * (2 + i)) / 8, y + height / 4);
-  await touch("touchEnd");
-  expect(await page.getAttribute(".dot", "aria-label")).toMatch(/^Example 1: x 1\.3, y 4\.5\./);
-
-  const before = await page.evaluate(() => scrollY);
-  await touch("touchStart", x + width / 2, y + height * 0.9);
-  for (let i = 1; i <= 6; i++) await touch("touchMove", x + width / 2, y + height * 0.9 - 25 * i);
-  await touch("touchEnd");
-  await expect.poll(() => page.evaluate(() => scrollY)).toBeGreaterThan(before);
-  expect(await page.locator(".dot").count()).toBe(1);
-
-  await page.click("#learn-add");
-  expect(await page.evaluate(() => document.activeElement!.getAttribute("aria-label"))).toMatch(
-    /^Example 2: x 0\.0, y 0\.0/,
-  );
-  await page.keyboard.press("Shift+ArrowRight");
-  await page.keyboard.press("ArrowDown");
-  expect(await page.evaluate(() => document.activeElement!.getAttribute("aria-label"))).toMatch(
-    /^Example 2: x 0\.5, y -0\.3/,
-  );
-  await page.keyboard.press("Delete");
-  expect(await page.evaluate(() => document.activeElement!.getAttribute("aria-label"))).toMatch(/^Example 1/);
-  await page.context().close();
-});
-
-test("what is drawn with the mouse follows it until it is let go", async () => {
-  const page = await open();
-  await page.waitForSelector(".curve.m1");
-  await page.click("#learn-clear");
-  await page.evaluate(() => scrollTo(0, 0));
-  const { x, y, width, height } = (await page.locator(".board").boundingBox())!;
-  await page.mouse.move(x + width / 4, y + height / 4);
-  await page.mouse.down();
-  await page.mouse.move(x + width / 2, y + height / 2, { steps: 3 });
-  await page.mouse.up();
-  await page.mouse.move(x + width / 8, y + height / 2);
-  expect(await page.locator(".dot").evaluateAll((dots) => dots.map((dot) => dot.getAttribute("aria-label")))).toEqual([
-    expect.stringMatching(/^Example 1: x -?0\.0, y -?0\.0\./),
-  ]);
-  await page.context().close();
-});
-
-test("every architecture's state stands beside the curves: the caches grow with each example, the others never", async () => {
-  const page = await open();
-  await page.waitForSelector(".curve.m1");
-  const table = async () =>
-    Object.fromEntries(
-      (await page.locator("#learn-states tr").all()).length === 0
-        ? []
-        : await page
-            .locator("#learn-states tr")
-            .evaluateAll((rows) =>
-              rows.map((row) => [row.children[0]!.textContent, [...row.children].slice(1).map((c) => c.textContent)]),
-            ),
-    ) as Record<string, string[]>;
-  const twelve = await table();
-  expect(Object.keys(twelve)).toEqual(["Transformer", "Mamba", "S4", "S4-Mamba", "Standard Hybrid", "MambaFormer"]);
-  expect(twelve.Transformer).toEqual(["147,456 B", "12,288 B", "12 MB"]);
-  expect(twelve.Mamba).toEqual(["194,560 B", "nothing", "194,560 B"]);
-  await page.focus("#learn-seen");
-  await page.keyboard.press("ArrowLeft");
-  const eleven = await table();
-  for (const [name, [now, adds]] of Object.entries(twelve)) {
-    const number = (text: string) => (text === "nothing" ? 0 : Number(text.replace(/\D/g, "")));
-    expect(number(now!) - number(eleven[name]![0]!), name).toBe(number(adds!));
-  }
-  expect(await page.textContent("#learn-crossing")).toMatch(/larger one from 16 examples on/);
-  await page.context().close();
-});
-
 test("without an in-context model it says so, and what to do; what the Worker refuses is shown", async () => {
   const none = await open((page) => page.route("**/weights/index.json", (route) => route.fulfill({ json: [] })));
   await none.waitForSelector("#learn-none", { state: "visible" });
@@ -285,7 +191,7 @@ test("without an in-context model it says so, and what to do; what the Worker re
   await refused.selectOption("#learn-where", "rest");
   await expect
     .poll(() => refused.textContent("#learn-status"))
-    .toMatch(/^icl-.*: too many requests: come back in 3 s$/);
+    .toMatch(/^icl-gpt2-linear: too many requests: come back in 3 s\. icl-mamba-linear: too many .* 3 s\.$/);
   await refused.context().close();
 });
 
@@ -322,52 +228,4 @@ test("a rule's model that cannot be loaded is said", async () => {
   const page = await open((page) => page.route("**/weights/index.json", (route) => route.fulfill({ json: [entry] })));
   await expect.poll(() => page.textContent("#rule-status")).toMatch(/^icl-sparse-parity-x: .+/);
   await page.context().close();
-});
-
-describe("least squares", () => {
-  test.each([
-    { points: [], width: 5, at: 1, y: 0 },
-    { points: [[1, 2]], width: 5, at: 1, y: 2 },
-    // The shortest weights: (1, 1).
-    { points: [[1, 2]], width: 5, at: 0, y: 1 },
-    { points: [[1, 2], [1, 4]], width: 2, at: 1, y: 3 }, // biome-ignore format: a case
-    { points: [[0, 1], [2, 5]], width: 5, at: 3, y: 7 }, // biome-ignore format: a case
-    { points: [[0, 0], [1, 1], [2, 1]], width: 5, at: 1, y: 2 / 3 }, // biome-ignore format: a case
-    { points: [[2, 1], [4, 2]], width: 1, at: 6, y: 3 }, // biome-ignore format: a case
-    { points: [[0, 1]], width: 1, at: 6, y: 0 },
-  ])("of $points with $width features at $at is $y, spread or not", ({ points, width, at, y }) => {
-    for (const layout of ["zeros", "spread"] as const) {
-      const rows = points.map(([x]) => features(x!, width, layout));
-      const fitted = leastSquares(
-        rows,
-        points.map(([, y]) => y!),
-      );
-      expect(fitted(features(at, width, layout))).toBeCloseTo(y, 5);
-    }
-  });
-
-  test("among numbers that say nothing a line takes as many examples as there are numbers", () => {
-    const points = Array.from({ length: 12 }, (_, i) => newPoint(Math.sin(7 * i), 2 * Math.sin(7 * i) - 1));
-    const errorAfter = (count: number): number => {
-      const rows = points.slice(0, count).map(({ x, noise }) => features(x, 8, "noise", noise));
-      const fitted = leastSquares(
-        rows,
-        points.slice(0, count).map(({ y }) => y),
-      );
-      return Math.abs(fitted(features(1.5, 8, "noise")) - 2);
-    };
-    expect(errorAfter(5)).toBeGreaterThan(1e-3);
-    expect(errorAfter(8)).toBeLessThan(1e-3);
-    expect(errorAfter(12)).toBeLessThan(1e-5);
-  });
-
-  test("spread features are as long as the plain ones, at right angles, and use every number", () => {
-    const [zero, one] = [features(0, 20, "spread"), features(1, 20, "spread")];
-    const direction = one.map((v, i) => v - zero[i]!);
-    const dot = (a: number[], b: number[]): number => a.reduce((sum, v, i) => sum + v * b[i]!, 0);
-    expect(dot(zero, zero)).toBeCloseTo(1, 9);
-    expect(dot(direction, direction)).toBeCloseTo(1, 9);
-    expect(dot(zero, direction)).toBeCloseTo(0, 9);
-    expect(features(0.5, 20, "spread").every((v) => v !== 0)).toBe(true);
-  });
 });

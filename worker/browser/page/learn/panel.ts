@@ -7,14 +7,13 @@ import { showResults } from "./results.ts";
 import { isRuleModel, showRule } from "./rule.ts";
 import { type Answer, type InContextModel, inContextModels, Learners, type Where } from "./service.ts";
 import { crossing, StateTable } from "./states.ts";
-import { TRAINING } from "./study.ts";
+import { errorOf, faultOf, timeOf, training } from "./words.ts";
 
 /** Where the curves are asked: enough for a smooth one, few enough for a request while a point is dragged. */
 const XS = Array.from({ length: 26 }, (_, i) => -RANGE.x + (i / 25) * 2 * RANGE.x);
 /** Between two examples as they are played. */
 const PLAY_MS = 600;
 const STYLES = 6;
-const PLACES: Record<Where, string> = { wasm: "WASM", webgpu: "WebGPU", rest: "edge", session: "session" };
 
 interface Shown {
   readonly model: InContextModel;
@@ -24,6 +23,8 @@ interface Shown {
   readonly error: HTMLElement;
   readonly time: HTMLElement;
   answer?: Answer;
+  /** why there is no answer. */
+  fault?: string;
   /** a request is on its way; `again` when what it was asked is old. */
   busy: boolean;
   again: boolean;
@@ -169,21 +170,23 @@ async function learnPanel(): Promise<void> {
         each.state.textContent = bytesExactly(each.answer.stateBytes);
         each.error.textContent = errorOf(each.answer.before, seen);
         each.time.textContent = timeOf(each.answer);
+        delete each.fault;
         draw();
-        if (!each.again) byId("learn-status").textContent = "";
       } catch (error) {
         // What was asked elsewhere is asked again here.
         if (each.again) continue;
         delete each.answer;
         for (const cell of [each.state, each.error, each.time]) cell.textContent = "–";
+        each.fault = faultOf(each.model, error as Error);
         draw();
-        byId("learn-status").textContent = `${each.model.name}: ${(error as Error).message}`;
       }
     } while (each.again);
     each.busy = false;
   }
 
   function draw(): void {
+    const faults = shown.flatMap(({ chosen, fault }) => (chosen.checked && fault !== undefined ? [fault] : []));
+    byId("learn-status").textContent = faults.join(" ");
     const seen = points.slice(0, range.valueAsNumber);
     const rows = seen.map(({ x, noise }) => features(x, width, layout(), noise));
     const line = fitted(rows, seen);
@@ -217,30 +220,6 @@ function fitted(rows: readonly number[][], seen: readonly Point[]): (row: readon
   );
 }
 
-function timeOf({ milliseconds, where, added, kept }: Answer): string {
-  const told = `${milliseconds.toFixed(0)} ms, ${PLACES[where]}`;
-  return added === undefined ? told : `${told}: +${added}, ${kept} kept`;
-}
-
-/** What the models were trained on, in words. */
-function training(width: number): string {
-  const { inputs, points, firstInputs, hold, curriculum } = TRAINING;
-  if (width !== inputs) return `The models here take ${width} numbers an example.`;
-  const part = (of: number): string => `${Math.round(100 * of)} %`;
-  return (
-    `The models were trained on y = w·x in ${inputs} dimensions, without noise, every number of x and w from N(0, 1), ${points} points a prompt; ` +
-    `for the first ${part(hold)} of the training ${firstInputs} of the ${inputs} numbers were in use, from ${part(curriculum)} on all of them. ` +
-    "A line in the plane, an x and a constant in place of so many numbers, is not what they were trained on last, and how it is laid into the numbers matters. " +
-    `With random numbers beside it prompts are as in training, and it takes ${inputs} examples to tell which ones matter, least squares too.`
-  );
-}
-
 function swatch(style: string): HTMLElement {
   return element("span", { className: `swatch ${style}` });
-}
-
-/** Mean squared error of what was predicted of each example before its y was seen. */
-function errorOf(before: readonly number[], seen: readonly Point[]): string {
-  if (seen.length === 0) return "–";
-  return (seen.reduce((sum, { y }, i) => sum + (y - before[i]!) ** 2, 0) / seen.length).toFixed(3);
 }

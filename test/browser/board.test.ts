@@ -1,0 +1,116 @@
+import { expect, test } from "vitest";
+import { cells, openLearn } from "./learn-page.ts";
+import { site, useBrowser } from "./visit.ts";
+
+const browser = useBrowser();
+const open = () => openLearn(browser.current);
+
+test("a finger taps points in and scrolls over the board; what it drags keeps its focus; a button adds one for the keys", async () => {
+  const page = await (
+    await browser.current.newContext({ viewport: { width: 390, height: 800 }, hasTouch: true })
+  ).newPage();
+  await page.goto(site.url);
+  await page.click("#tab-learn");
+  await page.waitForSelector(".curve.m1");
+  await page.click("#learn-clear");
+  await page.locator(".board").scrollIntoViewIfNeeded();
+  const { x, y, width, height } = (await page.locator(".board").boundingBox())!;
+  await page.touchscreen.tap(x + width / 4, y + height / 4);
+  expect(await page.locator(".dot").count()).toBe(1);
+  // As large on the screen as elsewhere.
+  expect((await page.locator(".dot").boundingBox())!.width).toBeGreaterThan(13);
+  const client = await page.context().newCDPSession(page);
+  const touch = (type: "touchStart" | "touchMove" | "touchEnd", px?: number, py?: number) =>
+    client.send("Input.dispatchTouchEvent", { type, touchPoints: px === undefined ? [] : [{ x: px, y: py! }] });
+  await touch("touchStart", x + width / 4, y + height / 4);
+  for (let i = 1; i <= 4; i++) await touch("touchMove", x + (width * (2 + i)) / 8, y + height / 4);
+  await touch("touchEnd");
+  expect(await page.getAttribute(".dot", "aria-label")).toMatch(/^Example 1: x 1\.3, y 4\.5\./);
+
+  const before = await page.evaluate(() => scrollY);
+  await touch("touchStart", x + width / 2, y + height * 0.9);
+  for (let i = 1; i <= 6; i++) await touch("touchMove", x + width / 2, y + height * 0.9 - 25 * i);
+  await touch("touchEnd");
+  await expect.poll(() => page.evaluate(() => scrollY)).toBeGreaterThan(before);
+  expect(await page.locator(".dot").count()).toBe(1);
+
+  await page.click("#learn-add");
+  expect(await page.evaluate(() => document.activeElement!.getAttribute("aria-label"))).toMatch(
+    /^Example 2: x 0\.0, y 0\.0/,
+  );
+  await page.keyboard.press("Shift+ArrowRight");
+  await page.keyboard.press("ArrowDown");
+  expect(await page.evaluate(() => document.activeElement!.getAttribute("aria-label"))).toMatch(
+    /^Example 2: x 0\.5, y -0\.3/,
+  );
+  await page.keyboard.press("Delete");
+  expect(await page.evaluate(() => document.activeElement!.getAttribute("aria-label"))).toMatch(/^Example 1/);
+  await page.context().close();
+});
+
+test("what is drawn with the mouse follows it until it is let go", async () => {
+  const page = await open();
+  await page.waitForSelector(".curve.m1");
+  await page.click("#learn-clear");
+  await page.evaluate(() => scrollTo(0, 0));
+  const { x, y, width, height } = (await page.locator(".board").boundingBox())!;
+  await page.mouse.move(x + width / 4, y + height / 4);
+  await page.mouse.down();
+  await page.mouse.move(x + width / 2, y + height / 2, { steps: 3 });
+  await page.mouse.up();
+  await page.mouse.move(x + width / 8, y + height / 2);
+  expect(await page.locator(".dot").evaluateAll((dots) => dots.map((dot) => dot.getAttribute("aria-label")))).toEqual([
+    expect.stringMatching(/^Example 1: x -?0\.0, y -?0\.0\./),
+  ]);
+  await page.context().close();
+});
+
+test("every architecture's state stands beside the curves: the caches grow with each example, the others never", async () => {
+  const page = await open();
+  await page.waitForSelector(".curve.m1");
+  const table = async () =>
+    Object.fromEntries(
+      (await page.locator("#learn-states tr").all()).length === 0
+        ? []
+        : await page
+            .locator("#learn-states tr")
+            .evaluateAll((rows) =>
+              rows.map((row) => [row.children[0]!.textContent, [...row.children].slice(1).map((c) => c.textContent)]),
+            ),
+    ) as Record<string, string[]>;
+  const twelve = await table();
+  expect(Object.keys(twelve)).toEqual(["Transformer", "Mamba", "S4", "S4-Mamba", "Standard Hybrid", "MambaFormer"]);
+  expect(twelve.Transformer).toEqual(["147,456 B", "12,288 B", "12 MB"]);
+  expect(twelve.Mamba).toEqual(["194,560 B", "nothing", "194,560 B"]);
+  await page.focus("#learn-seen");
+  await page.keyboard.press("ArrowLeft");
+  const eleven = await table();
+  for (const [name, [now, adds]] of Object.entries(twelve)) {
+    const number = (text: string) => (text === "nothing" ? 0 : Number(text.replace(/\D/g, "")));
+    expect(number(now!) - number(eleven[name]![0]!), name).toBe(number(adds!));
+  }
+  expect(await page.textContent("#learn-crossing")).toMatch(/larger one from 16 examples on/);
+  await page.context().close();
+});
+
+test("a model that is full says so and has no curve, while others go on; with fewer examples it is back", async () => {
+  const page = await open();
+  await page.waitForSelector(".curve.m0");
+  await page.click("#learn-clear");
+  // Its table of positions has 202.
+  await page.evaluate(() => {
+    for (let i = 0; i < 102; i++) document.querySelector<HTMLElement>("#learn-add")!.click();
+  });
+  await expect
+    .poll(() => page.textContent("#learn-status"))
+    .toMatch(/^icl-gpt2-linear@\w+ looks back at up to .* 101 examples/);
+  await expect.poll(async () => (await cells(page, 2))[2]).toMatch(/^\d+ ms, WASM$/);
+  expect(await cells(page, 1)).toEqual(["–", "–", "–"]);
+  expect(await page.locator(".curve.m0").count()).toBe(0);
+  expect(await page.textContent("#learn-status")).toMatch(/^icl-gpt2-linear@/);
+  await page.click("#learn-last");
+  await page.click("#learn-last");
+  await expect.poll(async () => (await cells(page, 1))[2]).toMatch(/^\d+ ms, WASM$/);
+  expect(await page.textContent("#learn-status")).toBe("");
+  await page.context().close();
+});
