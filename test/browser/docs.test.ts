@@ -36,3 +36,28 @@ test("/docs leads back to the playground", async () => {
   await page.waitForSelector("#composer");
   expect(new URL(page.url()).pathname).toBe("/");
 });
+
+test("/docs offers bodies that an endpoint of examples, or of several kinds of tensors, answers", async () => {
+  const page = await (await browser.current.newContext()).newPage();
+  await page.goto(`${site.url}/docs`);
+  const endpoint = (path: string) => page.locator("details", { has: page.getByText(`POST ${path}`, { exact: true }) });
+  const icl = endpoint("/v1/icl/predictions");
+  await icl.locator("summary").click();
+  const offered: { examples: { x: number[]; y: number }[]; query: number[][] } = JSON.parse(
+    await icl.getByLabel("Body").inputValue(),
+  );
+  expect([offered.query[0]!.length, offered.examples[0]!.x.length]).toEqual([10, 10]);
+  // The models of these tests take 5 numbers.
+  const examples = offered.examples.map(({ x, y }) => ({ x: x.slice(0, 5), y }));
+  const query = offered.query.map((x) => x.slice(0, 5));
+  await icl.getByLabel("Body").fill(JSON.stringify({ ...offered, model: "icl-mamba-linear", examples, query }));
+  await icl.getByRole("button", { name: "Send" }).click();
+  await expect.poll(() => icl.getByRole("status").textContent()).toMatch(/^200 .*"icl\.predictions"/s);
+
+  const infer = endpoint("/v2/models/{name}/infer");
+  await infer.locator("summary").click();
+  await infer.getByLabel("name").fill("a-story");
+  await infer.getByRole("button", { name: "Send" }).click();
+  await expect.poll(() => infer.getByRole("status").textContent()).toMatch(/^200 .*"logits"/s);
+  await page.context().close();
+});

@@ -22,7 +22,7 @@ import { storeAppend } from "../sessions/store-append.ts";
  * stored state, and none is computed twice.
  *
  * @example
- * curl localhost:8787/v1/icl/predictions -d '{"model":"icl-sparse-parity-mamba","examples":[{"x":[1,0,0,0,0],"y":2}],"query":[[2,0,0,0,0]]}'
+ * curl localhost:8787/v1/icl/predictions -d '{"model":"icl-sparse-parity-mamba","examples":[{"x":[1,-1,1,1,1,-1,1,1,-1,1],"y":1}],"query":[[1,1,-1,1,-1,1,1,-1,1,1]]}'
  */
 export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   const app = new OpenAPIHono<AppEnv>();

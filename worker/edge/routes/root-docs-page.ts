@@ -55,7 +55,8 @@ function field(label, control) {
 
 // A body of the fields that have examples, or must be there.
 function example(schema, document) {
-  const name = schema?.$ref?.split("/").at(-1);
+  // Of several kinds the first: that of text.
+  const name = (schema?.anyOf?.[0] ?? schema)?.$ref?.split("/").at(-1);
   const { properties = {}, required = [] } = name ? document.components.schemas[name] : (schema ?? {});
   const given = Object.entries(properties)
     .filter(([key, value]) => (value.example !== undefined && key !== "logit_bias") || required.includes(key))

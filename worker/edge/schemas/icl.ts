@@ -5,10 +5,16 @@ import { objectMessage } from "./generation.ts";
 const real = z.number({ error: "a finite number" });
 const vector = z.array(real, { error: "a list of numbers" }).min(1, { error: "a list of at least one number" });
 
+/* As the README has them: y is x1·x3. */
+const [SEEN, ASKED] = [
+  [1, -1, 1, 1, 1, -1, 1, 1, -1, 1],
+  [1, 1, -1, 1, -1, 1, 1, -1, 1, 1],
+];
+
 const Example = z
   .strictObject(
     {
-      x: vector.openapi({ example: [0.5, -1, 2, 0, 1] }),
+      x: vector.openapi({ example: SEEN }),
       y: z
         .union([real, vector], { error: "a number, or a list of numbers" })
         .openapi({ description: "A list where what is predicted is a vector, of its length." }),
@@ -20,15 +26,24 @@ const Example = z
 export const IclRequest = z
   .strictObject(
     {
-      model: text.nullish().openapi({ description: "An in-context model. Not together with session." }),
+      model: text.nullish().openapi({
+        description: "An in-context model. Not together with session.",
+        example: "icl-sparse-parity-mamba",
+      }),
       session: text.nullish().openapi({
         description: "A session of an in-context model: its examples so far come first, and these are added to it.",
       }),
-      examples: z.array(Example, { error: "a list of examples: {x, y}" }).nullish(),
+      examples: z
+        .array(Example, { error: "a list of examples: {x, y}" })
+        .nullish()
+        .openapi({ example: [{ x: SEEN, y: 1 }] }),
       query: z
         .array(vector, { error: "a list of vectors" })
         .nullish()
-        .openapi({ description: "Each is asked after all examples, by itself. It leaves no trace in a session." }),
+        .openapi({
+          description: "Each is asked after all examples, by itself. It leaves no trace in a session.",
+          example: [ASKED],
+        }),
     },
     { error: objectMessage("a JSON object") },
   )
