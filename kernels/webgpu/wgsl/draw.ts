@@ -30,11 +30,11 @@ fn search(lid: u32, s: Scale, end: End, rule: u32, goal: f32) -> End {
   let top = cross_goal(lid, buckets, rule, goal, rule != COUNT);
   var rest = goal - f32(top.before.count);
   if (rule != COUNT) { rest = (goal * top.total.mass - top.before.mass) / weight_of(top.at); }
-  var view = whole(s, top.at);
+  var view = whole(top.at);
   var before = Sum(0u, 0.0);
   var result = end;
-  // At most four times by logit and four times by id.
-  for (var level = 0u; level < 8u; level++) {
+  // At most three times by nats, four times by logit and four times by id.
+  for (var level = 0u; level < 11u; level++) {
     let shift = shift_of(view);
     let part = cross_goal(lid, cut_parts(lid, s, end, view, shift), rule, rest, false);
     before = plus(before, part.before);
@@ -49,8 +49,14 @@ fn search(lid: u32, s: Scale, end: End, rule: u32, goal: f32) -> End {
     }
     rest -= select(part.before.mass, f32(part.before.count), rule == COUNT);
     let first = view.first + (part.at << shift);
-    view = Interval(top.at, view.by_id, view.tie, first, first + min(view.last - first, (1u << shift) - 1u));
-    if (shift == 0u) { view = Interval(top.at, true, first, 0u, P.vocab - 1u); }
+    if (shift > 0u) {
+      view.last = first + min(view.last - first, (1u << shift) - 1u);
+      view.first = first;
+    } else if (view.kind == BY_NATS) {
+      view = Interval(top.at, BY_LOGIT, first, 0u, 0u, 0xffffffffu);
+    } else {
+      view = Interval(top.at, BY_ID, view.nats, first, 0u, P.vocab - 1u);
+    }
   }
   return result;
 }
@@ -64,7 +70,7 @@ fn within(lid: u32, s: Scale, end: End, reach: f32) -> End {
     near.id = 0xffffffffu;
   }
   near.reach = reach;
-  let view = whole(s, near.bucket);
+  let view = whole(near.bucket);
   near.kept = cross_goal(lid, cut_parts(lid, s, near, view, shift_of(view)), COUNT, 0.0, false).total;
   return near;
 }

@@ -18,8 +18,8 @@ export function weightUnit(vocab: number): number {
 /**
  * The tokens of one distribution in order of probability, ties by id, without sorting them, in one workgroup of 256: as the engine's
  * ranking.ts. Tokens fall into buckets of 1/16 nat below the best, whose sums are exact whole numbers, so that no order of the threads
- * shows. In the bucket with a boundary in it an interval around the boundary, of logits and then, among equal ones, of ids, is cut into
- * 256 parts, and one of these again, until one token is left.
+ * shows. In the bucket with a boundary in it an interval around the boundary, of nats, then among equals of logits, of equal ones of ids, is
+ * cut into 256 parts, and one of these again, until one token is left. Nats come first since logits about 0 have most of their bits there.
  */
 export const RANKING = /* wgsl */ `
 const BUCKETS = ${BUCKETS}u;
@@ -37,8 +37,11 @@ struct Sum { count: u32, mass: f32 }
 struct End { bucket: u32, key: u32, id: u32, reach: f32, kept: Sum }
 // Which of 1,024 sums has the boundary in it, itself, what is before it, and all together.
 struct Hit { at: u32, own: Sum, before: Sum, total: Sum }
-// Tokens of a bucket: those with a place from first to last, by logit or, where the logit's is tie, by id.
-struct Interval { bucket: u32, by_id: bool, tie: u32, first: u32, last: u32 }
+// Tokens of a bucket with a place from first to last: by nats; of those with the nats by logit; of those with the logit's key by id.
+const BY_NATS = 0u;
+const BY_LOGIT = 1u;
+const BY_ID = 2u;
+struct Interval { bucket: u32, kind: u32, nats: u32, key: u32, first: u32, last: u32 }
 
 var<workgroup> tokens: array<atomic<u32>, ${BUCKETS}>; // by bucket
 var<workgroup> lack: array<atomic<u32>, ${BUCKETS}>;
@@ -66,6 +69,10 @@ fn lack_of(distance: f32, bucket: u32) -> u32 {
 
 // The weight with which a bucket begins.
 fn weight_of(bucket: u32) -> f32 { return exp(-f32(bucket) / PER_NAT); }
+
+// Where in its bucket it lies, which f32 tells exactly.
+const PLACES = 0x1000000u;
+fn place_of(distance: f32, bucket: u32) -> u32 { return u32((distance * PER_NAT - f32(bucket)) * f32(PLACES)); }
 
 fn sum_of(count: u32, lacking: u32) -> Sum { return Sum(count, f32(count) - f32(lacking) / P.unit); }
 
@@ -133,9 +140,11 @@ fn cut_parts(lid: u32, s: Scale, end: End, view: Interval, shift: u32) -> array<
   atomicStore(&part_lack[lid], 0u);
   atomicStore(&part_id[lid], 0u);
   workgroupBarrier();
-  let worst = select(view.last, view.tie, view.by_id);
   for (var group = lid; group * ${LOGIT_ROWS}u < P.vocab; group += 256u) {
-    if (key_of(bests[group].value) > worst) { continue; }
+    // All of its logits lie beyond.
+    let least = min(nats(s, bests[group].value), REACH);
+    if (u32(least * PER_NAT) > view.bucket) { continue; }
+    if (view.kind == BY_NATS && u32(least * PER_NAT) == view.bucket && place_of(least, view.bucket) > view.last) { continue; }
     for (var i = group * ${LOGIT_ROWS / 4}u; i < (group + 1u) * ${LOGIT_ROWS / 4}u; i++) {
       let four = logits[i];
       for (var c = 0u; c < 4u; c++) {
@@ -144,8 +153,11 @@ fn cut_parts(lid: u32, s: Scale, end: End, view: Interval, shift: u32) -> array<
         if (id >= P.vocab || distance >= REACH || distance > end.reach || u32(distance * PER_NAT) != view.bucket) { continue; }
         let key = key_of(four[c]);
         if (view.bucket == end.bucket && (key > end.key || (key == end.key && id > end.id))) { continue; }
-        let place = select(key, id, view.by_id);
-        if ((view.by_id && key != view.tie) || place < view.first || place > view.last) { continue; }
+        let within_bucket = place_of(distance, view.bucket);
+        if (view.kind != BY_NATS && within_bucket != view.nats) { continue; }
+        if (view.kind == BY_ID && key != view.key) { continue; }
+        let place = select(select(id, key, view.kind == BY_LOGIT), within_bucket, view.kind == BY_NATS);
+        if (place < view.first || place > view.last) { continue; }
         let part = (place - view.first) >> shift;
         atomicAdd(&part_tokens[part], 1u);
         atomicAdd(&part_lack[part], lack_of(distance, view.bucket));
@@ -161,14 +173,7 @@ fn cut_parts(lid: u32, s: Scale, end: End, view: Interval, shift: u32) -> array<
   return own;
 }
 
-// All of a bucket, with some room for rounding.
-fn whole(s: Scale, bucket: u32) -> Interval {
-  let width = 1.0 / (PER_NAT * s.factor);
-  let room = 0.125 * width + 1e-5 * abs(s.best.value);
-  let first = clamp(s.best.value - f32(bucket) * width + room, LEAST, -LEAST);
-  let last = clamp(s.best.value - f32(bucket + 1u) * width - room, LEAST, -LEAST);
-  return Interval(bucket, false, 0u, key_of(first), key_of(last));
-}
+fn whole(bucket: u32) -> Interval { return Interval(bucket, BY_NATS, 0u, 0u, 0u, PLACES - 1u); }
 
 // So that an interval is cut into 256 parts at most.
 fn shift_of(view: Interval) -> u32 { return max(8u, 32u - countLeadingZeros(view.last - view.first)) - 8u; }
