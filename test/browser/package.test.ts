@@ -31,6 +31,13 @@ test("npm pack gives the client: a fresh project type-checks with it, bundles it
       "worker/browser/README.md",
     ].sort(),
   );
+  // All that it needs is in it: who installs it gets nothing else.
+  const packed = JSON.parse(new TextDecoder().decode(files.get("package.json")));
+  expect([packed.dependencies, packed.optionalDependencies, packed.peerDependencies]).toEqual([
+    undefined,
+    undefined,
+    undefined,
+  ]);
   for (const [name, bytes] of files) {
     const path = join(folder, "node_modules/mamba-edge", name);
     await mkdir(dirname(path), { recursive: true });
