@@ -48,6 +48,28 @@ test("a finger taps points in and scrolls over the board; what it drags keeps it
   await page.context().close();
 });
 
+test("the points are one stop of the Tab key; Page Up and Page Down go from one to the next", async () => {
+  const page = await open();
+  await page.waitForSelector(".curve.m1");
+  const focused = () =>
+    page.evaluate(() => document.activeElement!.getAttribute("aria-label") ?? document.activeElement!.id);
+  await page.focus("#learn-seen");
+  await page.keyboard.press("Shift+Tab");
+  expect(await focused()).toMatch(/^Example 1: .*Page Down go to the others$/);
+  await page.keyboard.press("PageUp");
+  expect(await focused()).toMatch(/^Example 1:/);
+  await page.keyboard.press("PageDown");
+  await page.keyboard.press("PageDown");
+  expect(await focused()).toMatch(/^Example 3:/);
+  await page.keyboard.press("ArrowUp");
+  expect(await focused()).toMatch(/^Example 3:/);
+  await page.keyboard.press("Tab");
+  expect(await focused()).toBe("learn-seen");
+  await page.keyboard.press("Shift+Tab");
+  expect(await focused()).toMatch(/^Example 3:/);
+  await page.context().close();
+});
+
 test("what is drawn with the mouse follows it until it is let go", async () => {
   const page = await open();
   await page.waitForSelector(".curve.m1");

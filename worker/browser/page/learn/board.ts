@@ -37,6 +37,8 @@ export class Board {
   readonly #points = svg("g", {});
   readonly #events: BoardEvents;
   #drawn: readonly Point[] = [];
+  /** the one that Tab comes to: not every point is a stop on the way past the board. */
+  #current = 0;
   #dragged: number | undefined;
   #tapped: PointerEvent | undefined;
   /** units of the drawing in a pixel of the screen. */
@@ -88,27 +90,33 @@ export class Board {
     // Kept while they can be: what a finger holds must not go.
     while (dots.length > points.length) dots[dots.length - 1]!.remove();
     while (dots.length < points.length) this.#points.append(this.#dot(dots.length));
+    this.#current = Math.max(0, Math.min(this.#current, points.length - 1));
     for (const [index, { x, y }] of points.entries()) {
       const name = `Example ${index + 1}: x ${x.toFixed(1)}, y ${y.toFixed(1)}`;
       setAttributes(dots[index]!, {
         class: index < seen ? "dot" : "dot unseen",
+        tabindex: index === this.#current ? 0 : -1,
         cx: px(x),
         cy: py(y),
-        "aria-label": `${name}. Arrow keys move it, with Shift further; Delete removes it`,
+        "aria-label": `${name}. Arrow keys move it, with Shift further; Delete removes it; Page Up and Page Down go to the others`,
       });
     }
     if (focused >= points.length) this.focus(points.length - 1);
   }
 
   #dot(index: number): SVGElement {
-    const dot = svg("circle", { r: RADIUS * this.#scale, tabindex: 0, role: "img" });
+    const dot = svg("circle", { r: RADIUS * this.#scale, role: "img" });
     dot.addEventListener("keydown", (event) => this.#key(event, index, this.#drawn[index]!));
     return dot;
   }
 
   /** Gives a point the keys. */
   focus(index: number): void {
-    (this.#points.children[index] as SVGElement | undefined)?.focus({ preventScroll: true });
+    const dots = this.#points.children;
+    if (index < 0 || index >= dots.length) return;
+    for (const [i, dot] of [...dots].entries()) dot.setAttribute("tabindex", i === index ? "0" : "-1");
+    this.#current = index;
+    (dots[index] as SVGElement).focus({ preventScroll: true });
   }
 
   drawCurves(curves: readonly Curve[]): void {
@@ -127,6 +135,7 @@ export class Board {
       this.#tapped = event;
       return;
     }
+    if (on >= 0) this.focus(on);
     // A new one follows the mouse as long as it is held.
     this.#dragged = on < 0 ? this.#points.children.length : on;
     this.element.setPointerCapture(event.pointerId);
@@ -166,7 +175,9 @@ export class Board {
       ArrowDown: [0, -3 * step],
     };
     const [dx, dy] = steps[event.key] ?? [0, 0];
-    if (event.key === "Delete" || event.key === "Backspace") this.#events.onRemove(index);
+    if (event.key === "PageUp") this.focus(index - 1);
+    else if (event.key === "PageDown") this.focus(index + 1);
+    else if (event.key === "Delete" || event.key === "Backspace") this.#events.onRemove(index);
     else if (dx !== 0 || dy !== 0) this.#events.onMove(index, within({ x: x + dx, y: y + dy }));
     else return;
     event.preventDefault();
