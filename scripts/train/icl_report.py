@@ -12,6 +12,7 @@ import icl_results
 import icl_study
 
 ARCHITECTURES = ("transformer", "mamba", "s4d", "s4-mamba", "standard-hybrid", "mambaformer")
+TITLES = dict(zip(ARCHITECTURES, ("Transformer", "Mamba", "S4", "S4-Mamba", "Standard Hybrid", "MambaFormer")))
 BASELINES = ("least squares", "3-nearest", "averaging", "lasso", "true mixture", "marginal")
 # Transformer, Mamba, MambaFormer, in the paper.
 PAPER = {
@@ -65,7 +66,7 @@ def table(results: list[dict]) -> str:
 def rows(setups: list[tuple], columns: tuple[str, ...], last: tuple[str, dict[str, str]] | None = None) -> list[str]:
     """Lines of Markdown; columns of which nothing is known are left out. last: a heading, and what to say of each task."""
     shown = [c for c in columns if any(line["architecture"] == c for _, _, lines in setups for line in lines)]
-    text = [["task", *shown, *(last or ())[:1]], ["---"] * (len(shown) + (2 if last else 1))]
+    text = [["task", *(TITLES.get(c, c) for c in shown), *(last or ())[:1]], ["---"] * (len(shown) + (2 if last else 1))]
     for name, task, lines in setups:
         text.append([name.replace("-", " "), *(cell(task, lines, c) for c in shown), *([last[1][task]] if last else [])])
     return [f"| {' | '.join(row)} |" for row in text]
@@ -134,7 +135,7 @@ def plot(setup: str, lines: list[dict]) -> str:
         left, at = 8 + COLUMN * (i % columns), HEIGHT + 14 + ROW * (i // columns)
         parts.append(f'<path d="M{left} {at - 5}h20" class="{curve_class}" stroke-width="2.5"{dash}/>')
         note = " (short)" if best[name].get("short") else ""
-        parts.append(f'<text x="{left + 26}" y="{at}">{name}{note}</text>')
+        parts.append(f'<text x="{left + 26}" y="{at}">{TITLES.get(name, name)}{note}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 

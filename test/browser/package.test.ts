@@ -58,6 +58,10 @@ document.title = String(text.length > 0);
   await run(process.execPath, [tsc, ...flags, "--lib", "es2024,dom", "--types", "", "main.ts"], { cwd: folder });
   await build({ root: folder, configFile: false, logLevel: "error", build: { outDir: "out", target: "es2024" } });
 
+  const inNode = `import { loadModel } from "mamba-edge/client"; loadModel("http://localhost/weights/x").catch((e) => console.log(e.name + ": " + e.message));`;
+  const { stdout: refused } = await run(process.execPath, ["--input-type=module", "-e", inNode], { cwd: folder });
+  expect(refused).toMatch(/^BackendError: models run in a Web Worker, which is missing here: call this in a browser/);
+
   const page = await (await browser.current.newContext()).newPage();
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(error.message));

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Chunk, GenerationResult, ModelInfo } from "../../worker/browser/client/api.ts";
 import { type CompletionEvent, Edge } from "../../worker/browser/host/edge.ts";
 import type { HostGeneration } from "../../worker/browser/host/host-model.ts";
+import { remoteGeneration } from "../../worker/browser/host/remote-generation.ts";
 import { remoteModel } from "../../worker/browser/host/remote-model.ts";
 import { remoteSession } from "../../worker/browser/host/remote-session.ts";
 import { site } from "./visit.ts";
@@ -42,6 +43,22 @@ test("each piece says how long the whole sequence is, in a session, a text and a
     expect(made).toBeGreaterThan(result.completionTokens - 4);
   }
   expect(session.tokens).toBeGreaterThanOrEqual(before + 31);
+});
+
+test("of pieces that came together, those after the stop are not given out", async () => {
+  const stop = new AbortController();
+  const event = (text: string, made: number) =>
+    ({ choices: [{ text }], usage: { prompt_tokens: 2, completion_tokens: made }, seed: 5 }) as CompletionEvent;
+  async function* together(): AsyncGenerator<CompletionEvent> {
+    for (const [i, text] of ["a", "b", "c", "d"].entries()) yield event(text, i + 1);
+  }
+  const generation = remoteGeneration(together(), stop.signal);
+  expect((await generation.next()).value).toMatchObject({ text: "a" });
+  expect((await generation.next()).value).toMatchObject({ text: "b" });
+  stop.abort();
+  const { done, value } = await generation.next();
+  expect(done).toBe(true);
+  expect(value).toMatchObject({ text: "ab", finishReason: "cancelled", completionTokens: 2 });
 });
 
 /** An edge whose streams are cut after some events: at once, or when the edge has long come to the end and stored it. */

@@ -75,7 +75,7 @@ test("the key given in the page's head goes to the edge with what is asked there
   await page.selectOption("#learn-where", "rest");
   await expect.poll(() => keys.at(-1), { timeout: 30_000 }).toBe("/v1/icl/predictions Bearer secret");
   await page.selectOption("#learn-where", "session");
-  await expect.poll(() => keys.at(-1), { timeout: 30_000 }).toMatch(/^\/v1\/(icl\/)?sessions.* Bearer secret$/);
+  await expect.poll(() => keys, { timeout: 30_000 }).toContain("/v1/sessions Bearer secret");
   await page.click("#tab-write");
   await page.selectOption("#backend", "rest");
   await page.click("#go");

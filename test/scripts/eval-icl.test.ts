@@ -63,6 +63,14 @@ test.each([
   expect(err).toMatch(message);
 });
 
+test("a folder without an evaluation says what is wanted", async () => {
+  const { code, out, err } = await run("eval-icl", "weights/models/fable-31m");
+  expect([code, out]).toEqual([1, ""]);
+  expect(err).toMatch(
+    /^error: weights\/models\/fable-31m has no evaluation\.json: give a cell that .* exported, or a package/,
+  );
+});
+
 test("the best of several attempts is packaged, with its card, and scores as in PyTorch", async () => {
   cell("linear.mambaformer.0", {});
   cell("linear.mambaformer.1", { final: 0.5, seed: 1 });

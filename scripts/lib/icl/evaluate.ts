@@ -36,7 +36,12 @@ export function readEvaluation(folder: string): Evaluation {
   try {
     json = JSON.parse(readFileSync(file, "utf8"));
   } catch (error) {
-    throw new UsageError(`cannot read ${file}, which scripts/train/icl.py writes: ${(error as Error).message}`);
+    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    throw new UsageError(
+      missing
+        ? `${folder} has no ${EVALUATION_FILE}: give a cell that scripts/train/icl.py exported, or a package that npm run pack:icl made`
+        : `cannot read ${file}, which scripts/train/icl.py writes: ${(error as Error).message}`,
+    );
   }
   const { success, data, error } = Evaluation.safeParse(json);
   if (!success) throw new UsageError(`${file} is not what icl.py writes: ${z.prettifyError(error)}`);

@@ -1,7 +1,7 @@
 import HostWorker from "../host/index.ts?worker&inline";
 import type { Calls } from "../protocol.ts";
 import type { LoadImageModel, LoadModel, LoadOptions } from "./api.ts";
-import { Channel } from "./channel.ts";
+import { Channel, named } from "./channel.ts";
 import { createImageModel } from "./image-model.ts";
 import { createModel } from "./model.ts";
 import { checkOptions } from "./options.ts";
@@ -31,9 +31,15 @@ async function load<K extends "load" | "loadImages", M>(
   checkOptions(call === "load" ? "loadModel" : "loadImageModel", options);
   const { onProgress, signal, ...rest } = options;
   signal?.throwIfAborted();
+  if (typeof Worker === "undefined") {
+    throw named(
+      "BackendError",
+      "models run in a Web Worker, which is missing here: call this in a browser, or ask a running mamba-edge over its REST API",
+    );
+  }
   const channel = new Channel(new HostWorker());
   try {
-    const args = { url: new URL(url, document.baseURI).href, options: absolute(rest) };
+    const args = { url: new URL(url, base()).href, options: absolute(rest) };
     return create(channel, await channel.call(call, args, { onProgress, signal }));
   } catch (error) {
     channel.close();
@@ -43,5 +49,10 @@ async function load<K extends "load" | "loadImages", M>(
 
 /** The Web Worker has no address that a relative one could start from. */
 function absolute(options: Omit<LoadOptions, "onProgress" | "signal">): Omit<LoadOptions, "onProgress" | "signal"> {
-  return options.edge === undefined ? options : { ...options, edge: new URL(options.edge, document.baseURI).href };
+  return options.edge === undefined ? options : { ...options, edge: new URL(options.edge, base()).href };
+}
+
+/** What a relative address starts from: the page's, or that of the Web Worker that the client is called in. */
+function base(): string {
+  return typeof document === "undefined" ? location.href : document.baseURI;
 }

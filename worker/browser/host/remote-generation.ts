@@ -18,6 +18,8 @@ export async function* remoteGeneration(
   let seed = 0;
   try {
     for await (const event of events) {
+      // Many may have arrived together: what was not shown yet is not part of what was stopped.
+      if (signal.aborted) break;
       onEvent(event);
       const [choice] = event.choices ?? [];
       const piece = choice?.text ?? choice?.delta?.content ?? "";
