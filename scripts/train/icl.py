@@ -8,9 +8,12 @@
 A cell is a task and an architecture; all architectures have the same number of parameters within 15 %. Every cell is a whole
 training step (drawing prompts, forward, backward, clipping, Adam) captured as one CUDA graph on a stream of its own, and the streams
 run side by side; icl_recipes.py has rates and schedules. What is elementwise is compiled by Inductor; --no-compile leaves that out, and so
-does a compiler that fails. --profile trains nothing: it prints a step's time for each cell alone, for all together, and where it goes. A call ends after --seconds; called again it goes on from OUT/<cell>.pt until --steps are done. A cell that is done,
-or the time up, is evaluated on 1,280 prompts that are the same for all, and OUT/<cell>/ gets a checkpoint in the official layout with a
-golden.json and an evaluation.json. With --search every architecture trains once for each rate, and OUT/rates.json, which later calls read, gets the best.
+does a compiler that fails. --profile trains nothing: it prints a step's time for each cell alone, for all together, and where it goes.
+
+A call ends after --seconds; called again it goes on from OUT/<cell>.pt until --steps are done. A cell that is done, or the time up, is
+evaluated on 1,280 prompts that are the same for all, and OUT/<cell>/ gets a checkpoint in the official layout with a golden.json and an
+evaluation.json. With --search every architecture trains once for each rate, and OUT/rates.json gets the best: a later call with the same
+--out takes those in place of icl_recipes.py's.
 """
 
 import argparse
@@ -43,7 +46,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", nargs="+", default=[], help=f"of {', '.join(TASKS)}, or all")
     parser.add_argument("--architecture", nargs="+", default=["all"], help=f"of {', '.join(ARCHITECTURES)}, or all")
-    parser.add_argument("--cell", nargs="+", default=[], help="TASK:ARCHITECTURE or TASK:all, as many as wanted; a third part, no-curriculum, as the option")
+    cell_help = "TASK:ARCHITECTURE or TASK:all, as many as wanted; a third part, no-curriculum, as the option"
+    parser.add_argument("--cell", nargs="+", default=[], help=cell_help)
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--fit", action="store_true", help="as many of --steps as --seconds allow, by the time of the first 300; not for going on")

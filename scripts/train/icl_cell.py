@@ -17,7 +17,8 @@ class Cell:
     def __init__(self, task: Task, architecture: str, seed: int, lr: float, args: argparse.Namespace, device: str, curriculum: bool = True):
         self.curriculum = curriculum
         self.task, self.architecture, self.seed, self.lr, self.args, self.device = task, architecture, seed, lr, args, device
-        self.name = f"{task.name}.{architecture}.{seed}" + ("" if curriculum else ".no-curriculum") + (f".{args.tag}" if args.tag else "") + (f".{lr:g}" if args.search else "")
+        how = ["" if curriculum else "no-curriculum", args.tag, f"{lr:g}" if args.search else ""]
+        self.name = ".".join([task.name, architecture, str(seed), *(part for part in how if part)])
         self.recipe = recipe(task.name)
         self.batch = args.batch or self.recipe.batch
         self.precision = args.precision or (self.recipe.precision if device == "cuda" else "f32")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import icl_results
 import icl_study
+from icl_tasks import TASKS
 
 ARCHITECTURES = ("transformer", "mamba", "s4d", "s4-mamba", "standard-hybrid", "mambaformer")
 TITLES = dict(zip(ARCHITECTURES, ("Transformer", "Mamba", "S4", "S4-Mamba", "Standard Hybrid", "MambaFormer")))
@@ -57,10 +58,12 @@ def cell(task: str, lines: list[dict], architecture: str) -> str:
 
 
 def table(results: list[dict]) -> str:
-    """Two: what was trained beside the paper's verdicts, and what needs no training."""
+    """What was trained beside the paper's verdicts, and, where the results have it, a second table of what needs no training."""
     setups = icl_results.setups(results, list(PAPER))
     trained = rows(setups, ARCHITECTURES, ("paper: Transformer, Mamba, MambaFormer", PAPER))
-    return "\n".join([*trained, "", *rows([s for s in setups if s[0] == s[1]], BASELINES)])
+    by_task = {task: (task, task, lines) for _, task, lines in setups}  # baselines are the same with and without a curriculum
+    known = [setup for setup in by_task.values() if any(line["architecture"] in BASELINES for line in setup[2])]
+    return "\n".join([*trained, *(["", *rows(known, BASELINES)] if known else [])])
 
 
 def rows(setups: list[tuple], columns: tuple[str, ...], last: tuple[str, dict[str, str]] | None = None) -> list[str]:
@@ -101,7 +104,7 @@ def plot(setup: str, lines: list[dict]) -> str:
     least, most = min(counts), max(counts)
     # Errors begin at 0, and what is far above saying nothing is cut: least squares peaks where examples and dimensions are as many. A
     # log-likelihood has no such ends.
-    density = "marginal" in curves
+    density = TASKS[lines[0]["task"]].chance == "density"
     low = math.floor(min(values)) if density else 0.0
     first = max(curve[0][1] for name, curve in curves.items() if name in ARCHITECTURES)
     high = math.ceil(max(values)) if density else min(max(values), max(1.0, 1.5 * first)) or 1.0
@@ -117,7 +120,7 @@ def plot(setup: str, lines: list[dict]) -> str:
     whole = HEIGHT + ROW * -(-len(curves) // columns) + 4
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole}" font-family="sans-serif" font-size="14">',
-        f"<title>{setup}: error by the number of examples in the prompt</title>",
+        f"<title>{setup}: {measure} by the number of examples in the prompt</title>",
         style(),
         f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle">{measure}</text>',
         f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 10}" text-anchor="middle">examples in the prompt</text>',
@@ -145,8 +148,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for the plots and study.json; without it there are none")
     args = parser.parse_args()
     results = [line for line in icl_results.read(args.results) if not line.get("search")]
-    if not results:
-        parser.error(f"{args.results} holds no results yet: train cells with icl.py first")
+    if not icl_results.setups(results, list(PAPER)):
+        parser.error(f"{args.results} holds no trained cells yet, other than a search's: train some with icl.py first")
     print(table(results))
     if args.out is None:
         return
