@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Chunk, GenerationResult, ModelInfo } from "../../worker/browser/client/api.ts";
 import { type CompletionEvent, Edge } from "../../worker/browser/host/edge.ts";
+import { EdgeError } from "../../worker/browser/host/errors.ts";
 import type { HostGeneration } from "../../worker/browser/host/host-model.ts";
 import { remoteGeneration } from "../../worker/browser/host/remote-generation.ts";
 import { remoteModel } from "../../worker/browser/host/remote-model.ts";
@@ -118,11 +119,60 @@ describe("a session whose append is stopped holds what was given out, and goes o
     expect(session.tokens).toBe(start.tokens);
   });
 
-  test("before the first piece it holds what it held, and not the words either", async () => {
-    const edge = new CutEdge(0, false);
+  test.each([
+    { given: "", ended: false },
+    { given: "", ended: true },
+    { given: "The fox", ended: true },
+  ])("before the first piece it holds '$given', not the words either, the edge at its end: $ended", async (start) => {
+    const edge = new CutEdge(0, start.ended);
     const session = remoteSession(edge, info);
-    const { result } = await finish(session.append("Once", { ...options, maxTokens: 50 }, edge.controller.signal));
+    const same = remoteSession(new Edge(site.url, undefined), info);
+    const { given } = start;
+    if (given !== "") {
+      await finish(same.append(given, { ...options, maxTokens: 3 }, signal));
+      await session.pull(await same.push(undefined));
+    }
+    const before = session.tokens;
+    const { result } = await finish(session.append(" Once", { maxTokens: 5 }, edge.controller.signal));
     expect(result).toMatchObject({ finishReason: "cancelled", completionTokens: 0, text: "" });
-    expect(session.tokens).toBe(0);
+    expect(session.tokens).toBe(before);
+    if (given !== "") {
+      expect(await session.save()).toEqual(await same.save());
+      expect(await (await session.fork()).save()).toEqual(await same.save());
+    }
+    const { seed, ...further } = options;
+    const fields = { ...further, maxTokens: 8, ...(given === "" && { seed }) };
+    const [next, expected] = [session, same].map((each) => finish(each.append(" a hen", fields, signal)));
+    expect((await next!).result.text).toBe((await expected!).result.text);
+    expect(session.tokens).toBe(same.tokens);
+  });
+
+  test.each([{ given: "" }, { given: "The fox" }])("after '$given', an edge that refuses to keep it", async ({
+    given,
+  }) => {
+    const edge = new CutEdge(12, false);
+    const session = remoteSession(edge, info);
+    const same = remoteSession(new Edge(site.url, undefined), info);
+    if (given !== "") {
+      await finish(same.append(given, { ...options, maxTokens: 1 }, signal));
+      await session.pull(await same.push(undefined));
+    }
+    const before = session.tokens;
+    const request = edge.request.bind(edge);
+    edge.request = async (method, path, init) => {
+      if (edge.controller.signal.aborted && path.endsWith("/append")) throw new EdgeError("come back in 3 s", 429);
+      return request(method, path, init);
+    };
+    const { seed, ...further } = options;
+    const fields = { ...further, maxTokens: 200, ...(given === "" && { seed }) };
+    await expect(finish(session.append(" Once upon", fields, edge.controller.signal))).rejects.toThrow(
+      /^what was written until the stop could not be kept, the session is as it was before: come back in 3 s$/,
+    );
+    expect(session.tokens).toBe(before);
+    edge.request = request;
+    const next = { ...further, maxTokens: 8, ...(given === "" && { seed }) };
+    const { result } = await finish(session.append(" a hen", next, signal));
+    expect(result.text).toBe((await finish(same.append(" a hen", next, signal))).result.text);
+    expect(session.tokens).toBe(same.tokens);
   });
 });

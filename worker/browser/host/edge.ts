@@ -79,8 +79,10 @@ export class Edge {
     return (await this.request("POST", "/v1/sessions", { json: { model } })).json() as Promise<EdgeSession>;
   }
 
-  async forkSession(id: string): Promise<EdgeSession> {
-    return (await this.request("POST", `${session(id)}/fork`, { json: {} })).json() as Promise<EdgeSession>;
+  /** @param snapshot that the copy begins with; else with the latest */
+  async forkSession(id: string, snapshot: string | null = null): Promise<EdgeSession> {
+    const json = { ...(snapshot !== null && { snapshot }) };
+    return (await this.request("POST", `${session(id)}/fork`, { json })).json() as Promise<EdgeSession>;
   }
 
   async readSession(id: string): Promise<EdgeSession> {

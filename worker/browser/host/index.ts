@@ -47,7 +47,8 @@ async function answer(request: Exclude<Request, { cancel: true }>): Promise<void
       post({ id, value }, value instanceof Uint8Array ? [value.buffer] : []);
     }
   } catch (error) {
-    if ("stream" in request && controller.signal.aborted) {
+    // Another error of what was stopped is the caller's.
+    if ("stream" in request && controller.signal.aborted && (error as Error).name === "AbortError") {
       post({ id, result: NOTHING });
       return;
     }
