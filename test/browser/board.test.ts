@@ -87,6 +87,33 @@ test("what is drawn with the mouse follows it until it is let go", async () => {
   await page.context().close();
 });
 
+test("what is held goes with its point; a second finger neither draws nor moves", async () => {
+  const page = await open();
+  await page.waitForSelector(".curve.m1");
+  await page.click("#learn-clear");
+  await page.evaluate(() => scrollTo(0, 0));
+  const { x, y, width, height } = (await page.locator(".board").boundingBox())!;
+  const names = () => page.locator(".dot").evaluateAll((dots) => dots.map((dot) => dot.getAttribute("aria-label")));
+  await page.mouse.click(x + width / 4, y + height / 4);
+  await page.mouse.click(x + width / 2, y + height / 2);
+  await page.mouse.down();
+  await page.keyboard.press("Delete");
+  await page.mouse.move(x + width * 0.7, y + height * 0.7, { steps: 3 });
+  await page.mouse.up();
+  expect(await names()).toEqual([expect.stringMatching(/^Example 1: x -1\.[23], y 4\.5\./)]);
+
+  await page.mouse.move(x + width / 4, y + height / 4);
+  await page.mouse.down();
+  const second = { pointerId: 9, pointerType: "touch", isPrimary: false, bubbles: true, button: 0 };
+  for (const type of ["pointerdown", "pointermove", "pointerup"]) {
+    await page.dispatchEvent(".board", type, { ...second, clientX: x + width * 0.9, clientY: y + height * 0.9 });
+  }
+  await page.mouse.move(x + width / 2, y + height / 2);
+  await page.mouse.up();
+  expect(await names()).toEqual([expect.stringMatching(/^Example 1: x -?0\.0, y -?0\.0\./)]);
+  await page.context().close();
+});
+
 test("every architecture's state stands beside the curves: the caches grow with each example, the others never", async () => {
   const page = await open();
   await page.waitForSelector(".curve.m1");

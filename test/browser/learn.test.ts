@@ -105,9 +105,19 @@ test("points are drawn, dragged, moved by keys and removed; the curves are the m
   await page.keyboard.press("Delete");
   expect(await page.locator(".dot").count()).toBe(2);
 
+  // All that it says, however seldom this process gets to look.
+  await page.evaluate(() => {
+    const label = document.querySelector<HTMLElement>("#learn-seen-label")!;
+    const said: string[] = [];
+    new MutationObserver(() => {
+      if (said.at(-1) !== label.textContent) said.push(label.textContent);
+      label.dataset.said = said.join(", ");
+    }).observe(label, { childList: true });
+  });
   await page.click("#learn-play");
-  await expect.poll(() => page.textContent("#learn-seen-label")).toBe("Examples seen: 1 of 2");
-  await expect.poll(() => page.textContent("#learn-seen-label")).toBe("Examples seen: 2 of 2");
+  await expect
+    .poll(() => page.getAttribute("#learn-seen-label", "data-said"))
+    .toBe([0, 1, 2].map((seen) => `Examples seen: ${seen} of 2`).join(", "));
   expect(await page.textContent("#learn-status")).toBe("");
   expect(errors).toEqual([]);
   await page.context().close();
@@ -174,6 +184,62 @@ test("a session at the edge is told each example once; another past begins anoth
   await expect
     .poll(() => asked.filter(({ path }) => path.startsWith("DELETE")).map(({ path }) => path.split("/").at(-1)))
     .toEqual([sent[0]!.session, sent[2]!.session]);
+  await page.context().close();
+});
+
+test("a session that is still being made when another place is chosen is deleted too", async () => {
+  const page = await open();
+  const deleted: string[] = [];
+  page.on("request", (request) => {
+    if (request.method() === "DELETE") deleted.push(new URL(request.url()).pathname);
+  });
+  const asked = Promise.withResolvers<void>();
+  const chosen = Promise.withResolvers<void>();
+  const made: string[] = [];
+  await page.route("**/v1/sessions", async (route) => {
+    asked.resolve();
+    await chosen.promise;
+    const response = await route.fetch();
+    made.push(((await response.json()) as { id: string }).id);
+    await route.fulfill({ response });
+  });
+  await page.waitForSelector(".curve.m1");
+  await page.uncheck('tr:has-text("icl-gpt2-linear") input');
+  await page.selectOption("#learn-where", "session");
+  await asked.promise;
+  await page.selectOption("#learn-where", "wasm");
+  chosen.resolve();
+  await expect.poll(() => deleted).toEqual([expect.stringMatching(/^\/v1\/sessions\/sess_/)]);
+  expect(deleted).toEqual(made.map((id) => `/v1/sessions/${id}`));
+  await expect.poll(async () => (await cells(page, 2))[2]).toMatch(/^\d+ ms, WASM$/);
+  expect(await page.textContent("#learn-status")).toBe("");
+  await page.context().close();
+});
+
+test("another API key leaves no Web Worker of the last one, and loads nothing anew that computes here", async () => {
+  const page = await open();
+  await page.waitForSelector(".curve.m1");
+  await page.uncheck('tr:has-text("icl-gpt2-linear") input');
+  await page.click(".access summary");
+  const before = page.workers().length;
+  const keys: (string | undefined)[] = [];
+  page.on("request", (request) => {
+    if (request.url().endsWith("/v1/icl/predictions")) keys.push(request.headers().authorization);
+  });
+  for (const key of ["one", "two", "three"]) {
+    await page.fill("#key", key);
+    await page.click("#learn-line");
+    await expect.poll(async () => (await cells(page, 2))[2]).toMatch(/WASM$/);
+  }
+  expect(page.workers().length).toBe(before);
+  await page.selectOption("#learn-where", "rest");
+  for (const key of ["one", "two", "three"]) {
+    await page.fill("#key", key);
+    await page.click("#learn-line");
+    await expect.poll(() => keys.at(-1)).toBe(`Bearer ${key}`);
+    await expect.poll(async () => (await cells(page, 2))[2]).toMatch(/edge$/);
+  }
+  await expect.poll(() => page.workers().length).toBeLessThanOrEqual(before);
   await page.context().close();
 });
 

@@ -64,7 +64,7 @@ export class Board {
     this.element.append(this.#curves, this.#points);
     this.element.addEventListener("pointerdown", (event) => this.#press(event));
     this.element.addEventListener("pointermove", (event) => {
-      if (this.#dragged !== undefined) this.#events.onMove(this.#dragged, this.#at(event));
+      if (this.#dragged !== undefined && event.isPrimary) this.#events.onMove(this.#dragged, this.#at(event));
     });
     // Where a finger takes hold of a point the page must not scroll. touch-action cannot say so: a point is smaller than its reach.
     const hold = (event: TouchEvent): void => {
@@ -72,6 +72,7 @@ export class Board {
     };
     this.element.addEventListener("touchstart", hold, { passive: false });
     this.element.addEventListener("pointerup", (event) => {
+      if (!event.isPrimary) return;
       const from = this.#tapped;
       this.#rest();
       if (from === undefined) return;
@@ -87,6 +88,8 @@ export class Board {
     this.#drawn = points;
     const dots = this.#points.children;
     const focused = [...dots].indexOf(document.activeElement as Element);
+    // What is held may have gone, or have another number now.
+    if (points.length < dots.length) this.#rest();
     // Kept while they can be: what a finger holds must not go.
     while (dots.length > points.length) dots[dots.length - 1]!.remove();
     while (dots.length < points.length) this.#points.append(this.#dot(dots.length));
@@ -129,7 +132,8 @@ export class Board {
   }
 
   #press(event: PointerEvent): void {
-    if (event.button !== 0) return;
+    // A second finger neither adds a point nor takes hold of one.
+    if (event.button !== 0 || !event.isPrimary) return;
     const on = this.#nearest(event);
     if (on < 0 && event.pointerType === "touch") {
       this.#tapped = event;

@@ -21,6 +21,8 @@ export function showRule(models: readonly InContextModel[]): void {
   byId("rule").hidden = models.length === 0;
   if (models.length === 0) return;
   const learners = new Learners();
+  /** The answers to an earlier rule may come late. */
+  let round = 0;
   const rows = models.map((model) => {
     const [strip, wrong] = [element("div", {}), element("span", { className: "note" })];
     return { model, strip, wrong, row: element("li", {}, element("span", {}, model.name), strip, wrong) };
@@ -30,6 +32,7 @@ export function showRule(models: readonly InContextModel[]): void {
   void again();
 
   async function again(): Promise<void> {
+    const mine = ++round;
     const { switches, examples } = drawExamples();
     const last = examples.at(-1)!;
     byId("rule-status").textContent = "";
@@ -40,11 +43,13 @@ export function showRule(models: readonly InContextModel[]): void {
       rows.map(async ({ model, strip, wrong }) => {
         try {
           const answer = await learners.predict(model.id, place, examples.slice(0, -1), [last.x]);
+          if (mine !== round) return;
           const right = [...answer.before, answer.predictions[0]!].map(([y], i) => Math.sign(y!) === examples[i]!.y);
           const mistakes = right.slice(-LAST).filter((r) => !r).length;
           strip.replaceChildren(drawStrip(model.name, right));
           wrong.textContent = `Wrong in the last row: ${mistakes} of ${LAST}`;
         } catch (error) {
+          if (mine !== round) return;
           byId("rule-status").textContent = `${model.name}: ${(error as Error).message}`;
         }
       }),

@@ -43,10 +43,16 @@ export async function inContextModels(): Promise<InContextModel[]> {
 /** Where models compute that the visitor asks. */
 export type Where = "wasm" | "webgpu" | "rest" | "session";
 
+interface Loaded {
+  readonly where: BackendName;
+  readonly model: Promise<BrowserModel>;
+  readonly apiKey: string | undefined;
+}
+
 /** The models that were asked so far, each loaded when it was first asked. */
 export class Learners {
   readonly #sessions = new EdgeSessions();
-  readonly #loaded = new Map<string, { readonly where: BackendName; readonly model: Promise<BrowserModel> }>();
+  readonly #loaded = new Map<string, Loaded>();
 
   /** @throws Error with the client's or the edge's own words; a DisposedError when another place was chosen meanwhile */
   async ask(
@@ -81,7 +87,7 @@ export class Learners {
     for (const [key, { where: place, model }] of this.#loaded) {
       if (place === where) continue;
       this.#loaded.delete(key);
-      model.then((loaded) => loaded.dispose()).catch(() => {});
+      free(model);
     }
   }
 
@@ -91,13 +97,21 @@ export class Learners {
   }
 
   #load(id: string, where: BackendName): Promise<BrowserModel> {
-    const given = access();
-    const key = `${id} ${where} ${given.apiKey}`;
-    const loaded = this.#loaded.get(key);
-    if (loaded !== undefined) return loaded.model;
+    // Only who computes elsewhere is asked for a key.
+    const given = where === "rest" ? access() : {};
+    const place = `${id} ${where}`;
+    const before = this.#loaded.get(place);
+    if (before !== undefined && before.apiKey === given.apiKey) return before.model;
+    if (before !== undefined) free(before.model);
     const model = loadModel(`/weights/${id}`, { backend: where, ...given });
-    this.#loaded.set(key, { where, model });
-    model.catch(() => this.#loaded.delete(key));
+    this.#loaded.set(place, { where, model, apiKey: given.apiKey });
+    model.catch(() => {
+      if (this.#loaded.get(place)?.model === model) this.#loaded.delete(place);
+    });
     return model;
   }
+}
+
+function free(model: Promise<BrowserModel>): void {
+  model.then((loaded) => loaded.dispose()).catch(() => {});
 }

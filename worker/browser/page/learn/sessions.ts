@@ -25,7 +25,8 @@ interface Reply {
 }
 
 interface Held {
-  readonly id: string;
+  /** not there yet while it is made. */
+  readonly id: Promise<string>;
   /** the examples in its state, as they were sent. */
   readonly told: string[];
   readonly before: number[];
@@ -42,15 +43,18 @@ export class EdgeSessions {
     let held = this.#held.get(model);
     if (held === undefined || held.told.some((one, i) => one !== told[i])) {
       this.#forget(model);
-      held = { id: (await post("/v1/sessions", { model })).id, told: [], before: [] };
+      held = { id: post("/v1/sessions", { model }).then(({ id }) => id), told: [], before: [] };
       this.#held.set(model, held);
     }
     const [kept, more] = [held.told.length, examples.slice(held.told.length)];
-    const answer = await post("/v1/icl/predictions", { session: held.id, examples: more, query }).catch((error) => {
+    let answer: Reply;
+    try {
+      answer = await post("/v1/icl/predictions", { session: await held.id, examples: more, query });
+    } catch (error) {
       // It may be gone, or full: the next question begins another.
-      this.#forget(model);
+      if (this.#held.get(model) === held) this.#forget(model);
       throw error;
-    });
+    }
     held.told.push(...told.slice(kept));
     held.before.push(...answer.before);
     return {
@@ -64,12 +68,13 @@ export class EdgeSessions {
     for (const model of [...this.#held.keys()]) this.#forget(model);
   }
 
-  /** One that cannot be deleted goes with time. */
+  /** One that is being made is deleted when it is there; one that cannot be deleted goes with time. */
   #forget(model: string): void {
     const held = this.#held.get(model);
     this.#held.delete(model);
-    if (held === undefined) return;
-    fetch(`/v1/sessions/${held.id}`, { method: "DELETE", headers: headers(), keepalive: true }).catch(() => {});
+    held?.id
+      .then((id) => fetch(`/v1/sessions/${id}`, { method: "DELETE", headers: headers(), keepalive: true }))
+      .catch(() => {});
   }
 }
 
