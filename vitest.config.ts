@@ -21,6 +21,7 @@ export default defineConfig({
           // A GPU on the CPU compiles its pipelines for seconds, and much longer beside other work.
           testTimeout: 300_000,
           hookTimeout: 120_000,
+          expect: { poll: { timeout: 60_000 } },
         },
       },
       {

@@ -107,14 +107,16 @@ test("what is stopped at the edge is what the edge goes on from; stopped before 
   const { choices } = (await whole.json()) as { choices: { text: string }[] };
   expect(`Once upon a time${choices[0]!.text}`.startsWith(onward)).toBe(true);
 
+  const stop = Promise.withResolvers<void>();
   await page.route("**/append", async (route) => {
-    await new Promise((wake) => setTimeout(wake, 3000));
+    await stop.promise;
     await route.continue().catch(() => {});
   });
   await page.fill("#words", "And then");
   await page.click("#go");
   await page.click("#stop");
   await status(page, /^Stopped before the first token\.$/);
+  stop.resolve();
   expect(await page.textContent("#paper")).toBe(onward);
   expect(await page.inputValue("#words")).toBe("And then");
   expect(errors).toEqual([]);
