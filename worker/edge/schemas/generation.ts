@@ -73,7 +73,7 @@ export const generationFields = {
         include_usage: boolean.nullish().openapi({ description: "A last chunk with the usage and no choices." }),
         continuous_usage_stats: boolean
           .nullish()
-          .openapi({ description: "With the usage so far, and the seed, in every chunk of a completion or append." }),
+          .openapi({ description: "With the usage so far, and the seed, in every chunk of what is generated." }),
         include_obfuscation: boolean.nullish().openapi({ description: "Accepted; nothing is ever obfuscated." }),
       },
       { error: objectMessage("an object such as {include_usage: true}") },
