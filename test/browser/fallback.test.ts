@@ -15,7 +15,7 @@ import { blankPage, packageUrl, site, useBrowser } from "./visit.ts";
 const browser = useBrowser();
 
 /** What a page that loads a package with `backend` gets: where it computed and what. */
-async function story(code: string | undefined, backend: "auto" | "webgpu" | "wasm", id = site.story) {
+async function story(code: string | undefined, backend: "auto" | "webgpu" | "wasm" | "rest", id = site.story) {
   const page = await blankPage(browser.current, code);
   const seen = await page.evaluate(
     async ([url, backend]) => {
@@ -75,6 +75,18 @@ test("asked for where there is none, WebGPU is an error", async () => {
   await expect(story(noWebGpu, "webgpu")).rejects.toThrow(
     /BackendError: WebGPU cannot be used here: this browser has no WebGPU/,
   );
+});
+
+test("a browser too old to unpack the kernels is told so, and the edge computes for it", async () => {
+  const old = "delete self.DecompressionStream;";
+  for (const backend of ["auto", "wasm"] as const) {
+    await expect(story(old, backend)).rejects.toThrow(
+      /BackendError: this browser has no DecompressionStream, .*: use a newer one, or the backend "rest"$/m,
+    );
+  }
+  const { first, result } = await story(old, "rest");
+  expect(first).toEqual(["rest", "asked for"]);
+  expect(result).toMatchObject({ completionTokens: 24, backend: "rest" });
 });
 
 test("when WebGPU is ready and faster, a session moves over from WASM and goes on with the same text; a second load need not measure", async () => {

@@ -37,8 +37,8 @@ test("an interrupted download goes on with what is missing, after a reload too; 
     const file = route.request().url().split("/").at(-1)!;
     fetched.push(file);
     if (broken && file === "shard-001.bin") {
-      // The others have time to arrive.
-      await new Promise((wake) => setTimeout(wake, 1500));
+      // The other one has arrived by then.
+      await expect.poll(async () => Object.keys((await stored(page, site.large)).files)).toContain("shard-000.bin");
       await route.abort();
     } else await route.continue();
   });
