@@ -1,24 +1,16 @@
-import type { BackendName, BrowserModel, Generation, GenerationResult, Session } from "../client/index.ts";
+import type { BackendName, BrowserModel, Generation } from "../client/index.ts";
 import { byId } from "./dom.ts";
-import { bytes, drawPlots, rate, Timeline } from "./measurements.ts";
+import { follow } from "./follow.ts";
+import { bytes, drawPlots, Timeline } from "./measurements.ts";
 import { modelPanel } from "./model-panel.ts";
+import { hasPast, keep, type OpenText, sessionOf } from "./open-text.ts";
 import { drawPaper, drawShelf, extendPaper } from "./paper.ts";
 import { generateOptions, watchSettings } from "./settings.ts";
-import { keepText, type StoredText, storedTexts } from "./texts.ts";
-
-/** A text with what lives only as long as the page. */
-interface OpenText extends StoredText {
-  session?: Session;
-  timeline: Timeline;
-  length: number;
-}
+import { type StoredText, storedTexts } from "./texts.ts";
 
 type Mode = StoredText["mode"];
 
 const OTHER_SIDE = { webgpu: "rest", wasm: "rest", rest: "auto" } as const;
-
-/** Between two drawings of the plots: each takes about a millisecond of the page's thread. */
-const DRAW_MS = 250;
 
 export async function playground(): Promise<{ setMode(mode: Mode): void }> {
   const button = (id: string): HTMLButtonElement => byId<HTMLButtonElement>(id);
@@ -125,20 +117,6 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     return "Ready.";
   }
 
-  async function sessionOf(text: OpenText, loaded: BrowserModel): Promise<Session> {
-    if (text.session !== undefined) return text.session;
-    const session = await loaded.session();
-    if (text.state !== undefined && text.model === loaded.info.id) await session.restore(text.state);
-    else if (text.turns.length === 0 && text.state !== undefined) {
-      throw new Error(`This state is one of ${text.model}: load that package to go on with it.`);
-    } else if (text.turns.length > 0) {
-      // Another model's state says nothing to this one: it reads the text anew.
-      await session.append(text.turns.map((turn) => turn.text).join(""), { maxTokens: 0 }).result;
-    }
-    text.session = session;
-    return session;
-  }
-
   async function write(): Promise<string> {
     const text = current;
     const typed = mode === "chat" ? words.value.trim() : words.value;
@@ -170,7 +148,15 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
       text.timeline.drop();
       words.value = typed + words.value;
     };
-    const result = await follow(generation, text).catch((error: unknown) => {
+    const shown = {
+      piece: (piece: string): void => {
+        if (text === current) extendPaper(piece);
+      },
+      figures: (): void => {
+        if (text === current) drawFigures();
+      },
+    };
+    const result = await follow(generation, text, shown).catch((error: unknown) => {
       takeBack();
       throw error;
     });
@@ -186,36 +172,6 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     const reused = cachedTokens > 0 ? `, ${cachedTokens} tokens came from the state` : "";
     const ended = finishReason === "cancelled" ? "Stopped after" : "Wrote";
     return `${ended} ${completionTokens} tokens in ${(totalMs / 1000).toFixed(1)} s${reused}.`;
-  }
-
-  /** Shows a generation as it comes. */
-  async function follow(generation: Generation, text: OpenText): Promise<GenerationResult> {
-    const turn = text.turns.at(-1)!;
-    let first: { at: number; length: number } | undefined;
-    let drawn = 0;
-    text.timeline.begin();
-    for await (const { text: piece, length, at } of generation) {
-      turn.text += piece;
-      if (text === current) extendPaper(piece);
-      if (first === undefined) {
-        first = { at, length };
-        byId("first").textContent = `${Math.round(at)} ms`;
-      }
-      text.timeline.add(length, at);
-      text.length = length;
-      if (at - drawn < DRAW_MS) continue;
-      drawn = at;
-      if (length > first.length) byId("rate").textContent = rate((length - first.length) / (at - first.at));
-      if (text === current) drawFigures();
-    }
-    const result = await generation.result;
-    text.length = result.promptTokens + result.completionTokens;
-    text.timeline.settle(text.length);
-    const { firstTokenMs, totalMs, completionTokens } = result;
-    if (firstTokenMs !== undefined && completionTokens > 1) {
-      byId("rate").textContent = rate((completionTokens - 1) / (totalMs - firstTokenMs));
-    }
-    return result;
   }
 
   async function fork(): Promise<string> {
@@ -271,10 +227,6 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     return `The state went over as ${id}: ${text.session.tokens} tokens, none computed again. It goes on ${where}.`;
   }
 
-  async function keep({ session: _, timeline: __, length: ___, ...stored }: OpenText): Promise<void> {
-    await keepText(stored);
-  }
-
   function draw(): void {
     const generating = busy && running !== undefined;
     const has = hasPast(current);
@@ -315,8 +267,4 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
       open(latest());
     },
   };
-}
-
-function hasPast({ turns, state }: StoredText): boolean {
-  return turns.length > 0 || state !== undefined;
 }
