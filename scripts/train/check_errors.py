@@ -6,10 +6,10 @@ import torch
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
 
 
-def compare(name: str, dtype: torch.dtype, got, want, worst: dict) -> None:
+def compare(name: str, dtype: torch.dtype, got, want, worst: dict, tolerance: dict = TOLERANCE) -> None:
     """Raises if one of the values is out of tolerance, and keeps the worst error of each type."""
     for i, (a, b) in enumerate(zip(got, want)):
         error = ((a.double() - b.double()).norm() / b.double().norm()).item()
-        if not error <= TOLERANCE[dtype]:
+        if not error <= tolerance[dtype]:
             raise AssertionError(f"{name}, {dtype}, value {i}: relative error {error:.2e}")
         worst[dtype] = max(worst[dtype], error)

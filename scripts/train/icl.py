@@ -2,7 +2,7 @@
 
     python3 scripts/train/icl.py --task sparse-parity --architecture transformer mamba mambaformer --steps 60000 --seconds 520 --out CELLS
     python3 scripts/train/icl.py --task linear --architecture all --search 1e-4 3e-4 1e-3 --steps 3000 --seconds 520 --out SEARCH
-    python3 scripts/train/icl.py --cell retrieval:transformer linear:all sparse-parity:all:no-curriculum --steps 60000 --fit --out CELLS
+    python3 scripts/train/icl.py --cell retrieval:mamba:3 linear:all sparse-parity:all:no-curriculum --steps 60000 --fit --out CELLS
     python3 scripts/train/icl.py --baselines
 
 A cell is a task and an architecture; all architectures have the same number of parameters within 15 %. Every cell is a whole
@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import time
+from functools import cache
 from pathlib import Path
 
 # Eight queues is CUDA's default: more streams than that wait for each other.
@@ -27,6 +28,7 @@ os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
 
 import icl_models
 import icl_results
+import icl_s4
 import numpy as np
 import torch
 from icl_baselines import baseline_scores, examples, mixture_scores
@@ -38,7 +40,6 @@ from icl_prompts import COUNT, evaluation_prompts
 from icl_recipes import RATES, recipe
 from icl_tasks import TASKS
 
-SAVE_EVERY = 120  # seconds
 FIT_AFTER = 300  # steps, a multiple of what is logged together
 
 
@@ -46,14 +47,15 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", nargs="+", default=[], help=f"of {', '.join(TASKS)}, or all")
     parser.add_argument("--architecture", nargs="+", default=["all"], help=f"of {', '.join(ARCHITECTURES)}, or all")
-    cell_help = "TASK:ARCHITECTURE or TASK:all, as many as wanted; a third part, no-curriculum, as the option"
+    cell_help = "TASK:ARCHITECTURE or TASK:all, as many as wanted; further parts: no-curriculum as the option, and N for N times --steps"
     parser.add_argument("--cell", nargs="+", default=[], help=cell_help)
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--fit", action="store_true", help="as many of --steps as --seconds allow, by the time of the first 300; not for going on")
+    parser.add_argument("--fit", action="store_true", help="as many of --steps as --seconds allow, by the time of the first 300 rounds; not for going on")
     parser.add_argument("--batch", type=int, help="prompts a step; default: the task's recipe")
     parser.add_argument("--parameters", type=int, default=1_200_000)
     parser.add_argument("--seconds", type=float, default=500, help="of training in this call, for all cells together")
+    parser.add_argument("--save-every", type=float, default=120, help="seconds; 27 cells take 2")
     parser.add_argument("--lr", type=float, help="default: icl_recipes.py, with OUT/rates.json")
     parser.add_argument("--search", type=float, nargs="+", help="learning rates to try")
     parser.add_argument("--width", type=int, help="another width, for checks")
@@ -76,26 +78,41 @@ def parse_arguments() -> argparse.Namespace:
             setattr(args, name, list(known))
         elif unknown := [c for c in chosen if c not in known]:
             parser.error(f"--{name} {unknown[0]} is not one of {', '.join(known)}")
-    args.chosen = [(task, architecture, args.curriculum) for task in args.task for architecture in args.architecture]
+    args.chosen = [(task, architecture, args.curriculum, 1) for task in args.task for architecture in args.architecture]
     for text in args.cell:
-        task, _, rest = text.partition(":")
-        architecture, _, how = rest.partition(":")
-        if task not in TASKS or architecture not in ("all", *ARCHITECTURES) or how not in ("", "no-curriculum"):
-            parser.error(f"--cell {text} is not TASK:ARCHITECTURE or TASK:ARCHITECTURE:no-curriculum")
+        task, architecture, *how = text.split(":") if ":" in text else (text, "")
+        times = [int(part) for part in how if part.isdecimal() and int(part)]
+        rest = [part for part in how if not part.isdecimal() or not int(part)]
+        if task not in TASKS or architecture not in ("all", *ARCHITECTURES) or rest not in ([], ["no-curriculum"]) or len(times) > 1:
+            parser.error(f"--cell {text} is not TASK:ARCHITECTURE, and after it at most :no-curriculum and :N, a whole number above 0")
         named = ARCHITECTURES if architecture == "all" else [architecture]
-        args.chosen += [(task, name, args.curriculum and not how) for name in named]
+        args.chosen += [(task, name, args.curriculum and not rest, *(times or [1])) for name in named]
     if not args.baselines and (not args.chosen or args.out is None):
         parser.error("--out and --task or --cell are needed")
     return args
+
+
+@cache
+def long_conv_works() -> bool:
+    """Whether S4D's kernels agree with Fourier transforms on this GPU; if not, it is said, and S4 trains with those, slower."""
+    from check_long_conv import check  # Triton
+
+    try:
+        print("long_conv, worst relative errors:", check("cuda"), flush=True)
+    except Exception as error:
+        print(f"S4 trains with Fourier transforms, because of {type(error).__name__}: {str(error)[:500]}", flush=True)
+        return False
+    return True
 
 
 def capture(cells: list[Cell]) -> None:
     for cell in cells:
         if not cell.cuda or cell.done:
             continue
-        # Both are read at capture. With TF32's matrices, attention alone is bf16.
+        # All are read at capture. With TF32's matrices, attention alone is bf16.
         icl_models.attention_type = torch.bfloat16 if cell.precision == "tf32" else None
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = cell.precision != "f32"
+        icl_s4.exact = cell.precision == "f32" or (cell.architecture.startswith("s4") and not long_conv_works())
         began = time.monotonic()
         try:
             cell.capture()
@@ -123,7 +140,7 @@ def train(cells: list[Cell], seconds: float, log_every: int) -> None:
         running = [cell for cell in cells if not cell.done]
         for _ in range(log_every):
             for cell in running:
-                if not cell.done:
+                for _ in range(min(cell.times, cell.steps - cell.step)):
                     cell.advance()
         for cell in running:
             try:
@@ -134,10 +151,10 @@ def train(cells: list[Cell], seconds: float, log_every: int) -> None:
                 continue
             marks[cell.name] = cell.step
             cell.seconds = before[cell.name] + time.monotonic() - start
-            print(f"{cell.name} step {cell.step} of {cell.args.steps}, loss {mean:.5f}, {cell.seconds:.0f} s", flush=True)
-        if cells and cells[0].args.fit and cells[0].step == FIT_AFTER:
+            print(f"{cell.name} step {cell.step} of {cell.steps}, loss {mean:.5f}, {cell.seconds:.0f} s", flush=True)
+        if cells and cells[0].args.fit and cells[0].step == FIT_AFTER * cells[0].times:
             fit(cells, time.monotonic() - start, end - time.monotonic())
-        if time.monotonic() - saved > SAVE_EVERY:
+        if cells and time.monotonic() - saved > cells[0].args.save_every:
             saved = time.monotonic()
             for cell in cells:
                 cell.save()
@@ -147,7 +164,7 @@ def fit(cells: list[Cell], spent: float, left: float) -> None:
     """Makes the schedule as long as the time left; all cells share their arguments."""
     args = cells[0].args
     args.steps = min(args.steps, FIT_AFTER + int(0.97 * left * FIT_AFTER / spent))
-    print(f"{1000 * spent / FIT_AFTER:.2f} ms a step of all cells: {args.steps} steps", flush=True)
+    print(f"{1000 * spent / FIT_AFTER:.2f} ms a round of all cells: {args.steps} rounds", flush=True)
 
 
 def finish(cells: list[Cell]) -> None:
@@ -156,7 +173,7 @@ def finish(cells: list[Cell]) -> None:
     for cell in cells:
         cell.save()
         line = {"task": cell.task.name, "architecture": cell.architecture, "seed": cell.seed, "lr": cell.lr, "steps": cell.step}
-        line |= {"planned": cell.args.steps, "seconds": round(cell.seconds, 1), "beside": len(cells) - 1, "batch": cell.batch}
+        line |= {"planned": cell.steps, "seconds": round(cell.seconds, 1), "beside": len(cells) - 1, "batch": cell.batch}
         line |= {"parameters": parameters(cell.model), "prompts": cell.args.prompts, "short": cell.step < cell.args.short}
         line |= {"device": torch.cuda.get_device_name() if cell.cuda else "cpu", "search": bool(cell.args.search)}
         line |= {"precision": cell.precision, "curriculum": cell.curriculum}
@@ -211,8 +228,8 @@ def main() -> None:
     chosen = args.out / "rates.json"
     rates = RATES | (json.loads(chosen.read_text()) if chosen.exists() else {})
     cells = [
-        Cell(TASKS[task], architecture, seed, lr, args, device, curriculum)
-        for task, architecture, curriculum in args.chosen
+        Cell(TASKS[task], architecture, seed, lr, args, device, curriculum, times)
+        for task, architecture, curriculum, times in args.chosen
         for seed in args.seed
         for lr in args.search or [args.lr or recipe(task).rates.get(architecture) or rates[architecture] / recipe(task).slower]
     ]

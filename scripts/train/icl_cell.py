@@ -14,8 +14,9 @@ WARM_RUNS = 3
 class Cell:
     """Everything that a step reads is a tensor, so that a captured step can be replayed."""
 
-    def __init__(self, task: Task, architecture: str, seed: int, lr: float, args: argparse.Namespace, device: str, curriculum: bool = True):
-        self.curriculum = curriculum
+    def __init__(self, task: Task, architecture: str, seed: int, lr: float, args: argparse.Namespace, device: str, curriculum: bool = True, times: int = 1):
+        """times: steps a round of all cells, which is a step of those that have one."""
+        self.curriculum, self.times = curriculum, times
         self.task, self.architecture, self.seed, self.lr, self.args, self.device = task, architecture, seed, lr, args, device
         how = ["" if curriculum else "no-curriculum", args.tag, f"{lr:g}" if args.search else ""]
         self.name = ".".join([task.name, architecture, str(seed), *(part for part in how if part)])
@@ -50,13 +51,17 @@ class Cell:
         return self.args.out / f"{self.name}.pt"
 
     @property
+    def steps(self) -> int:
+        return self.args.steps * self.times
+
+    @property
     def done(self) -> bool:
-        return self.step >= self.args.steps
+        return self.step >= self.steps
 
     def follow_schedule(self) -> None:
-        part = grown(self.recipe, self.step, self.args.steps) if self.curriculum else 1.0
+        part = grown(self.recipe, self.step, self.steps) if self.curriculum else 1.0
         first_dims, first_points = self.task.curriculum
-        rate = rate_at(self.recipe, self.lr, self.step, self.args.steps)
+        rate = rate_at(self.recipe, self.lr, self.step, self.steps)
         self._schedule("dims", round(first_dims + part * (self.task.inputs - first_dims)))
         self._schedule("points", round(first_points + part * (self.task.points - first_points)))
         self._schedule("rate", rate)

@@ -4,6 +4,7 @@ import json
 from contextlib import contextmanager
 
 import icl_results
+import icl_s4
 import numpy as np
 import torch
 from icl_cell import Cell
@@ -17,12 +18,12 @@ GOLDEN_PROMPTS = 4
 @contextmanager
 def full_precision():
     """f32 without TF32: what is exported must agree with other implementations of f32."""
-    kept = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    kept = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, icl_s4.exact
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, icl_s4.exact = False, False, True
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = kept
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, icl_s4.exact = kept
 
 
 @torch.no_grad()

@@ -103,8 +103,10 @@ class GatedConv(nn.Module):
 
     def split(self, h: Tensor) -> tuple[Tensor, Tensor]:
         x, z = self.in_proj(h).chunk(2, -1)
-        x = self.conv1d(x.transpose(1, 2))[..., : h.shape[1]].transpose(1, 2)
-        return F.silu(x), z
+        # Four products and not conv1d(x): Inductor fuses them with what is around, and the gradient of a depthwise convolution is slow.
+        taps = self.conv1d.weight[:, 0].unbind(1)
+        shifted = [F.pad(x, (0, 0, D_CONV - 1 - k, 0))[:, : h.shape[1]] for k in range(D_CONV)]
+        return F.silu(sum((part * tap for part, tap in zip(shifted, taps)), self.conv1d.bias)), z
 
 
 class Mamba(GatedConv):
