@@ -4,11 +4,13 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, type InlineConfig, type Plugin } from "vite";
 import { runCommand } from "./lib/cli.ts";
+import { noticesBeside } from "./lib/notices.ts";
 
 const HELP = `Usage: node scripts/build-browser.ts [--out DIR]
 
 Builds the browser's part into the static assets that the Worker serves (default dist/assets): client.js, one file with its Web Worker
-and kernels inside, client.d.ts, and the playground, index.html and page/, with four sample photographs. Prints the client's size.
+and kernels inside, client.d.ts, client.notices.txt, the licences of the packages in it, and the playground, index.html and page/, with
+four sample photographs. Prints the client's size.
 
   --out DIR      folder of static assets
   --help
@@ -49,8 +51,11 @@ export async function buildBrowser(out: string): Promise<Buffer> {
 }
 
 async function buildClient(out: string): Promise<void> {
+  const notices = noticesBeside("client.js");
   await build({
     ...common,
+    plugins: [notices],
+    worker: { ...common.worker, plugins: () => [compressedKernels, notices] },
     root: join(browser, "client"),
     publicDir: false,
     build: {

@@ -27,6 +27,7 @@ test("npm pack gives the client: a fresh project type-checks with it, bundles it
       "README.md",
       "dist/assets/client.d.ts",
       "dist/assets/client.js",
+      "dist/assets/client.notices.txt",
       "package.json",
       "worker/browser/README.md",
     ].sort(),
@@ -37,6 +38,12 @@ test("npm pack gives the client: a fresh project type-checks with it, bundles it
     undefined,
     undefined,
     undefined,
+  ]);
+  const notices = new TextDecoder().decode(files.get("dist/assets/client.notices.txt"));
+  expect(notices.match(/^\S+ [\d.]+ \([\w.-]+\)$/gm)).toEqual([
+    expect.stringMatching(/^@huggingface\/jinja .* \(MIT\)$/),
+    expect.stringMatching(/^@huggingface\/tokenizers .* \(Apache-2.0\)$/),
+    expect.stringMatching(/^msgpackr .* \(MIT\)$/),
   ]);
   for (const [name, bytes] of files) {
     const path = join(folder, "node_modules/mamba-edge", name);
