@@ -137,7 +137,10 @@ describe("what cannot be answered", () => {
 
   test("an unknown model or session is a 404, both at once a 400", async () => {
     expect(await errorOf(await ask({ model: "none", query: [x] }))).toMatchObject({ status: 404 });
-    expect(await errorOf(await ask({ session: "sess_0", query: [x] }))).toMatchObject({ status: 404 });
+    expect(await errorOf(await ask({ session: "sess_0", query: [x] }))).toMatchObject({
+      status: 404,
+      param: "session",
+    });
     const { id } = await newSession({ model });
     expect(await errorOf(await ask({ model, session: id, query: [x] }))).toMatchObject({ status: 400, param: "model" });
     expect((await call("GET", "/v1/icl/predictions")).status).toBe(405);

@@ -103,6 +103,7 @@ describe("DELETE", () => {
       expect(await errorOf(await call(method, path, body)), path).toMatchObject({
         status: 404,
         code: "session_not_found",
+        param: "session",
       });
     }
   });
@@ -113,6 +114,7 @@ test.each([`sess_${"0".repeat(32)}`, "sess_1", "x", "../../etc"])("session %s is
     expect(await errorOf(await call(method, path, body)), path).toMatchObject({
       status: 404,
       code: "session_not_found",
+      param: "session",
     });
   }
 });

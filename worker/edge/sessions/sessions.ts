@@ -36,6 +36,7 @@ export function noSession(id: string): ApiError {
   return new ApiError({
     status: 404,
     code: "session_not_found",
+    param: "session",
     message: `session ${JSON.stringify(id)} does not exist, was deleted, has expired, or is another key's: POST /v1/sessions makes one`,
   });
 }
