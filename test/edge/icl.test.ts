@@ -192,7 +192,8 @@ describe("POST /v2/models/{name}/infer with vectors", () => {
 
   test("gives the outputs of the last position, or of all", async () => {
     const batch = { shape: [1, rows.length, 5], datatype: "FP64" };
-    for (const form of [tensor(), tensor({ ...batch, data: rows }), tensor({ ...batch, data: [rows] })]) {
+    const forms = [tensor(), tensor({ data: rows }), tensor(batch), tensor({ ...batch, data: [rows] })];
+    for (const form of forms) {
       const all = await (await infer({ inputs: [form], parameters: { positions: "all" } })).json<Reply>();
       expect(all.outputs).toMatchObject([{ name: "outputs", datatype: "FP32", shape: [1, rows.length, 1] }]);
       expectClose(
@@ -211,8 +212,25 @@ describe("POST /v2/models/{name}/infer with vectors", () => {
     ["a batch", { inputs: [tensor({ shape: [2, 5, 5] })] }, /must be \[n, 5\] or \[1, n, 5\]/],
     ["another count", { inputs: [tensor({ shape: [4, 5] })] }, /takes 20 numbers, the data are 45/],
     ["uneven rows", { inputs: [tensor({ data: [[1, 2, 3, 4, 5], [1]] })] }, /row 1 of inputs\[0\].data has 1 numbers/],
+    ["uneven rows of a batch", { inputs: [tensor({ shape: [1, 2, 5], data: [[[1, 2, 3, 4, 5], [1]]] })] }, /row 1 of/],
+    [
+      "a batch where the shape has none",
+      { inputs: [tensor({ data: [rows] })] },
+      /^inputs\[0\].data is nested as \[1,9,5\], inputs\[0\].shape is \[9,5\]: give the numbers flat, or nested as the shape says$/,
+    ],
+    [
+      "no batch where the shape has one",
+      { inputs: [tensor({ shape: [1, 9, 5], data: rows })] },
+      /data is nested as \[9,5\], inputs\[0\].shape is \[1,9,5\]: /,
+    ],
+    ["an empty batch", { inputs: [tensor({ data: [[]] })] }, /row 0 of inputs\[0\].data has 0 numbers/],
     ["null", { inputs: [tensor({ data: [null] })] }, /data/],
     ["two lists of rows", { inputs: [tensor({ data: [rows, rows] })] }, /data/],
+    [
+      "deeper lists",
+      { inputs: [tensor({ data: [[rows]] })] },
+      /^inputs\[0\].data\[0\]\[0\] is \[\[.*it must be a finite number/,
+    ],
     ["more than f32 holds", { inputs: [tensor({ shape: [1, 5], data: [1, 2, 3, 4, 1e39] })] }, /number 4 .* 1e\+39/],
     ["no tensor", { inputs: [] }, /inputs is \[\]/],
     ["log_probs", { inputs: [tensor()], outputs: [{ name: "log_probs" }] }, /outputs\[0\].name is "log_probs"/],

@@ -4,6 +4,7 @@ import type { Limits } from "../env.ts";
 import { badValue } from "../http/api-error.ts";
 import { mostPromptTokens } from "../models/request-budget.ts";
 import type { VectorRequest } from "../schemas/infer-vectors.ts";
+import { numbersOf } from "./tensor-data.ts";
 
 export interface VectorOutputs {
   readonly shape: number[];
@@ -57,12 +58,9 @@ function checkCount(model: Model, limits: Limits, count: number): void {
     );
 }
 
-function readVectors(model: Model, { inputs: [{ shape, data }] }: VectorRequest): Float32Array {
+function readVectors(model: Model, { inputs: [tensor] }: VectorRequest): Float32Array {
+  const { shape, data } = tensor;
   const at = "inputs[0].shape";
-  // A batch of one may be a list of its own, as the protocol has it.
-  const list = (Array.isArray(data[0]) && Array.isArray(data[0][0]) ? data[0] : data) as number[] | number[][];
-  const rows = Array.isArray(list[0]) ? (list as number[][]) : undefined;
-  const numbers = rows === undefined ? (list as number[]) : rows.flat();
   const [width, count, batch = 1] = [...shape].reverse();
   if (width !== model.inputs || batch !== 1) {
     throw badValue(
@@ -70,12 +68,14 @@ function readVectors(model: Model, { inputs: [{ shape, data }] }: VectorRequest)
       `${at} is ${JSON.stringify(shape)}, ${model.manifest.id} is fed vectors of ${model.inputs} numbers: it must be [n, ${model.inputs}] or [1, n, ${model.inputs}]`,
     );
   }
-  const uneven = rows?.findIndex((row) => row.length !== width) ?? -1;
-  if (uneven >= 0)
-    throw badValue(
-      "inputs[0].data",
-      `row ${uneven} of inputs[0].data has ${rows![uneven]!.length} numbers, not ${width}`,
-    );
+  const numbers = numbersOf(tensor, "inputs[0]");
+  // What is left of flat data are numbers, which are no rows.
+  const rows = data.flat(shape.length === 3 ? 1 : 0);
+  const uneven = rows.findIndex((row) => typeof row === "object" && row.length !== width);
+  if (uneven >= 0) {
+    const { length } = rows[uneven] as number[];
+    throw badValue("inputs[0].data", `row ${uneven} of inputs[0].data has ${length} numbers, not ${width}`);
+  }
   if (numbers.length !== count! * width) {
     throw badValue(
       at,

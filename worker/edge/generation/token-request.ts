@@ -4,6 +4,7 @@ import { badValue } from "../http/api-error.ts";
 import { mostPromptTokens, promptTooLong } from "../models/request-budget.ts";
 import type { InferRequest } from "../schemas/inference.ts";
 import type { TokenInference } from "./infer-tokens.ts";
+import { numbersOf } from "./tensor-data.ts";
 
 /** Most numbers in a reply: some 20 MB of JSON. */
 const MOST_NUMBERS = 1_048_576;
@@ -15,7 +16,7 @@ export function readTokens({ inputs, outputs, parameters }: InferRequest): Token
     const input = inputs[index];
     if (input === undefined) return undefined;
     if (second !== undefined) throw badValue(`inputs[${second}].name`, `there are two tensors "${name}": send one`);
-    const data = (Array.isArray(input.data[0]) ? input.data[0] : input.data) as number[];
+    const data = numbersOf(input, `inputs[${index}]`);
     const at = `inputs[${index}].shape`;
     if (input.shape.at(-1) !== data.length || (input.shape.length === 2 && input.shape[0] !== 1)) {
       const seen = JSON.stringify(input.shape);
