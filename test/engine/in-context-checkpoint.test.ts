@@ -29,6 +29,20 @@ describe("what a checkpoint's keys say", () => {
     expect((await canonicalCheckpoint({}, tensors)).hyperparameters).toMatchObject({ positions: 1024, heads: 8 });
   });
 
+  test.each([
+    ["mambaformer", 4, 8],
+    ["mambaformer", 8, 8],
+    ["standard-hybrid", 4, 8],
+    ["standard-hybrid", 5, 8],
+    ["gpt2", 4, 4],
+    ["gpt2", undefined, 8],
+    ["mamba", 8, 0],
+  ] as const)("%s with n_head %s has %s heads: the official code hands n_head to GPT-2 alone", async (family, given, heads) => {
+    const { config, tensors } = inContextCheckpoint(family);
+    const { hyperparameters } = await canonicalCheckpoint({ ...config, n_head: given }, tensors);
+    expect(hyperparameters.heads).toBe(heads);
+  });
+
   test("tensors that the official code never reads are passed over", async () => {
     const checkpoint = inContextCheckpoint("gpt2");
     checkpoint.values.set("_backbone.wte.weight", zeros(1, 32));
@@ -75,6 +89,16 @@ describe("refused by name", () => {
       "gpt2",
       (c) => Object.assign(c.config, { n_head: 5 }),
       /heads .* must divide dim 32, is 5/,
+    ],
+    [
+      "a hybrid's width that 8 heads do not divide",
+      "mambaformer",
+      (c) => {
+        const { config, values } = inContextCheckpoint("mambaformer", { dim: 20 });
+        Object.assign(c.config, config, { n_head: 4 });
+        for (const [name, tensor] of values) c.values.set(name, tensor);
+      },
+      /width n_embd is 20: attention of the hybrids has 8 heads .* must divide the width/,
     ],
   ];
   test.each(broken)("%s", async (_, family, breakIt, message) => {

@@ -9,8 +9,8 @@ import { discretize } from "./s4d.ts";
 
 /** Positions of models without learned ones, where config.json does not say: 512 examples, the study's longest prompts. */
 const DEFAULT_POSITIONS = 1024;
-/** The hybrids' heads; config.json gives GPT-2's. */
-const DEFAULT_HEADS = 8;
+/** The official code's hybrids have so many heads whatever config.json says, and GPT-2 where n_head is not there. */
+const HEADS = 8;
 /** Never read: GPT-2's token table, Mamba's, and the mask that older versions of transformers saved. */
 const UNUSED = [
   /^_backbone\.wte\.weight$/,
@@ -44,7 +44,7 @@ export function readInContext(config: Settings, tensors: CheckpointTensors): InC
     layers: layers.map((l) => l.kind).join(" "),
     positions: table === undefined ? (points === undefined ? DEFAULT_POSITIONS : 2 * points) : size(table, 0),
     learnedPositions: table !== undefined,
-    heads: first("attention") === undefined ? 0 : (number(config, "n_head") ?? DEFAULT_HEADS),
+    heads: headsOf(first("attention"), dim, config),
     hidden: mlp === undefined ? 0 : size(`${mlp}.mlp.c_fc.weight`, 1),
     inner: gated === undefined ? 0 : size(`${gated}.conv1d.weight`, 0),
     state:
@@ -65,6 +65,25 @@ export function readInContext(config: Settings, tensors: CheckpointTensors): InC
     }
   }
   return sizes;
+}
+
+/**
+ * Of the first attention layer; 0 without one. n_head counts for GPT-2 alone.
+ * @throws ModelError when the hybrids' number does not divide the width
+ */
+function headsOf(attention: string | undefined, dim: number, config: Settings): number {
+  if (attention === undefined) return 0;
+  if (isGpt2(attention)) return number(config, "n_head") ?? HEADS;
+  if (dim % HEADS !== 0) {
+    throw new ModelError(
+      `the checkpoint's width n_embd is ${dim}: attention of the hybrids has ${HEADS} heads in the official code, whatever n_head says, and their number must divide the width; is it from other code?`,
+    );
+  }
+  return HEADS;
+}
+
+function isGpt2(name: string): boolean {
+  return name.startsWith("_backbone.h.");
 }
 
 /** The package's tensors, in the order of the blocks. @throws ModelError naming one that is missing, misshapen or unknown */
@@ -116,24 +135,24 @@ function sourceOf(
 ): Source {
   const plain = (key: string, expected = shape): Source => ({ keys: new Map([[key, expected]]), make: ([v]) => v! });
   const [, index, part] = /^layers\.(\d+)\.(.+)$/.exec(name) ?? [];
-  const isGpt2 = tensors.names().some((n) => n.startsWith("_backbone.h."));
+  const gpt2 = tensors.names().some(isGpt2);
   if (index === undefined || part === undefined) {
-    if (name.startsWith("norm_f.")) return plain(`_backbone.${isGpt2 ? "ln_f" : "norm_f"}.${name.slice(7)}`);
+    if (name.startsWith("norm_f.")) return plain(`_backbone.${gpt2 ? "ln_f" : "norm_f"}.${name.slice(7)}`);
     if (name === "positions.weight") return plain(positionTable(tensors) ?? "wpe.weight");
     return plain(`_${name}`);
   }
   const { kind, key } = layers[Number(index)]!;
   const rest = part.slice(part.indexOf(".") + 1); // weight or bias
   if (part.startsWith("norm.")) {
-    return isGpt2
+    return gpt2
       ? plain(`${key}.${kind === "mlp" ? "ln_2" : "ln_1"}.${rest}`)
       : plain(`${key.replace(/\.mixer$/, "")}.norm.${rest}`);
   }
   if (kind === "attention" || kind === "mlp") {
-    const module = kind === "mlp" ? ".mlp" : isGpt2 ? ".attn" : "";
+    const module = kind === "mlp" ? ".mlp" : gpt2 ? ".attn" : "";
     const theirs = { qkv: "c_attn", proj: "c_proj", up: "c_fc", down: "c_proj" }[part.slice(0, part.indexOf("."))]!;
     const full = `${key}${module}.${theirs}.${rest}`;
-    return isGpt2 && rest === "weight" ? transposed(full, shape) : plain(full);
+    return gpt2 && rest === "weight" ? transposed(full, shape) : plain(full);
   }
   if (kind === "s4d" || kind === "s4-mamba") {
     const s4 = `${key}.${kind === "s4d" ? "s4" : "S4DMamba"}`;
