@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { IclReply } from "../../worker/edge/schemas/icl.ts";
 import mamba from "../golden/icl-mamba/golden.json";
 import mambaformer from "../golden/icl-mambaformer/golden.json";
-import { call, errorOf, fork, newSession, session, state } from "./support/client.ts";
+import { call, errorOf, expectSameBytes, fork, newSession, session, state } from "./support/client.ts";
 
 const goldens = [
   ["icl-mamba", mamba],
@@ -92,6 +92,7 @@ test("a Mamba's state has the same size all along, attention's grows", async () 
 });
 
 describe("what cannot be answered", () => {
+  const HUGE = [3e38, -3e38, 3e38, 3e38, 3e38];
   const x = [1, 2, 3, 4, 5];
   const model = "icl-mamba";
   const rows: [what: string, body: unknown, param: string | null, message: RegExp][] = [
@@ -110,7 +111,32 @@ describe("what cannot be answered", () => {
     ["an empty y", { model, examples: [{ x, y: [] }] }, "examples[0].y", /at least one number/],
     ["query too long", { model, query: [[...x, 6]] }, "query[0]", /has 6 numbers: icl-mamba@\w+ takes 5/],
     ["a text model", { model: "tiny", query: [x] }, "model", /tiny@.* is a language model/],
-    ["numbers too large", { model, query: [[3e38, -3e38, 3e38, 3e38, 3e38]] }, "query", /scale them to about 1/],
+    ["a query too large", { model, query: [x, HUGE] }, "query[1]", /at query\[1\] is not .* scale them to about 1/],
+    [
+      "an x too large",
+      {
+        model,
+        examples: [
+          { x, y: 1 },
+          { x: HUGE, y: 1 },
+        ],
+      },
+      "examples[1].x",
+      /after examples\[1\]\.x .* scale them to about 1/,
+    ],
+    [
+      "a y too large",
+      {
+        model,
+        examples: [
+          { x, y: 1 },
+          { x, y: 3.4e38 },
+        ],
+        query: [x],
+      },
+      "examples[1].y",
+      /after examples\[1\]\.y .* scale them to about 1/,
+    ],
     [
       "too many at a time",
       { model, examples: Array(1025).fill({ x, y: 1 }) },
@@ -152,6 +178,17 @@ describe("what cannot be answered", () => {
     const { id: ours } = await newSession({ model });
     const appended = await errorOf(await call("POST", `/v1/sessions/${ours}/append`, { text: "a" }));
     expect(appended).toMatchObject({ status: 400, message: expect.stringMatching(/no tokenizer/) });
+  });
+
+  test("a y too large, alone or last, is not stored: the session keeps what it has", async () => {
+    const { id } = await newSession({ model });
+    await predicted({ session: id, examples: [{ x, y: 1 }] });
+    const [stored, info] = [await state(id), await session(id)];
+    const refused = await errorOf(await ask({ session: id, examples: [{ x, y: 3.4e38 }] }));
+    expect(refused).toMatchObject({ status: 400, param: "examples[0].y" });
+    expectSameBytes(await state(id), stored);
+    expect((await session(id)).snapshots).toEqual(info.snapshots);
+    expect((await predicted({ session: id, query: [x] })).usage).toMatchObject({ examples: 1 });
   });
 
   test("a session that is full keeps what it has", async () => {

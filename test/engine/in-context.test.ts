@@ -195,6 +195,37 @@ describe("a state with attention", () => {
   });
 });
 
+// On wasm: the reference norms in f64, where this y is not too large.
+test("a y after which the state is no number is refused by name, and no snapshot is taken of it", async () => {
+  const model = await inContextModel(wasm, "mamba");
+  const sequence = new Sequence(model);
+  const x = [1, -1, 0.5, 2, 0];
+  const examples = [
+    { x, y: 1 },
+    { x, y: 3.4e38 },
+  ];
+  await expect(observe(sequence, examples)).rejects.toMatchObject({ name: "ParameterError", param: "examples[1].y" });
+  await expect(takeSnapshot(sequence)).rejects.toThrow(
+    /value \d+ of the state is \S+, no snapshot of it is taken: .*earlier/,
+  );
+});
+
+test.each([
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  Number.NEGATIVE_INFINITY,
+])("a snapshot of a state with one %s is not taken, and none with it restored", async (value) => {
+  const model = await inContextModel(wasm, "mamba");
+  const sequence = new Sequence(model);
+  await sequence.feedVectors(randomVectors(model, 3));
+  const snapshot = await takeSnapshot(sequence);
+  const state = snapshot.state.slice();
+  state[state.length - 1] = value;
+  expect(() => restoreSnapshot(model, { ...snapshot, state })).toThrow(SnapshotError);
+  sequence.state.read = async () => state;
+  await expect(takeSnapshot(sequence)).rejects.toMatchObject({ name: "NonFiniteStateError" });
+});
+
 describe("predicting", () => {
   test.each(FAMILIES)("%s: queries asked in one pass get the same bits as one by one", async (family) => {
     const model = await inContextModel(wasm, family, ODD);

@@ -32,6 +32,18 @@ export class NonFiniteLogitsError extends Error {
   }
 }
 
+/** A state with a value that is NaN or infinite: nothing goes on from it, so no snapshot of it is taken. */
+export class NonFiniteStateError extends Error {
+  override readonly name = "NonFiniteStateError";
+
+  constructor(index: number, value: number) {
+    super(
+      `value ${index} of the state is ${value}, no snapshot of it is taken: what was fed was too large, or the weights are damaged; ` +
+        "go on from an earlier snapshot or start a new sequence",
+    );
+  }
+}
+
 /** A checkpoint or package that the engine cannot run: an unknown architecture, a missing tensor, more memory than the budget. */
 export class ModelError extends Error {
   override readonly name: string = "ModelError";

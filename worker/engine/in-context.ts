@@ -18,7 +18,10 @@ export interface Example {
  *
  * @example
  * await observe(sequence, [{ x: [1, 2], y: 3 }]);
- * const [y] = await predictOne(sequence, [2, 2]);
+ * const [y] = await predict(sequence, [[2, 2]]);
+ * @returns what it predicted of each y before it saw it
+ * @throws ParameterError naming what does not fit, before anything is fed; or the x or y that is too large for the model, after which
+ *   the sequence is of no use
  */
 export async function observe(
   sequence: Sequence,
@@ -34,6 +37,7 @@ export async function observe(
   });
   checkRoom(sequence, 2 * examples.length, "examples");
   const all = await sequence.feedVectors(vectors, options);
+  checkFinite(all, outputs);
   return examples.map((_, i) => all.slice(2 * i * outputs, (2 * i + 1) * outputs));
 }
 
@@ -115,6 +119,21 @@ function fill(vector: Float32Array, values: readonly number[], where: string, { 
   const bad = vector.findIndex((v) => !Number.isFinite(v));
   if (bad >= 0)
     throw new ParameterError(`${where} has ${values[bad]} at ${bad}: numbers must be finite and within f32`, where);
+}
+
+/**
+ * What the model says after a y is nobody's prediction, but where that is no number, the state behind it is none either.
+ * @param all (2 · examples, outputs)
+ */
+function checkFinite(all: Float32Array, outputs: number): void {
+  const bad = all.findIndex((v) => !Number.isFinite(v));
+  if (bad < 0) return;
+  const position = Math.floor(bad / outputs);
+  const where = `examples[${position >> 1}].${position % 2 === 0 ? "x" : "y"}`;
+  throw new ParameterError(
+    `after ${where} the model's output is not a finite number: the numbers given are too large for it, scale them to about 1`,
+    where,
+  );
 }
 
 /** How many examples a model's attention holds; Infinity without attention. */

@@ -22,7 +22,7 @@ export async function predictHere(
     const predictions = await predict(sequence, queries, { signal, together });
     return {
       predictions: predictions.map((values, i) => finite(values, `queries[${i}]`)),
-      before: before.map((values, i) => finite(values, `examples[${i}]`)),
+      before: before.map((values) => [...values]),
       stateBytes: 4 * stateLength(stateLayout(model.blocks, sequence.consumed)),
       totalMs: performance.now() - begin,
       backend: backend(),

@@ -5,6 +5,7 @@ import {
   MemoryBudgetError,
   ModelError,
   NonFiniteLogitsError,
+  NonFiniteStateError,
   ParameterError,
   SnapshotError,
   TokenizerError,
@@ -35,6 +36,7 @@ export function toApiError(error: unknown, where: string): ApiError {
   }
   if (error instanceof ModelError || error instanceof TokenizerError) return unavailable("model_unusable", message);
   if (error instanceof NonFiniteLogitsError) return new ApiError({ status: 500, code: "non_finite_logits", message });
+  if (error instanceof NonFiniteStateError) return new ApiError({ status: 500, code: "non_finite_state", message });
   return unexpected(error, where);
 }
 

@@ -71,8 +71,7 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       const learned = sequence;
       const before = await record.time("prefill", () => observe(learned, examples, options));
       const predictions = await record.time("decode", () => predict(learned, query, options));
-      checkFinite(before, "examples");
-      checkFinite(predictions, "query");
+      checkFinite(predictions);
       const computed = 2 * examples.length + query.length;
       record.count({ prompt: sequence.consumed, reused: cached, computed });
       const kept =
@@ -116,12 +115,12 @@ function checkWithin(model: Model, limits: Limits, examples: number, queries: nu
   );
 }
 
-/** JSON has no way to write other numbers, and a state behind them is of no use. @throws ApiError 400 */
-function checkFinite(outputs: readonly Float32Array[], param: string): void {
-  const bad = outputs.findIndex((output) => !output.every(Number.isFinite));
+/** JSON has no way to write other numbers. @throws ApiError 400 */
+function checkFinite(predictions: readonly Float32Array[]): void {
+  const bad = predictions.findIndex((prediction) => !prediction.every(Number.isFinite));
   if (bad < 0) return;
   throw badValue(
-    param,
-    `the model's prediction at ${param}[${bad}] is not a finite number: the numbers given are too large for it, scale them to about 1`,
+    `query[${bad}]`,
+    `the model's prediction at query[${bad}] is not a finite number: the numbers given are too large for it, scale them to about 1`,
   );
 }
