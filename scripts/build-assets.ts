@@ -1,13 +1,15 @@
 import { existsSync } from "node:fs";
 import { copyFile, link, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { inputWidth, outputWidth } from "../kernels/blocks.ts";
 import { PackageError } from "../weights/errors.ts";
 import { readManifest } from "../weights/loader.ts";
 import { MANIFEST_FILE, type Manifest } from "../weights/manifest.ts";
 import { folderSource } from "../weights/node/folder.ts";
 import { CARD_FILE, LICENSE_FILE } from "../weights/writer.ts";
 import { INDEX_FILE, type IndexEntry } from "../worker/edge/models/index-file.ts";
-import { inputOf } from "../worker/engine/architectures/index.ts";
+import { blocksOf, inputOf } from "../worker/engine/architectures/index.ts";
+import { mostExamples } from "../worker/engine/in-context.ts";
 import { runCommand } from "./lib/cli.ts";
 
 const HELP = `Usage: node scripts/build-assets.ts [--models DIR] [--out DIR]
@@ -113,13 +115,22 @@ async function entryOf(folder: string, manifest: Manifest): Promise<IndexEntry> 
   const { id, name, family, architecture, quantization, shards, tokenizer } = manifest;
   const { mtimeMs } = await stat(join(folder, MANIFEST_FILE));
   const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
-  const { inputs, outputs } = manifest.hyperparameters;
-  const widths = inputOf(architecture) === "vectors" ? { inputs: Number(inputs), outputs: Number(outputs) } : {};
+  const vectors = inputOf(architecture) === "vectors" ? vectorsOf(manifest) : {};
   const created = Math.floor(mtimeMs / 1000);
   const text = tokenizer !== undefined;
   const classes = manifest.image?.classes ?? [];
   const listed = classes.length > 0 && classes.length <= MAX_CLASSES ? { classes: [...classes] } : {};
-  return { id, name, family, architecture, quantization, bytes, created, tokenizer: text, ...listed, ...widths };
+  return { id, name, family, architecture, quantization, bytes, created, tokenizer: text, ...listed, ...vectors };
+}
+
+function vectorsOf({ architecture, hyperparameters }: Manifest): Partial<IndexEntry> {
+  const blocks = blocksOf(architecture, hyperparameters);
+  const most = mostExamples({ blocks });
+  return {
+    inputs: inputWidth(blocks),
+    outputs: outputWidth(blocks),
+    max_examples: Number.isFinite(most) ? most : null,
+  };
 }
 
 if (import.meta.main) {

@@ -104,7 +104,7 @@ test("what cannot be predicted is refused by name", async () => {
   expect(seen.messages).toEqual([
     expect.stringMatching(/^ParameterError: query\[0\] has 2 numbers: .* takes 5/),
     expect.stringMatching(/^ParameterError: examples\[0\]\.y has NaN at 0: numbers must be finite/),
-    expect.stringMatching(/^ParameterError: .* looks back at up to 202 positions, which are 101 examples/),
+    expect.stringMatching(/^ParameterError: .* looks back at up to 202 positions, which are 100 examples and a query/),
     expect.stringMatching(/^AbortError: /),
     expect.stringMatching(/^ModelError: .* is fed tokens, not vectors/),
     expect.stringMatching(/has no tokenizer/),

@@ -147,18 +147,43 @@ describe("what cannot be answered", () => {
       "more than attention holds",
       { model: "icl-short", examples: Array(6).fill({ x, y: 1 }) },
       "examples",
-      /looks back at up to 10 positions, which are 5 examples: 0 are there, 6 more would not fit/,
+      /looks back at up to 10 positions, which are 4 examples and a query: 0 are there, 6 more would not fit/,
     ],
     [
-      "a query behind what it holds",
-      { model: "icl-short", examples: Array(5).fill({ x, y: 1 }), query: [x] },
-      "query",
-      /5 are there, a query would not fit/,
+      "examples that leave no room for a query",
+      { model: "icl-short", examples: Array(5).fill({ x, y: 1 }) },
+      "examples",
+      /0 are there, 5 more would not fit/,
     ],
   ];
   test.each(rows)("%s is a 400", async (_, body, param, message) => {
     const error = await errorOf(await ask(body));
     expect(error).toMatchObject({ status: 400, param, message: expect.stringMatching(message) });
+  });
+
+  test("a session that took an example at a time as far as it goes can still be asked", async () => {
+    const { id } = await newSession({ model: "icl-short" });
+    const one = { session: id, examples: [{ x, y: 1 }] };
+    for (let i = 0; i < 4; i++) await predicted(one);
+    expect(await errorOf(await ask(one))).toMatchObject({ status: 400, param: "examples" });
+    const { predictions, usage } = await predicted({ session: id, query: [x, x] });
+    expect(predictions).toHaveLength(2);
+    expect(usage).toMatchObject({ examples: 4, max_examples: 4 });
+  });
+
+  test.each([
+    ["icl-short", 4],
+    ["icl-mambaformer", 100],
+    ["icl-mamba", null],
+  ])("%s says beforehand that it holds %s examples", async (name, most) => {
+    const one = await (await call("GET", `/v1/models/${name}`)).json();
+    expect(one).toMatchObject({ max_examples: most });
+    const { data } = await (await call("GET", "/v1/models")).json<{ data: { name: string }[] }>();
+    expect(data.find((entry) => entry.name === name)).toEqual(one);
+    expect(data.find((entry) => entry.name === "tiny")).not.toHaveProperty("max_examples");
+    expect(await (await call("GET", `/v2/models/${name}`)).json()).toMatchObject({
+      parameters: { max_examples: most },
+    });
   });
 
   test("an unknown model or session is a 404, both at once a 400", async () => {
@@ -200,7 +225,7 @@ describe("what cannot be answered", () => {
       code: "context_length_exceeded",
       message: expect.stringMatching(/4 are there, 4 more/),
     });
-    expect((await predicted({ session: id, query: [x] })).usage).toMatchObject({ examples: 4, max_examples: 5 });
+    expect((await predicted({ session: id, query: [x] })).usage).toMatchObject({ examples: 4, max_examples: 4 });
     expect((await predicted({ model, query: [x] })).usage.max_examples).toBe(null);
   });
 });

@@ -24,7 +24,7 @@ describe("what a checkpoint's keys say", () => {
     ).toBe(kinds);
   });
 
-  test("without a config it holds 512 examples", async () => {
+  test("without a config it holds 511 examples and a query", async () => {
     const { tensors } = inContextCheckpoint("mambaformer");
     expect((await canonicalCheckpoint({}, tensors)).hyperparameters).toMatchObject({ positions: 1024, heads: 8 });
   });

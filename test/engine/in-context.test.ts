@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { SnapshotError } from "../../worker/engine/errors.ts";
-import { type Example, observe, predict } from "../../worker/engine/in-context.ts";
+import { type Example, mostExamples, observe, predict } from "../../worker/engine/in-context.ts";
 import type { Model } from "../../worker/engine/model.ts";
 import { Sequence } from "../../worker/engine/sequence.ts";
 import { decodeSnapshot, encodeSnapshot, restoreSnapshot, takeSnapshot } from "../../worker/engine/snapshot.ts";
@@ -167,17 +167,33 @@ describe("a state with attention", () => {
     expect(model.positionLimit).toBe(limit);
   });
 
+  test.each([
+    [6, 2],
+    [7, 3],
+    [81, 40],
+    [82, 40],
+  ])("of %d positions it holds %d examples and a query", async (positions, most) => {
+    const model = await inContextModel(wasm, "standard-hybrid", { points: positions });
+    expect(mostExamples(model)).toBe(most);
+    const sequence = new Sequence(model);
+    const examples = Array.from({ length: most }, (_, i) => ({ x: [1, 2, 3, 4, i / 50], y: 1 }));
+    expect(await observe(sequence, examples)).toHaveLength(most);
+    expect(await predict(sequence, [[1, 2, 3, 4, 5]])).toHaveLength(1);
+    await expect(observe(sequence, examples.slice(0, 1))).rejects.toThrow(/1 more would not fit/);
+  });
+
   test.each(everyBackend)("is full at its limit on %s", async (_, backend) => {
     const model = await inContextModel(backend, "standard-hybrid", { points: 6 });
     const sequence = new Sequence(model);
     const example = { x: [1, 2, 3, 4, 5], y: 1 };
     await observe(sequence, [example, example]);
-    await predict(sequence, [example.x]);
-    await observe(sequence, [example]);
-    await expect(predict(sequence, [example.x])).rejects.toThrow(
-      /up to 6 positions, which are 3 examples: 3 are there, a query would not fit/,
-    );
+    const full = /up to 6 positions, which are 2 examples and a query: 2 are there, 1 more would not fit/;
+    await expect(observe(sequence, [example])).rejects.toThrow(full);
     await expect(observe(sequence, [example])).rejects.toMatchObject({ name: "ParameterError", param: "examples" });
+    expect(await predict(sequence, [example.x])).toHaveLength(1);
+    // As sessions were before a place was kept for the query.
+    await sequence.feedVectors(new Float32Array(10));
+    await expect(predict(sequence, [example.x])).rejects.toThrow(/3 are there, a query would not fit/);
     await expect(sequence.feedVectors(new Float32Array(5))).rejects.toThrow(/7 positions long.*holds at most 6/);
   });
 

@@ -1,3 +1,4 @@
+import { positionLimit } from "../../kernels/blocks.ts";
 import { ModelError, ParameterError } from "./errors.ts";
 import type { Model } from "./model.ts";
 import type { AdvanceOptions, Sequence } from "./sequence.ts";
@@ -136,17 +137,18 @@ function checkFinite(all: Float32Array, outputs: number): void {
   );
 }
 
-/** How many examples a model's attention holds; Infinity without attention. */
-export function mostExamples(model: Model): number {
-  return Math.floor(model.positionLimit / 2);
+/** How many examples a model's attention holds with a query behind them, without which they are of no use; Infinity without attention. */
+export function mostExamples({ blocks }: Pick<Model, "blocks">): number {
+  return Math.floor((positionLimit(blocks) - 1) / 2);
 }
 
+/** @param more positions: an even number is of examples, which leave room for a query behind them */
 function checkRoom({ consumed, model }: Sequence, more: number, param: string): void {
-  const limit = model.positionLimit;
-  if (consumed + more <= limit) return;
+  const [limit, most] = [model.positionLimit, mostExamples(model)];
+  if (consumed + more <= (more % 2 === 0 ? 2 * most : limit)) return;
   const what = more === 1 ? "a query" : `${more / 2} more`;
   throw new ParameterError(
-    `${model.manifest.id} looks back at up to ${limit} positions, which are ${mostExamples(model)} examples: ${consumed / 2} are there, ` +
+    `${model.manifest.id} looks back at up to ${limit} positions, which are ${most} examples and a query: ${consumed / 2} are there, ` +
       `${what} would not fit; give fewer examples or begin anew, or use a model without attention`,
     param,
     "context",

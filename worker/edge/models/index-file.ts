@@ -21,6 +21,8 @@ const Entry = z.object({
   /** numbers of each vector that a model is fed and gives, where it takes vectors. */
   inputs: z.int().optional(),
   outputs: z.int().optional(),
+  /** examples that such a model holds with a query behind them; null where nothing bounds them. */
+  max_examples: z.int().nullable().optional(),
 });
 
 export const IndexFile = z.array(Entry);

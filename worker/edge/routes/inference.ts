@@ -84,6 +84,7 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
           platform: "mamba-edge",
           inputs: tensor("vectors", entry.inputs),
           outputs: tensor("outputs", entry.outputs),
+          parameters: { max_examples: entry.max_examples },
         });
       }
       if (inputOf(entry.architecture) === "images") {

@@ -24,6 +24,10 @@ export const ModelInfo = z
     quantization: z.string(),
     bytes: z.int(),
     tokenizer: z.boolean().optional().openapi({ description: "Whether it can be given text." }),
+    max_examples: z.int().nullable().optional().openapi({
+      description:
+        "Of an in-context model: (x, y) examples that its attention holds with a query behind them; null without attention.",
+    }),
     weights_url: z
       .string()
       .nullable()

@@ -64,7 +64,10 @@ export const IclReply = z
       cached_examples: z.int().openapi({ description: "Of these, from the session's state: not computed again." }),
       computed_positions: z.int().openapi({ description: "Two an example, one a query." }),
       state_bytes: z.int().openapi({ description: "Of what the model remembers; with attention it grows." }),
-      max_examples: z.int().nullable().openapi({ description: "That the model's attention holds; null without." }),
+      max_examples: z
+        .int()
+        .nullable()
+        .openapi({ description: "That the model's attention holds with a query behind them; null without." }),
     }),
     session: z.string().optional(),
     snapshot: z.string().optional(),

@@ -87,5 +87,9 @@ export const InferModel = z
     platform: z.string(),
     inputs: z.array(TensorInfo),
     outputs: z.array(TensorInfo),
+    parameters: z
+      .object({ max_examples: z.int().nullable().optional() })
+      .optional()
+      .openapi({ description: "Of an in-context model, as GET /v1/models has them." }),
   })
   .openapi("InferModel");

@@ -7,7 +7,7 @@ import { discretize } from "./s4d.ts";
 
 /** How the official repository's checkpoints spell what in-context.ts calls otherwise. */
 
-/** Positions of models without learned ones, where config.json does not say: 512 examples, the study's longest prompts. */
+/** Positions of models without learned ones, where config.json does not say: 511 examples and a query, the study's longest prompts. */
 const DEFAULT_POSITIONS = 1024;
 /** The official code's hybrids have so many heads whatever config.json says, and GPT-2 where n_head is not there. */
 const HEADS = 8;
