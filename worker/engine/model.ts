@@ -6,6 +6,7 @@ import type { PackageSource } from "../../weights/source.ts";
 import { blocksOf } from "./architectures/index.ts";
 import { Batcher } from "./batcher.ts";
 import { type BegunLoad, beginLoad } from "./begun-load.ts";
+import { heldTensors, sinkOf } from "./decoded.ts";
 import { MemoryBudgetError, ModelError } from "./errors.ts";
 import { Turns } from "./images.ts";
 import { TextTokenizer } from "./tokenizer.ts";
@@ -81,7 +82,7 @@ export class Model {
   ): Promise<Model> {
     const [manifest, backend] = await Promise.all([readManifest(source, options.signal), ready]);
     const blocks = blocksOf(manifest.architecture, manifest.hyperparameters);
-    const tensors = new Map(manifest.tensors.map((t) => [t.name, t]));
+    const tensors = heldTensors(manifest, blocks);
     const { image } = manifest;
     const compile = { ...(image && { maxImage: { height: image.height, width: image.width } }), ...options.compile };
     checkBudget(manifest, backend.plan(blocks, tensors, compile), options);
@@ -89,7 +90,7 @@ export class Model {
     reading?.catch(() => {}); // heard below
     const executable = await backend.compile(blocks, tensors, compile);
     try {
-      const weights = new PackageLoad(manifest, executable);
+      const weights = new PackageLoad(manifest, sinkOf(executable, manifest, tensors));
       options.onPlaced?.(weights);
       const tokenizer = reading && TextTokenizer.fromJson(await reading);
       const vocab = blocks.find((b) => b.kind === "embedding")?.vocab ?? 0;

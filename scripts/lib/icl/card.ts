@@ -36,6 +36,11 @@ export function card(name: string, quantization: string, e: Evaluation): string 
   const millions = (e.parameters / 1e6).toFixed(2);
   const prompts = e.scores.length.toLocaleString("en");
   const interval = `95 % interval ${e.low.toFixed(4)} to ${e.high.toFixed(4)}`;
+  const { packed } = e;
+  const own =
+    packed === undefined
+      ? "`npm run eval:icl` compares what this package scores with PyTorch's scores in evaluation.json, prompt by prompt"
+      : `with them PyTorch scores ${packed.final.toFixed(4)} (${packed.low.toFixed(4)} to ${packed.high.toFixed(4)}), and \`npm run eval:icl\` that the engine does`;
   const trained = `${e.steps.toLocaleString("en")} steps of ${e.batch} prompts, rate ${e.lr}, seed ${e.seed}`;
   const command = `python3 scripts/train/icl.py --cell ${cell} --seed ${e.seed} --lr ${e.lr} --steps ${e.steps} --out CELLS`;
   return `# ${name}
@@ -49,7 +54,7 @@ no data with a licence of their own; it has the project's, Apache-2.0.
 | training | ${trained}, ${Math.round(e.seconds).toLocaleString("en")} s beside other trainings |
 | by | \`${command}\`, ${e.source} |
 | score | ${e.final.toFixed(4)} (${interval}), ${prompts} prompts, PyTorch in f32: ${score} |
-| matrices | ${quantization}; \`npm run eval:icl\` compares what this package scores with PyTorch's scores in evaluation.json, prompt by prompt |
+| matrices | ${quantization}; ${own} |
 
 Made by \`npm run pack:icl\` from the checkpoint folder that the training exported.
 `;

@@ -26,6 +26,17 @@ const Evaluation = z.looseObject({
   high: z.number(),
   source: z.string(),
   scores: z.array(z.number()).min(1),
+  /** what scripts/train/icl_packed.py adds: PyTorch's scores with a package's own, quantized weights */
+  packed: z
+    .looseObject({
+      quantization: z.string(),
+      final: z.number(),
+      low: z.number(),
+      high: z.number(),
+      source: z.string(),
+      scores: z.array(z.number()).min(1),
+    })
+    .optional(),
 });
 export type Evaluation = z.output<typeof Evaluation>;
 

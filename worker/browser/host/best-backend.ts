@@ -1,6 +1,8 @@
 import type { Backend, Executable } from "../../../kernels/backend.ts";
 import { PackageLoad, readManifest } from "../../../weights/loader.ts";
 import type { PackageSource } from "../../../weights/source.ts";
+import { blocksOf } from "../../engine/architectures/index.ts";
+import { heldTensors, sinkOf } from "../../engine/decoded.ts";
 import type { Model } from "../../engine/model.ts";
 import { compareBackends } from "./compare.ts";
 import { failoverBackend } from "./failover.ts";
@@ -100,7 +102,9 @@ export async function loadOnBest({
 }
 
 async function reload(source: PackageSource, executable: Executable): Promise<void> {
-  const load = new PackageLoad(await readManifest(source), executable);
+  const manifest = await readManifest(source);
+  const held = heldTensors(manifest, blocksOf(manifest.architecture, manifest.hyperparameters));
+  const load = new PackageLoad(manifest, sinkOf(executable, manifest, held));
   for await (const _ of load.lead(source));
 }
 

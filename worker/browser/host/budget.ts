@@ -2,6 +2,7 @@ import type { Backend } from "../../../kernels/backend.ts";
 import { httpSource } from "../../../weights/http.ts";
 import { readManifest } from "../../../weights/loader.ts";
 import { blocksOf } from "../../engine/architectures/index.ts";
+import { heldTensors } from "../../engine/decoded.ts";
 import { MemoryBudgetError } from "../../engine/errors.ts";
 
 export interface BudgetOptions {
@@ -21,10 +22,10 @@ export async function checkFits(url: string, backend: Backend, options: BudgetOp
     return undefined;
   });
   if (manifest === undefined) return;
-  const tensors = new Map(manifest.tensors.map((tensor) => [tensor.name, tensor]));
+  const blocks = blocksOf(manifest.architecture, manifest.hyperparameters);
   const { image } = manifest;
   const compile = image && { maxImage: { height: image.height, width: image.width } };
-  const plan = backend.plan(blocksOf(manifest.architecture, manifest.hyperparameters), tensors, compile);
+  const plan = backend.plan(blocks, heldTensors(manifest, blocks), compile);
   const need = plan.weights + plan.activations + sequences * plan.statePerSequence;
   if (need <= memoryBudget) return;
   throw new MemoryBudgetError(`${manifest.id} needs ${(need / 1e6).toFixed(1)} MB of memory`, need, memoryBudget);
