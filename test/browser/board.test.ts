@@ -146,13 +146,13 @@ test("a model that is full says so and has no curve, while others go on; with fe
   const page = await open();
   await page.waitForSelector(".curve.m0");
   await page.click("#learn-clear");
-  // Its table of positions has 202.
+  // Its table of positions has 202: 100 examples, and a place for the question.
   await page.evaluate(() => {
     for (let i = 0; i < 102; i++) document.querySelector<HTMLElement>("#learn-add")!.click();
   });
   await expect
     .poll(() => page.textContent("#learn-status"))
-    .toMatch(/^icl-gpt2-linear@\w+ looks back at up to .* 101 examples/);
+    .toMatch(/^icl-gpt2-linear@\w+ looks back at up to .* 100 examples/);
   await expect.poll(async () => (await cells(page, 2))[2]).toMatch(/^\d+ ms, WASM$/);
   expect(await cells(page, 1)).toEqual(["–", "–", "–"]);
   expect(await page.locator(".curve.m0").count()).toBe(0);
