@@ -6,11 +6,14 @@ import { CheckpointError } from "../errors.ts";
 import { openPth } from "../pth.ts";
 import { openSafetensors, openSafetensorsIndex } from "../safetensors.ts";
 import { readChatTemplate } from "./chat-template.ts";
+import { downloadHint, refuseGgufFolder, refuseOtherFormat } from "./other-formats.ts";
 
 const WEIGHTS = "model.safetensors";
 const PICKLE = /\.(bin|pth|pt|ckpt)$/;
 const PREPROCESSOR = "preprocessor_config.json";
 const INDEX = "model.safetensors.index.json";
+/** Beside the weights; large tokenizers, too, are often kept by git-lfs. */
+const SMALL_FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", INDEX];
 
 /**
  * Opens a checkpoint folder (config.json with model.safetensors, with one other .safetensors file, or with
@@ -21,15 +24,19 @@ const INDEX = "model.safetensors.index.json";
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const description = `checkpoint ${path}`;
   const info = await stat(path).catch((cause: Error) => {
-    throw new CheckpointError(`${description}: cannot be opened (${cause.message}); check the path`, { cause });
+    const what = `${description}: cannot be opened (${cause.message}); check the path${downloadHint(path)}`;
+    throw new CheckpointError(what, { cause });
   });
+  if (!info.isDirectory()) await refuseOtherFormat(path);
   const folder = info.isDirectory() ? path : dirname(path);
   const files = await readdir(folder);
+  if (info.isDirectory()) refuseGgufFolder(files, description);
   if (!files.includes("config.json")) {
     throw new CheckpointError(
       `${description}: no config.json in ${folder}, which says the model's sizes; put it beside the weights`,
     );
   }
+  for (const file of SMALL_FILES.filter((name) => files.includes(name))) await refuseOtherFormat(join(folder, file));
   const config = parseConfig(await readFile(join(folder, "config.json"), "utf8"), join(folder, "config.json"));
   const weights = info.isDirectory() ? chooseWeights(files, description) : basename(path);
   const tokenizer = files.includes("tokenizer.json") ? await readFile(join(folder, "tokenizer.json")) : undefined;
@@ -63,12 +70,7 @@ function chooseWeights(files: readonly string[], description: string): string {
   if (pickles.length > 1) {
     throw new CheckpointError(`${description}: ${pickles.join(", ")} in it; name one of them instead of the folder`);
   }
-  const other = files.find((file) => /\.gguf$/.test(file));
-  throw new CheckpointError(
-    other === undefined
-      ? `${description}: no weights in it; it must hold ${WEIGHTS}, or ${INDEX} with its parts`
-      : unread(description, other),
-  );
+  throw new CheckpointError(`${description}: no weights in it; it must hold ${WEIGHTS}, or ${INDEX} with its parts`);
 }
 
 async function openWeights(folder: string, file: string, description: string): Promise<CheckpointTensors> {
@@ -77,19 +79,20 @@ async function openWeights(folder: string, file: string, description: string): P
     return await openSafetensorsIndex(json, (part) => fileSource(join(folder, part)), `${description}: ${file}`);
   }
   if (PICKLE.test(file)) return await openPth(await fileSource(join(folder, file)), join(folder, file));
-  if (!file.endsWith(".safetensors")) throw new CheckpointError(unread(description, file));
+  if (!file.endsWith(".safetensors")) {
+    throw new CheckpointError(
+      `${description}: ${file} is of a format that is not read; save the weights as safetensors (one file, or parts with ${INDEX})`,
+    );
+  }
   return await openSafetensors(await fileSource(join(folder, file)), join(folder, file));
 }
 
-function unread(description: string, file: string): string {
-  return `${description}: ${file} is of a format that is not read; save the weights as safetensors (one file, or parts with ${INDEX})`;
-}
-
-/** A file, opened anew for each read, so that nothing is left open. @throws CheckpointError when there is none */
+/** A file, opened anew for each read, so that nothing is left open. @throws CheckpointError when there is none, or a git-lfs pointer */
 export async function fileSource(path: string): Promise<ByteSource> {
   const { size } = await stat(path).catch((cause: Error) => {
     throw new CheckpointError(`${path}: cannot be opened (${cause.message}); the checkpoint is incomplete`, { cause });
   });
+  await refuseOtherFormat(path);
   return {
     size,
     async read(offset, length) {
