@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { MemoryPackage } from "../weights/memory.ts";
-import { openCheckpoint } from "../weights/node/checkpoint.ts";
 import { folderSink, folderSource } from "../weights/node/folder.ts";
 import type { PackageSource } from "../weights/source.ts";
 import { convertCheckpoint } from "../worker/engine/convert.ts";
@@ -9,6 +8,7 @@ import { Model } from "../worker/engine/model.ts";
 import { countTokens, excerptsOf, inputImportance, perplexityOf } from "./lib/calibrate.ts";
 import { ErrorTable } from "./lib/calibrate-table.ts";
 import { choice, progressBar, runCommand, UsageError, wholeNumber } from "./lib/cli.ts";
+import { openCheckpoint } from "./lib/open-checkpoint.ts";
 import { nameOf, openBackend, QUANTIZATIONS } from "./lib/open-model.ts";
 
 const help = `npm run convert -- CHECKPOINT --out DIR [--quant f32|q8|q4] [--name NAME] [--calibrate TEXT_FILE [--calibrate-tokens N]]
@@ -16,7 +16,8 @@ const help = `npm run convert -- CHECKPOINT --out DIR [--quant f32|q8|q4] [--nam
 Turns a checkpoint into a model package that can be served.
 
 CHECKPOINT  a folder with config.json and *.safetensors (Hugging Face or original Mamba layout, in-context models, VMamba) or PyTorch's .pth,
-            .pt or .bin, or the file in it; nothing of a PyTorch file is executed
+            .pt or .bin, or the file in it; nothing of a PyTorch file is executed. Runs of mambaformer-icl have config.yaml: the error then
+            says what to write into config.json
 --out DIR   the package's folder, such as weights/models/NAME; an older package there is replaced
 --quant     f32, q8 (default) or q4: how matrices are stored; everything else stays f32, and with q4 some matrices stay q8
 --name      the model's name, by which requests ask for it (default: the name of --out's folder)

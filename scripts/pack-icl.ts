@@ -2,12 +2,12 @@ import { copyFileSync, existsSync, readdirSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import { MANIFEST_FILE } from "../weights/manifest.ts";
 import { MemoryPackage } from "../weights/memory.ts";
-import { openCheckpoint } from "../weights/node/checkpoint.ts";
 import { folderSink } from "../weights/node/folder.ts";
 import { convertCheckpoint } from "../worker/engine/convert.ts";
 import { choice, progressBar, runCommand, UsageError } from "./lib/cli.ts";
 import { card } from "./lib/icl/card.ts";
 import { EVALUATION_FILE, type Evaluation, readEvaluation } from "./lib/icl/evaluate.ts";
+import { openCheckpoint } from "./lib/open-checkpoint.ts";
 import { QUANTIZATIONS } from "./lib/open-model.ts";
 
 const MIB = 2 ** 20;

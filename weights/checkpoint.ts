@@ -74,6 +74,27 @@ export function joinTensors(
   };
 }
 
+/** What torch's DataParallel and torch.compile put before every name of the model that they wrap. */
+const WRAPPERS = ["module.", "_orig_mod."];
+
+/** The tensors by the names that the wrapped model gives them. Each prefix is taken off once, where every name has it. */
+export function unwrapTensors(tensors: CheckpointTensors): CheckpointTensors {
+  const left = [...WRAPPERS];
+  let prefix = "";
+  for (;;) {
+    const names = tensors.names();
+    const at = left.findIndex((wrapper) => names.length > 0 && names.every((n) => n.startsWith(prefix + wrapper)));
+    if (at < 0) break;
+    prefix += left.splice(at, 1)[0];
+  }
+  if (prefix === "") return tensors;
+  return {
+    names: () => tensors.names().map((name) => name.slice(prefix.length)),
+    shape: (name) => tensors.shape(prefix + name),
+    read: (name) => tensors.read(prefix + name),
+  };
+}
+
 /** The error of a tensor that is not there, with those that are. */
 export function missing(name: string, names: Iterable<string>, description: string): CheckpointError {
   const all = [...names];

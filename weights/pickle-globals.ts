@@ -16,6 +16,9 @@ export interface PickledTensor {
   readonly strides: readonly number[];
 }
 
+/** A collections.OrderedDict, such as torch's state dictionaries are: unlike a plain dictionary it can have attributes. */
+export class OrderedDict extends Map<unknown, unknown> {}
+
 /** A name that a pickle may mention; it stands for itself. */
 export class Global {
   readonly name: string;
@@ -54,7 +57,7 @@ export function storageOf(id: unknown, fail: (what: string) => CheckpointError):
 /** The few calls that are needed, by what they mean. */
 export function call(callee: unknown, args: unknown, fail: (what: string) => CheckpointError): unknown {
   if (!(callee instanceof Global) || !Array.isArray(args)) throw fail("a call of something that is no function");
-  if (callee.name === "collections.OrderedDict" && args.length === 0) return new Map();
+  if (callee.name === "collections.OrderedDict" && args.length === 0) return new OrderedDict();
   if (callee.name === "torch._utils._rebuild_parameter" && args.length >= 1) return args[0];
   const [storage, offset, shape, strides] = args as [PickledStorage, unknown, unknown, unknown];
   const fits =

@@ -3,12 +3,11 @@
  * import or call is looked up in a short list, and everything else is refused by name.
  */
 import { CheckpointError } from "./errors.ts";
-import { call, GLOBALS, Global, storageOf } from "./pickle-globals.ts";
+import { call, GLOBALS, Global, OrderedDict, storageOf } from "./pickle-globals.ts";
 
 const MARK = Symbol("mark");
 /** Names of opcodes that are refused, for the message; others are shown as bytes. */
 const NAMES: ReadonlyMap<number, string> = new Map([
-  [0x62, "BUILD"],
   [0x69, "INST"],
   [0x6f, "OBJ"],
   [0x81, "NEWOBJ"],
@@ -193,6 +192,14 @@ export function readPickle(bytes: Uint8Array, description: string): unknown {
         // REDUCE
         const [args, callee] = [pop(), pop()];
         stack.push(call(callee, args, fail));
+        break;
+      }
+      case 0x62: {
+        // BUILD: attributes of an object. A state dictionary has the versions of its modules, which no tensor needs.
+        const [attributes, target] = [pop(), stack.at(-1)];
+        const known = target instanceof OrderedDict && attributes instanceof Map;
+        if (!known || [...attributes.keys()].some((name) => name !== "_metadata"))
+          throw fail("opcode BUILD of something other than a state dictionary's _metadata, which no tensor needs,");
         break;
       }
       default:

@@ -8,7 +8,7 @@ import { readZip } from "./zip-index.ts";
 
 const MOST_PICKLE = 64 * 2 ** 20;
 /** Where training scripts keep the weights beside other things, the better ones first. */
-const PARTS = ["model_ema", "state_dict_ema", "model", "state_dict"];
+const PARTS = ["model_ema", "state_dict_ema", "model", "model_state_dict", "state_dict"];
 const TYPES: ReadonlyMap<string, FloatType> = new Map([
   ["torch.FloatStorage", "F32"],
   ["torch.DoubleStorage", "F64"],
@@ -17,7 +17,7 @@ const TYPES: ReadonlyMap<string, FloatType> = new Map([
 ]);
 
 /**
- * Opens a state dictionary, or a dictionary that holds one as model_ema, model or state_dict. Nothing of the file is executed.
+ * Opens a state dictionary, or a dictionary that holds one under a name of PARTS. Nothing of the file is executed.
  * @throws CheckpointError when it is damaged, or holds anything but tensors, numbers and texts
  */
 export async function openPth(source: ByteSource, description: string): Promise<CheckpointTensors> {

@@ -7,11 +7,11 @@ import { loadWasmModules } from "../../kernels/wasm/node.ts";
 import type { Encoding } from "../../weights/layout.ts";
 import { MANIFEST_FILE } from "../../weights/manifest.ts";
 import { MemoryPackage } from "../../weights/memory.ts";
-import { openCheckpoint } from "../../weights/node/checkpoint.ts";
 import { folderSource } from "../../weights/node/folder.ts";
 import { convertCheckpoint } from "../../worker/engine/convert.ts";
 import { Model, type ModelOptions } from "../../worker/engine/model.ts";
 import { progressBar, UsageError } from "./cli.ts";
+import { openCheckpoint } from "./open-checkpoint.ts";
 
 export type BackendName = "reference" | "wasm" | "webgpu";
 

@@ -36,6 +36,17 @@ test.each(["vmamba-v0-tiny", "vmamba-v2-tiny"])("%s: the .pth means what the saf
 describe("a pickle", () => {
   const P = [0x80, 2];
   const read = (codes: number[]): unknown => readPickle(Uint8Array.from(codes), "x.pth");
+  const ORDERED = [...ascii("ccollections\nOrderedDict\n"), 0x29, 0x52];
+  /** {name: {}} */
+  const metadata = (name: string): number[] => [0x7d, 0x58, name.length, 0, 0, 0, ...ascii(name), 0x7d, 0x73];
+
+  test("of a state dictionary with _metadata is read without it", () => {
+    // OrderedDict(a=1), whose __dict__ becomes {"_metadata": {}}
+    const items = [0x58, 1, 0, 0, 0, 0x61, 0x4b, 1, 0x73];
+    expect([
+      ...(read([...P, ...ORDERED, ...items, ...metadata("_metadata"), 0x62, 0x2e]) as Map<string, number>),
+    ]).toEqual([["a", 1]]);
+  });
 
   test("of plain values is read", () => {
     // {"a": [1, -2, 0.5, None, True]}
@@ -48,7 +59,15 @@ describe("a pickle", () => {
     ["os.system", [...P, ...ascii("cos\nsystem\n"), 0x2e], /names os\.system, which no tensor needs/],
     ["builtins.eval", [...P, ...ascii("cbuiltins\neval\n"), 0x2e], /names builtins\.eval/],
     ["STACK_GLOBAL", [...P, 0x93, 0x2e], /opcode STACK_GLOBAL, which no checkpoint of tensors needs/],
-    ["BUILD", [...P, 0x4e, 0x4e, 0x62, 0x2e], /opcode BUILD/],
+    ["BUILD on nothing", [...P, 0x4e, 0x4e, 0x62, 0x2e], /opcode BUILD of something other than .* _metadata/],
+    ["BUILD on a plain dictionary", [...P, 0x7d, ...metadata("_metadata"), 0x62, 0x2e], /opcode BUILD of something/],
+    [
+      "BUILD of another attribute",
+      [...P, ...ORDERED, ...metadata("__dict__"), 0x62, 0x2e],
+      /opcode BUILD of something/,
+    ],
+    ["BUILD of a value", [...P, ...ORDERED, 0x4b, 1, 0x62, 0x2e], /opcode BUILD of something/],
+    ["BUILD without an object", [...P, 0x7d, 0x62, 0x2e], /opcode BUILD of something/],
     ["INST", [...P, 0x28, ...ascii("ios\nsystem\n"), 0x2e], /opcode INST/],
     ["OBJ", [...P, 0x28, 0x6f], /opcode OBJ/],
     ["NEWOBJ", [...P, 0x81], /opcode NEWOBJ/],

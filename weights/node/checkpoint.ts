@@ -1,7 +1,7 @@
 /** Checkpoints on disk. For Node only. */
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { type ByteSource, type Checkpoint, type CheckpointTensors, parseConfig } from "../checkpoint.ts";
+import { type ByteSource, type Checkpoint, type CheckpointTensors, parseConfig, unwrapTensors } from "../checkpoint.ts";
 import { CheckpointError } from "../errors.ts";
 import { openPth } from "../pth.ts";
 import { openSafetensors, openSafetensorsIndex } from "../safetensors.ts";
@@ -18,10 +18,14 @@ const SMALL_FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", I
 /**
  * Opens a checkpoint folder (config.json with model.safetensors, with one other .safetensors file, or with
  * model.safetensors.index.json and its parts, or with one file of PyTorch's) or one of these files beside its config.json. Tensor names
- * are left as they are.
- * @throws CheckpointError when something is missing, damaged or of a format that is not read
+ * are left as they are but for the prefixes of torch's wrappers.
+ * @param describeConfig what a config.json that is missing must hold, in words
+ * @throws CheckpointError when something is missing, damaged or of a format that is not read; or what describeConfig throws
  */
-export async function openCheckpoint(path: string): Promise<Checkpoint> {
+export async function openCheckpoint(
+  path: string,
+  describeConfig?: (tensors: CheckpointTensors) => string | undefined,
+): Promise<Checkpoint> {
   const description = `checkpoint ${path}`;
   const info = await stat(path).catch((cause: Error) => {
     const what = `${description}: cannot be opened (${cause.message}); check the path${downloadHint(path)}`;
@@ -31,14 +35,21 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const folder = info.isDirectory() ? path : dirname(path);
   const files = await readdir(folder);
   if (info.isDirectory()) refuseGgufFolder(files, description);
+  const read = async (): Promise<CheckpointTensors> => {
+    const weights = info.isDirectory() ? chooseWeights(files, description) : basename(path);
+    return unwrapTensors(await openWeights(folder, weights, description));
+  };
   if (!files.includes("config.json")) {
+    // Weights that cannot be read either are the lesser trouble.
+    const tensors = describeConfig && (await read().catch(() => undefined));
+    const yaml = files.includes("config.yaml") ? " (config.yaml, which is there, is not read)" : "";
     throw new CheckpointError(
-      `${description}: no config.json in ${folder}, which says the model's sizes; put it beside the weights`,
+      `${description}: no config.json in ${folder}, which says the model's sizes${yaml}; ${(tensors && describeConfig?.(tensors)) ?? "put it beside the weights"}`,
     );
   }
   for (const file of SMALL_FILES.filter((name) => files.includes(name))) await refuseOtherFormat(join(folder, file));
   const config = parseConfig(await readFile(join(folder, "config.json"), "utf8"), join(folder, "config.json"));
-  const weights = info.isDirectory() ? chooseWeights(files, description) : basename(path);
+  const tensors = await read();
   const tokenizer = files.includes("tokenizer.json") ? await readFile(join(folder, "tokenizer.json")) : undefined;
   const chatTemplate = await readChatTemplate(folder, files);
   const preprocessor = files.includes(PREPROCESSOR)
@@ -46,7 +57,7 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
     : undefined;
   return {
     config,
-    tensors: await openWeights(folder, weights, description),
+    tensors,
     ...(tokenizer && { tokenizer: new Uint8Array(tokenizer) }),
     ...(chatTemplate && { chatTemplate }),
     ...(preprocessor !== undefined && { preprocessor }),

@@ -2,6 +2,7 @@ import { type Block, matrixNames, tensorShapes } from "../../../kernels/blocks.t
 import type { CheckpointTensors } from "../../../weights/checkpoint.ts";
 import { ModelError } from "../errors.ts";
 import type { InContextSizes, LayerKind } from "./in-context.ts";
+import { isGpt2, type Layer, layersOf, positionTable, shapeOf, UNUSED } from "./in-context-keys.ts";
 import type { CanonicalTensor } from "./index.ts";
 import { discretize } from "./s4d.ts";
 
@@ -11,20 +12,7 @@ import { discretize } from "./s4d.ts";
 const DEFAULT_POSITIONS = 1024;
 /** The official code's hybrids have so many heads whatever config.json says, and GPT-2 where n_head is not there. */
 const HEADS = 8;
-/** Never read: GPT-2's token table, Mamba's, and the mask that older versions of transformers saved. */
-const UNUSED = [
-  /^_backbone\.wte\.weight$/,
-  /^_backbone\.embedding\.weight$/,
-  /^_backbone\.h\.\d+\.attn\.(masked_)?bias$/,
-];
-
 type Settings = Readonly<Record<string, unknown>>;
-
-/** A layer of ours: where its tensors are in the checkpoint. */
-interface Layer {
-  readonly kind: LayerKind;
-  readonly key: string;
-}
 
 /** @throws ModelError when a layer is of none of the known kinds, or config.json says other than the tensors */
 export function readInContext(config: Settings, tensors: CheckpointTensors): InContextSizes {
@@ -80,10 +68,6 @@ function headsOf(attention: string | undefined, dim: number, config: Settings): 
     );
   }
   return HEADS;
-}
-
-function isGpt2(name: string): boolean {
-  return name.startsWith("_backbone.h.");
 }
 
 /** The package's tensors, in the order of the blocks. @throws ModelError naming one that is missing, misshapen or unknown */
@@ -186,40 +170,6 @@ function discretized(part: "decay" | "C", s4: string, [channels = 0, width = 0]:
     [`${s4}.kernel.C`, [channels, state, 2]],
   ]);
   return { keys, make: ([logDt, logReal, imag, C]) => discretize(logDt!, logReal!, imag!, C!)[part] };
-}
-
-function layersOf(tensors: CheckpointTensors): Layer[] {
-  const names = new Set(tensors.names());
-  const count = (pattern: RegExp): number =>
-    1 + Math.max(-1, ...[...names].map((n) => Number(pattern.exec(n)?.[1] ?? -1)));
-  const gpt2 = Array.from({ length: count(/^_backbone\.h\.(\d+)\./) }, (_, i) => `_backbone.h.${i}`);
-  if (gpt2.length > 0) {
-    return gpt2.flatMap((key): Layer[] => [
-      { kind: "attention", key },
-      { kind: "mlp", key },
-    ]);
-  }
-  const layers = Array.from({ length: count(/^_backbone\.layers\.(\d+)\./) }, (_, i): Layer => {
-    const key = `_backbone.layers.${i}.mixer`;
-    if (names.has(`${key}.c_attn.weight`)) return { kind: "attention", key };
-    if (names.has(`${key}.S4DMamba.D`)) return { kind: "s4-mamba", key };
-    if (names.has(`${key}.s4.D`)) return { kind: "s4d", key };
-    if (names.has(`${key}.x_proj.weight`)) return { kind: "mamba", key };
-    throw new ModelError(
-      `layer ${i} of the checkpoint has none of the mixers c_attn, S4DMamba, s4 and x_proj: it is incomplete or of another architecture`,
-    );
-  });
-  if (layers.length === 0) throw new ModelError("the checkpoint has a read-in and a read-out, but no layers between");
-  return layers;
-}
-
-function positionTable(tensors: CheckpointTensors): string | undefined {
-  return ["wpe.weight", "_backbone.wpe.weight"].find((name) => tensors.names().includes(name));
-}
-
-function shapeOf(tensors: CheckpointTensors, key: string): readonly number[] {
-  if (!tensors.names().includes(key)) throw new ModelError(`the checkpoint lacks tensor "${key}"`);
-  return tensors.shape(key);
 }
 
 /** A setting that is a whole or other number. */

@@ -1,6 +1,7 @@
 import type { Block, Norm } from "../../../kernels/blocks.ts";
 import { ModelError } from "../errors.ts";
 import { inContextTensors, readInContext } from "./in-context-checkpoint.ts";
+import { describeInContextConfig } from "./in-context-config.ts";
 import type { Architecture, Hyperparameters } from "./index.ts";
 
 /**
@@ -19,6 +20,7 @@ export const inContext: Architecture = {
       tensors: inContextTensors(tensors, blocks(hyperparameters)),
     };
   },
+  describeConfig: describeInContextConfig,
   blocks,
 };
 

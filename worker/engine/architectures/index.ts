@@ -34,6 +34,8 @@ export interface Architecture {
   detect(config: Readonly<Record<string, unknown>>, tensors: CheckpointTensors): boolean;
   /** @throws ModelError naming a tensor that is missing, misshapen or unknown, or a setting that is not supported */
   fromCheckpoint(config: Readonly<Record<string, unknown>>, tensors: CheckpointTensors): Promise<CanonicalCheckpoint>;
+  /** What a config.json that is missing must hold, in words. @throws ModelError on tensors that no such model has */
+  describeConfig?(tensors: CheckpointTensors): string;
   /** @throws ModelError on hyperparameters that are missing or out of range */
   blocks(hyperparameters: Hyperparameters): Block[];
 }
@@ -55,6 +57,14 @@ export function blocksOf(architecture: string, hyperparameters: Hyperparameters)
     );
   }
   return found.blocks(hyperparameters);
+}
+
+/**
+ * What a checkpoint's missing config.json must hold, in words; undefined where its tensors do not say.
+ * @throws ModelError on a checkpoint that cannot be read with any
+ */
+export function describeConfig(tensors: CheckpointTensors): string | undefined {
+  return architectures.find((a) => a.describeConfig && a.detect({}, tensors))?.describeConfig?.(tensors);
 }
 
 /** Reads a checkpoint of any family, told from its keys. @throws ModelError when none fits */
