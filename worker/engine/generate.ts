@@ -154,10 +154,11 @@ export async function* generate(
         yield { text: pushed.text, tokens };
         tokens = [];
       }
+      if (generated % piece === 0) await nextMacrotask();
+      // Before the token is taken from the sequence, whose length stays what was generated.
+      options.signal?.throwIfAborted();
       next = sequence.pending;
       sequence.pending = [];
-      if (generated % piece === 0) await nextMacrotask();
-      options.signal?.throwIfAborted();
     }
   } finally {
     leave();

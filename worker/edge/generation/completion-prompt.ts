@@ -69,8 +69,8 @@ export async function openPrompt(
     : undefined;
   const hit = await prefixes?.findIn(tokens.slice(0, base));
   const sequence = sequenceAt(model, tokens, hit?.snapshot);
+  const cached = sequence.consumed;
   try {
-    const cached = sequence.consumed;
     const scored = scores === undefined ? [] : await score(sequence, tokens, scores, { signal, more });
     const places = prefixes === undefined ? [] : await placesOf(tokens, base);
     const states = await prefill(sequence, tokens, base, places, { signal, more });
@@ -101,6 +101,7 @@ export async function openPrompt(
       },
     };
   } catch (error) {
+    record?.count({ computed: sequence.consumed - cached });
     sequence.dispose();
     throw error;
   }

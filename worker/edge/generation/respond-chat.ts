@@ -81,7 +81,7 @@ export async function respondChat(
     generation.close();
     throw error;
   }
-  const { response, done } = eventStream(c.req.raw, async (send) => {
+  const { response, done } = eventStream(c, async (send) => {
     for (let index = 0; index < choices; index++) {
       if (index > 0) pieces = generation.choice(index);
       let text = "";

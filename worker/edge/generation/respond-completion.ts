@@ -79,7 +79,7 @@ export async function respondCompletion(
     throw error;
   }
   const count = prompts * choices;
-  const { response, done } = eventStream(c.req.raw, async (send) => {
+  const { response, done } = eventStream(c, async (send) => {
     try {
       for (let index = 0; index < count; index++) {
         const { echo, pieces, first } = index === 0 ? next : await begin(index);

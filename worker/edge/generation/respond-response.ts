@@ -84,7 +84,7 @@ export async function respondResponse(
   }
   const events = createResponseEvents(begun, itemId);
   const { response, done } = eventStream(
-    c.req.raw,
+    c,
     async (send) => {
       for (const event of events.begin()) await send(event);
       let text = "";

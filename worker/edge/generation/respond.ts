@@ -88,7 +88,7 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
     generation.close();
     throw error;
   }
-  const { response, done } = eventStream(c.req.raw, async (send) => {
+  const { response, done } = eventStream(c, async (send) => {
     try {
       let next = first;
       for (; !next.done; next = await pieces.next()) {

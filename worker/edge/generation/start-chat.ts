@@ -19,7 +19,9 @@ import { type ChatPrompt, chatPrompt } from "./chat-prompt.ts";
 import { bareSnapshot, prefill, sequenceAt } from "./prefill.ts";
 import type { RequestedFormat } from "./requested-format.ts";
 import { samplingOptions } from "./start-generation.ts";
+import { Tally } from "./tally.ts";
 import { timingsOf } from "./timings.ts";
+import { usageOf } from "./usage.ts";
 
 export interface ChatStart {
   readonly entry: CatalogEntry;
@@ -73,9 +75,11 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
   const lease = await pool.lease(entry.id, packageSource(env, entry), { limits, signal });
   const { model } = lease;
   const ended = record?.begin(entry.id);
+  const tally = new Tally(record);
   let sequence: Sequence | undefined;
   let pieces: AsyncGenerator<GenerationChunk, GenerationResult> | undefined;
   const close = (): void => {
+    tally.end();
     void pieces?.return(undefined as never).catch(() => {});
     sequence?.dispose();
     lease.release();
@@ -107,17 +111,15 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
     const end = usable.at(-1)?.tokens ?? 0;
     sequence = sequenceAt(model, tokens, hit?.snapshot);
     const cached = sequence.consumed;
+    // What is generated is all behind the prompt.
+    tally.begin(sequence, tokens.length, "prefill");
     const states = await prefill(sequence, tokens, end, prefixes ? worthKeeping(boundaries, end) : [], options);
     const stateAtBase = await bareSnapshot(sequence);
     const keeping: Promise<void>[] = prefixes && states.length > 0 ? [prefixes.put(states)] : [];
     const places = states.map(({ boundary }) => boundary);
     const rest: (() => Promise<void>)[] = [];
-    let computed = sequence.consumed - cached;
-    record?.spend("prefill", performance.now() - ready);
-    record?.count({ prompt: tokens.length, reused: cached, computed });
-    let completionTokens = 0;
-    /** of the choice under way. */
-    let underWay = { generated: 0, computed: 0 };
+    tally.end();
+    tally.count({ prompt: tokens.length, reused: cached });
     let sampled: number[] = [];
     let firstToken: number | undefined;
 
@@ -141,21 +143,14 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
         },
       });
       sampled = [];
-      const before = sequence!.consumed;
-      const decoding = performance.now();
+      tally.begin(sequence!, tokens.length);
       let next = await pieces.next();
       for (; !next.done; next = await pieces.next()) {
         sampled.push(...next.value.tokens.map(({ id }) => id));
-        underWay = { generated: sampled.length, computed: sequence!.consumed - before };
         yield next.value;
       }
-      const { tail, computedTokens, completionTokens: count } = next.value;
-      sampled.push(...tail.tokens.map(({ id }) => id));
-      underWay = { generated: 0, computed: 0 };
-      computed += computedTokens;
-      completionTokens += count;
-      record?.spend("decode", performance.now() - decoding);
-      record?.count({ generated: count, computed: computedTokens });
+      sampled.push(...next.value.tail.tokens.map(({ id }) => id));
+      tally.end();
       return next.value;
     }
 
@@ -201,13 +196,7 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
         for (const work of rest.splice(0)) await work().catch(logged("extend"));
       },
       kept: () => (prefixes === undefined ? [] : places.map(prefixes.place)),
-      usage: () => ({
-        prompt_tokens: tokens.length,
-        completion_tokens: completionTokens + underWay.generated,
-        total_tokens: tokens.length + completionTokens + underWay.generated,
-        prompt_tokens_details: { cached_tokens: cached },
-        computed_tokens: computed + underWay.computed,
-      }),
+      usage: () => usageOf(tally.tokens),
       timings: () => timingsOf(begin, ready, firstToken),
       close,
     };

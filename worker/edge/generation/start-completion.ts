@@ -23,7 +23,9 @@ import { promptTokens } from "./prompt-tokens.ts";
 import { requestedFormat } from "./requested-format.ts";
 import { seedOf } from "./start-chat.ts";
 import { samplingOptions } from "./start-generation.ts";
+import { Tally } from "./tally.ts";
 import { timingsOf } from "./timings.ts";
+import { usageOf } from "./usage.ts";
 
 export interface CompletionStart {
   readonly entry: CatalogEntry;
@@ -78,15 +80,16 @@ export async function startCompletion(
   const format = requestedFormat(body);
   const lease = await pool.lease(entry.id, packageSource(env, entry), { limits, signal });
   const ended = record?.begin(entry.id);
+  const tally = new Tally(record);
   let sequence: Sequence | undefined;
   let running: AsyncGenerator<GenerationChunk, GenerationResult> | undefined;
   const close = (): void => {
+    tally.end();
     // One that is left between two pieces has its own leave to take.
-    const left = running?.return(undefined as never).catch(() => {});
+    void running?.return(undefined as never).catch(() => {});
     sequence?.dispose();
     lease.release();
-    // What it took is noted as it leaves.
-    void Promise.resolve(left).then(ended);
+    ended?.();
   };
   try {
     const { model } = lease;
@@ -117,13 +120,6 @@ export async function startCompletion(
     record?.spend("load", ready - begun);
     let current: { prompt: CompletionPrompt; candidate: number } | undefined;
     let firstToken: number | undefined;
-    const usage = { prompt: 0, generated: 0, reused: 0, computed: 0 };
-    /** of the choice under way. */
-    let underWay = { generated: 0, computed: 0 };
-    const count = (counts: Partial<typeof usage>): void => {
-      for (const kind of Object.keys(usage) as (keyof typeof usage)[]) usage[kind] += counts[kind] ?? 0;
-      record?.count(counts);
-    };
 
     async function begin(index: number, candidate: number): Promise<Echo | undefined> {
       const { tokens, text } = prompts[index]!;
@@ -142,7 +138,7 @@ export async function startCompletion(
           more: lease.more,
         });
         record?.spend("prefill", performance.now() - start);
-        count({ prompt: prompt.length, reused: prompt.cached, computed: prompt.computed });
+        tally.count({ prompt: prompt.length, reused: prompt.cached, computed: prompt.computed });
       }
       sequence = prompt.sequence();
       current = { prompt, candidate };
@@ -152,7 +148,7 @@ export async function startCompletion(
 
     async function* pieces(): AsyncGenerator<GenerationChunk, GenerationResult> {
       const { prompt, candidate } = current!;
-      const start = performance.now();
+      tally.begin(sequence!, prompt.length);
       running = generate(sequence!, {
         prompt: [prompt.last],
         maxTokens,
@@ -170,27 +166,20 @@ export async function startCompletion(
       });
       const sampled: number[] = [];
       let reply = "";
-      const before = sequence!.consumed;
       const note = (piece: GenerationChunk): void => {
         reply += piece.text;
         sampled.push(...piece.tokens.map(({ id }) => id));
-        underWay = { generated: sampled.length, computed: sequence!.consumed - before };
       };
-      try {
-        let next = await running.next();
-        for (; !next.done; next = await running.next()) {
-          note(next.value);
-          yield next.value;
-        }
-        const result = next.value;
-        note(result.tail);
-        underWay = { generated: 0, computed: 0 };
-        count({ generated: result.completionTokens, computed: result.computedTokens });
-        await prompt.keep(sequence!, reply, sampled);
-        return result;
-      } finally {
-        record?.spend("decode", performance.now() - start);
+      let next = await running.next();
+      for (; !next.done; next = await running.next()) {
+        note(next.value);
+        yield next.value;
       }
+      const result = next.value;
+      note(result.tail);
+      tally.end();
+      await prompt.keep(sequence!, reply, sampled);
+      return result;
     }
 
     return {
@@ -206,13 +195,7 @@ export async function startCompletion(
         const raw = tokenizer.decode(echo?.tokens.map(({ id }) => id) ?? [], { continuing: true });
         return createLogprobsReport(tokenizer, { offset: echo === undefined ? 0 : echo.text.length - raw.length });
       },
-      usage: () => ({
-        prompt_tokens: usage.prompt,
-        completion_tokens: usage.generated + underWay.generated,
-        total_tokens: usage.prompt + usage.generated + underWay.generated,
-        prompt_tokens_details: { cached_tokens: usage.reused },
-        computed_tokens: usage.computed + underWay.computed,
-      }),
+      usage: () => usageOf(tally.tokens),
       timings: () => timingsOf(begun, ready, firstToken),
       close,
     };

@@ -24,6 +24,7 @@ import { createLogprobsReport, type LogprobsReport } from "./logprobs-report.ts"
 import { beginMarkedAppend, type Marks } from "./marked-append.ts";
 import { promptTokens } from "./prompt-tokens.ts";
 import { requestedFormat } from "./requested-format.ts";
+import { Tally } from "./tally.ts";
 import { timingsOf } from "./timings.ts";
 
 export interface GenerationRequest {
@@ -71,13 +72,14 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
   let sequence: Sequence | undefined;
   let pieces: Generation["pieces"] | undefined;
   const end = request.record?.begin(entry.id);
+  const tally = new Tally(request.record);
   const close = (): void => {
+    tally.end();
     // One that is left between two pieces has its own leave to take.
-    const left = pieces?.return(undefined as never).catch(() => {});
+    void pieces?.return(undefined as never).catch(() => {});
     sequence?.dispose();
     lease.release();
-    // What it took is noted as it leaves.
-    void Promise.resolve(left).then(end);
+    end?.();
   };
   try {
     const { model } = lease;
@@ -103,6 +105,7 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
     const start = prompt.length === 0 ? { utf8: sequence.utf8, offset: sequence.held.length } : {};
     const report = logprobs === undefined ? undefined : createLogprobsReport(model.requireTokenizer(), start);
     const stop = typeof fields.stop === "string" ? [fields.stop] : (fields.stop ?? []);
+    const reused = sequence.consumed;
     const ready = performance.now();
     let first: number | undefined;
     request.record?.spend("load", ready - begin);
@@ -118,29 +121,26 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
       signal,
       more: lease.more,
       onProgress: (done, total) => {
-        if (done === total) first ??= performance.now();
+        if (done === total) promptRead();
       },
     };
-    pieces = noted(marked?.generate(options) ?? generate(sequence, options));
+    pieces = counted(sequence, marked?.generate(options) ?? generate(sequence, options));
     const timings = (): Timings => timingsOf(begin, ready, first);
     return { model, sequence, pieces, logprobs: report, timings, close };
 
-    /** A generation that is cut off counts with its time and none of its tokens. */
-    async function* noted(source: Generation["pieces"]): Generation["pieces"] {
-      try {
-        const result = yield* source;
-        request.record?.count({
-          prompt: result.promptTokens,
-          generated: result.completionTokens,
-          reused: result.cachedTokens,
-          computed: result.computedTokens,
-        });
-        return result;
-      } finally {
-        const now = performance.now();
-        request.record?.spend("prefill", (first ?? now) - ready);
-        request.record?.spend("decode", now - (first ?? now));
-      }
+    function promptRead(): void {
+      if (first !== undefined) return;
+      first = performance.now();
+      tally.prefilled();
+      tally.count({ prompt: given, reused });
+    }
+
+    async function* counted(of: Sequence, source: Generation["pieces"]): Generation["pieces"] {
+      tally.begin(of, given, "prefill");
+      const result = yield* source;
+      promptRead();
+      tally.end();
+      return result;
     }
   } catch (error) {
     close();

@@ -1,3 +1,5 @@
+import type { Context } from "hono";
+import type { AppEnv } from "../env.ts";
 import type { ApiError } from "./api-error.ts";
 import { toApiError } from "./to-api-error.ts";
 
@@ -18,9 +20,13 @@ export interface TypedEvents {
 
 /**
  * A reply of server-sent events that `run` writes, ended by [DONE], or by an {"error"} event when it throws.
+ * The request's record says how it ended.
  * @param typed where events have types
  */
-export function eventStream(request: Request, run: (send: Send) => Promise<void>, typed?: TypedEvents): EventStream {
+export function eventStream(c: Context<AppEnv>, run: (send: Send) => Promise<void>, typed?: TypedEvents): EventStream {
+  const request = c.req.raw;
+  const record = c.get("record");
+  const ended = record.begin();
   const { readable, writable } = new IdentityTransformStream();
   const writer = writable.getWriter();
   const encoder = new TextEncoder();
@@ -40,12 +46,15 @@ export function eventStream(request: Request, run: (send: Send) => Promise<void>
     try {
       await run(send);
       if (typed === undefined) await write("[DONE]");
+      record.stream = "complete";
     } catch (error) {
-      if (gone || request.signal.aborted) return;
+      record.stream = gone || request.signal.aborted ? "client_gone" : "error";
+      if (record.stream === "client_gone") return;
       const { pathname } = new URL(request.url);
       const failure = toApiError(error, `${request.method} ${pathname}`);
       await send(typed?.failed(failure) ?? failure.body);
     } finally {
+      ended();
       await writer.close();
     }
   };

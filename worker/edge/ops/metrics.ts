@@ -27,6 +27,7 @@ type Labels = Readonly<Record<string, string | number>>;
  */
 export function createMetrics(): Metrics {
   const requests = new Map<string, number>();
+  const streams = new Map<string, number>();
   const tokens = new Map<string, number>();
   const seconds = new Map<string, number>();
   let snapshotBytes = 0;
@@ -34,6 +35,7 @@ export function createMetrics(): Metrics {
 
   function add(record: RequestRecord, { route, method, status }: Outcome): void {
     increase(requests, labels({ method, route, status }), 1);
+    if (record.stream !== undefined) increase(streams, labels({ route, ended: record.stream }), 1);
     for (const [kind, count] of Object.entries(record.tokens)) increase(tokens, labels({ kind }), count);
     for (const stage of STAGES) increase(seconds, labels({ stage }), record.milliseconds[stage] / 1000);
     snapshotBytes += record.snapshotBytes;
@@ -45,6 +47,12 @@ export function createMetrics(): Metrics {
       new Map(models.map((model) => [labels({ model: model.id }), value(model)]));
     return [
       family("requests_total", "counter", "Requests that are over, by route, method and status.", requests),
+      family(
+        "streams_total",
+        "counter",
+        "Those that were streams, by how they ended: complete, client_gone, error.",
+        streams,
+      ),
       family("tokens_total", "counter", "Tokens by kind: prompt, generated, reused (of the prompt), computed.", tokens),
       family(
         "wall_seconds_across_io_total",

@@ -41,7 +41,7 @@ function serverTiming(request: RequestRecord): string {
 
 /** No prompt, no text, no session: only what it took. */
 function logLine(request: RequestRecord, { route, method, status }: Outcome): Record<string, unknown> {
-  const { id, key, model, tokens, milliseconds, snapshotBytes } = request;
+  const { id, key, model, stream, tokens, milliseconds, snapshotBytes } = request;
   const rounded = Object.fromEntries(STAGES.map((stage) => [`${stage}_ms`, Math.round(milliseconds[stage])]));
   return {
     level: "info",
@@ -50,6 +50,7 @@ function logLine(request: RequestRecord, { route, method, status }: Outcome): Re
     method,
     route,
     status,
+    ...(stream !== undefined && { stream }),
     ...(key !== undefined && { key }),
     ...(model !== undefined && {
       model,

@@ -13,6 +13,9 @@ export interface TokenCounts {
 export const STAGES = ["load", "prefill", "decode", "store"] as const;
 export type Stage = (typeof STAGES)[number];
 
+/** How a stream ended: with all its events, because its client went away, or with an error as its last event. */
+export type StreamEnd = "complete" | "client_gone" | "error";
+
 /**
  * What one request did, without any of its content: gathered on its way, counted and logged at its end.
  *
@@ -27,6 +30,8 @@ export class RequestRecord {
   /** the name of its key. */
   key: string | undefined;
   model: string | undefined;
+  /** of a reply that was a stream, when it is over. */
+  stream: StreamEnd | undefined;
   snapshotBytes = 0;
   /** that were classified. */
   images = 0;
@@ -37,7 +42,7 @@ export class RequestRecord {
   #whenIdle: (() => void) | undefined;
 
   /** Work that may go on when the reply has begun. The record is complete when all of it has ended; ending twice is ending once. */
-  begin(model: string): () => void {
+  begin(model = this.model): () => void {
     this.model = model;
     this.#running++;
     let ended = false;

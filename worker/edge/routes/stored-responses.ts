@@ -1,4 +1,5 @@
 import { OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import type { AppEnv } from "../env.ts";
 import { createResponseEvents } from "../generation/response-events.ts";
 import { conversationItems } from "../generation/response-input.ts";
@@ -58,7 +59,7 @@ export function storedResponsesRoutes(): OpenAPIHono<AppEnv> {
     }
     const { reply } = await readResponse(c.env, c.get("owner"), c.req.param("id"));
     if (stream === "false") return c.json(reply);
-    const { response, done } = replay(c.req.raw, reply);
+    const { response, done } = replay(c, reply);
     c.executionCtx.waitUntil(done);
     return response;
   });
@@ -95,7 +96,7 @@ export function storedResponsesRoutes(): OpenAPIHono<AppEnv> {
 }
 
 /** The events of a response that is complete, its text in one piece. */
-function replay(request: Request, reply: ResponseObject): ReturnType<typeof eventStream> {
+function replay(c: Context<AppEnv>, reply: ResponseObject): ReturnType<typeof eventStream> {
   const [item] = reply.output;
   const { text = "", logprobs = [] } = item?.content[0] ?? {};
   const begun: ResponseObject = {
@@ -108,7 +109,7 @@ function replay(request: Request, reply: ResponseObject): ReturnType<typeof even
   };
   const events = createResponseEvents(begun, item?.id ?? "");
   return eventStream(
-    request,
+    c,
     async (send) => {
       for (const event of [...events.begin(), events.delta(text, logprobs), ...events.end(reply)]) await send(event);
     },
