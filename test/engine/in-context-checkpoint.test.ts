@@ -43,12 +43,15 @@ describe("what a checkpoint's keys say", () => {
     expect(hyperparameters.heads).toBe(heads);
   });
 
-  test("tensors that the official code never reads are passed over", async () => {
-    const checkpoint = inContextCheckpoint("gpt2");
-    checkpoint.values.set("_backbone.wte.weight", zeros(1, 32));
-    checkpoint.values.set("_backbone.h.0.attn.bias", zeros(1, 1, 8, 8));
-    checkpoint.values.set("_backbone.h.0.attn.masked_bias", zeros(1));
-    expect((await read(checkpoint)).tensors.map((t) => t.name)).not.toContain("wte.weight");
+  test.each<[Family, string[]]>([
+    ["gpt2", ["wte.weight", "h.0.attn.bias", "h.0.attn.masked_bias", "h.3.attn.bias"]],
+    ["standard-hybrid", ["embedding.weight", "layers.0.mixer.bias", "layers.2.mixer.bias"]],
+    ["mambaformer", ["layers.1.mixer.bias", "layers.1.mixer.masked_bias"]],
+  ])("%s: tables and masks that the official code never reads are passed over", async (family, unused) => {
+    const checkpoint = inContextCheckpoint(family);
+    const plain = (await read(checkpoint)).tensors.map((t) => t.name);
+    for (const name of unused) checkpoint.values.set(`_backbone.${name}`, zeros(1, 1, 8, 8));
+    expect((await read(checkpoint)).tensors.map((t) => t.name)).toEqual(plain);
   });
 });
 
@@ -71,6 +74,12 @@ describe("refused by name", () => {
       "s4d",
       (c) => c.values.set("_backbone.layers.0.mixer.s4.extra", zeros(1)),
       /1 tensors that no known in-context model has, such as "_backbone\.layers\.0\.mixer\.s4\.extra"/,
+    ],
+    [
+      "a mask where there is no attention",
+      "mambaformer",
+      (c) => c.values.set("_backbone.layers.0.mixer.bias", zeros(1, 1, 8, 8)),
+      /1 tensors that no known in-context model has, such as "_backbone\.layers\.0\.mixer\.bias"/,
     ],
     [
       "a layer without a mixer",

@@ -2,7 +2,7 @@ import { type Block, matrixNames, tensorShapes } from "../../../kernels/blocks.t
 import type { CheckpointTensors } from "../../../weights/checkpoint.ts";
 import { ModelError } from "../errors.ts";
 import type { InContextSizes, LayerKind } from "./in-context.ts";
-import { isGpt2, type Layer, layersOf, positionTable, shapeOf, UNUSED } from "./in-context-keys.ts";
+import { isGpt2, isUnused, type Layer, layersOf, positionTable, shapeOf } from "./in-context-keys.ts";
 import type { CanonicalTensor } from "./index.ts";
 import { discretize } from "./s4d.ts";
 
@@ -96,7 +96,7 @@ export function inContextTensors(tensors: CheckpointTensors, blocks: readonly Bl
       });
     }
   }
-  const unknown = tensors.names().filter((n) => !used.has(n) && !UNUSED.some((pattern) => pattern.test(n)));
+  const unknown = tensors.names().filter((n) => !used.has(n) && !isUnused(n, tensors));
   if (unknown.length > 0) {
     throw new ModelError(
       `the checkpoint has ${unknown.length} tensors that no known in-context model has, such as "${unknown[0]}": use a version that knows them`,

@@ -4,12 +4,19 @@ import type { LayerKind } from "./in-context.ts";
 
 /** What the keys of the official repository's checkpoints say: which layers there are, and where. */
 
-/** Never read: GPT-2's token table, Mamba's, and the mask that older versions of transformers saved. */
-export const UNUSED = [
-  /^_backbone\.wte\.weight$/,
-  /^_backbone\.embedding\.weight$/,
-  /^_backbone\.h\.\d+\.attn\.(masked_)?bias$/,
-];
+/** Never read: GPT-2's token table, and Mamba's. */
+const UNUSED = /^_backbone\.(wte|embedding)\.weight$/;
+/**
+ * Causal masks, which are the same for every model: older versions of transformers saved GPT-2's, and before PyTorch 2 the official
+ * hybrids had one too.
+ */
+const MASK = /^(_backbone\.(?:h\.\d+\.attn|layers\.\d+\.mixer))\.(?:masked_)?bias$/;
+
+/** Whether a tensor says nothing that the layers have need of. */
+export function isUnused(name: string, tensors: CheckpointTensors): boolean {
+  const attention = MASK.exec(name)?.[1];
+  return UNUSED.test(name) || (attention !== undefined && tensors.names().includes(`${attention}.c_attn.weight`));
+}
 
 /** A layer of ours: where its tensors are in the checkpoint. */
 export interface Layer {
