@@ -98,12 +98,17 @@ describe("POST /v1/chat/completions", () => {
     ];
     const { max_tokens: max_completion_tokens, ...others } = fields;
     const ignored = { user: "u", metadata: {}, service_tier: "auto", store: false, parallel_tool_calls: true };
-    const single = { n: 1, response_format: { type: "text" }, modalities: ["text"], tools: null, tool_choice: null };
+    const single = { n: 1, response_format: { type: "text" }, modalities: ["text"] };
+    const noTools = { tools: [], tool_choice: "none", functions: [], function_call: "none", reasoning_effort: "none" };
+    const nulls = Object.fromEntries(Object.keys(noTools).map((name) => [name, null]));
+    const nameless = [...fields.messages].map((message) => ({ ...message, name: null }));
     for (const body of [
       { ...fields, messages: [fields.messages[0], { role: "user", content: parts }] },
       { ...fields, messages: [{ role: "developer", content: "Be brief." }, ...messages] },
       { ...others, max_completion_tokens },
-      { ...fields, ...ignored, ...single, temperature: null, stop: null, logprobs: null },
+      { ...fields, ...ignored, ...single, ...nulls, temperature: null, stop: null, logprobs: null },
+      { ...fields, ...noTools, messages: nameless, stop: [], logit_bias: {}, stream_options: {} },
+      { ...fields, tools: [], tool_choice: "auto", function_call: "auto" },
     ]) {
       expect(text(await chat(body)), JSON.stringify(body)).toBe(wanted);
     }
@@ -181,13 +186,17 @@ describe("POST /v1/chat/completions", () => {
     ["messages[0].role", { messages: [{ role: "tool", content: "a" }] }],
     ["messages[0].content", { messages: [{ role: "user" }] }, "missing_field"],
     ["messages[0].content[0].type", { messages: [{ role: "user", content: [{ type: "image_url", image_url: {} }] }] }],
-    ["messages[0].name", { messages: [{ role: "user", content: "a", name: "b" }] }, "unknown_field"],
+    ["messages[0].name", { messages: [{ role: "user", content: "a", name: "b" }] }],
+    ["messages[1].name", { messages: [...messages, { role: "assistant", content: "a", name: "b" }] }],
     ["messages[1].tool_calls", { messages: [...messages, { role: "assistant", tool_calls: [{}] }] }],
     ["messages", { messages: [{ role: "assistant", content: "I" }] }],
     ["messages", { messages: [{ role: "user", content: "a".repeat(5000) }] }, "context_length_exceeded"],
-    ["tools", { messages, tools: [] }],
-    ["tool_choice", { messages, tool_choice: "auto" }],
-    ["functions", { messages, functions: [] }],
+    ["tools", { messages, tools: [{ type: "function", function: { name: "f" } }] }],
+    ["tools", { messages, tools: {} }],
+    ["tool_choice", { messages, tool_choice: "required" }],
+    ["tool_choice", { messages, tool_choice: { type: "function", function: { name: "f" } } }],
+    ["functions", { messages, functions: [{ name: "f" }] }],
+    ["function_call", { messages, function_call: { name: "f" } }],
     ["audio", { messages, audio: {} }],
     ["modalities[0]", { messages, modalities: ["audio"] }],
     ["response_format.type", { messages, response_format: { type: "xml" } }],
@@ -204,6 +213,12 @@ describe("POST /v1/chat/completions", () => {
     expect(error).toMatchObject({ status: 400, param, code });
   });
 
+  test("a tool is refused with what to do", async () => {
+    const tools = [{ type: "function", function: { name: "f" } }];
+    const { message } = await errorOf(await call("POST", path, { model: "chat", messages, tools }));
+    expect(message).toMatch(/^tools is \[.*: it must be an empty list: no tools are called here, leave it out$/);
+  });
+
   test("every assistant field that the official client gives back is accepted", async () => {
     const reply = {
       role: "assistant",
@@ -213,6 +228,8 @@ describe("POST /v1/chat/completions", () => {
       parsed: null,
       annotations: [],
       tool_calls: [],
+      function_call: null,
+      name: null,
     };
     expect((await chat({ messages: [...messages, reply, ...messages], max_tokens: 1 })).choices.length).toBe(1);
   });

@@ -137,23 +137,18 @@ describe("POST /v1/responses", () => {
       background: false,
       tools: [],
       tool_choice: "none",
+      reasoning: { effort: "none", summary: null },
       stream_options: { include_obfuscation: false },
       top_logprobs: 0,
     };
     const nulls = Object.fromEntries(
-      [
-        ...Object.keys(ignored),
-        "instructions",
-        "previous_response_id",
-        "temperature",
-        "conversation",
-        "prompt",
-        "reasoning",
-      ]
+      [...Object.keys(ignored), "instructions", "previous_response_id", "temperature", "conversation", "prompt"]
         .filter((name) => name !== "store")
         .map((name) => [name, null]),
     );
-    for (const body of [ignored, nulls]) expect(textOf(await respond({ input, ...body, store: false }))).toBe(wanted);
+    const asReplied = { reasoning: { effort: null, summary: null }, tool_choice: "auto" };
+    for (const body of [ignored, nulls, asReplied])
+      expect(textOf(await respond({ input, ...body, store: false }))).toBe(wanted);
   });
 
   test("a stream has OpenAI's events in their order, and the same text", async () => {

@@ -79,7 +79,10 @@ describe("the official client, unchanged", () => {
     const next = await client.chat.completions.create({ ...fields, messages, n: 2 });
     expect(next.choices.length).toBe(2);
     expect(next.usage!.prompt_tokens_details!.cached_tokens).toBeGreaterThan(whole.usage!.prompt_tokens - 5);
-    await expect(client.chat.completions.create({ ...fields, messages, tools: [] })).rejects.toMatchObject({
+    const noTools = await client.chat.completions.create({ ...fields, messages, tools: [], tool_choice: "none" });
+    expect(noTools.choices[0]!.message.content).toBe(next.choices[0]!.message.content);
+    const tools = [{ type: "function" as const, function: { name: "f" } }];
+    await expect(client.chat.completions.create({ ...fields, messages, tools })).rejects.toMatchObject({
       status: 400,
       param: "tools",
     });

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { Timings, Usage } from "./completion.ts";
-import { boolean, integer, text } from "./fields.ts";
+import { absent, boolean, emptyList, integer, NO_TOOLS, only, text, toolChoice } from "./fields.ts";
 import { formatFields } from "./format.ts";
 import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
 
@@ -18,11 +18,10 @@ const content = z
   })
   .openapi({ example: "Tell me a story." });
 
-const given = (why: string) => z.null({ error: `null: ${why}, leave it out` }).optional();
-const noTools = "no tools are called here";
+const name = absent("the models are not told names");
 
 const Prompting = z.strictObject(
-  { role: z.enum(["system", "developer", "user"]), content },
+  { role: z.enum(["system", "developer", "user"]), content, name },
   { error: objectMessage("an object such as {role, content}") },
 );
 /** As the official client gives it back. */
@@ -30,12 +29,13 @@ const Reply = z.strictObject(
   {
     role: z.literal("assistant"),
     content: content.nullish(),
-    refusal: given("nothing is refused here"),
-    audio: given("the models read text only"),
-    parsed: given("replies are plain text"),
-    annotations: z.array(z.unknown(), { error: "an empty list" }).max(0, { error: "an empty list" }).nullish(),
-    tool_calls: z.array(z.unknown(), { error: "an empty list" }).max(0, { error: "an empty list" }).nullish(),
-    function_call: given(noTools),
+    refusal: absent("nothing is refused here"),
+    audio: absent("the models read text only"),
+    parsed: absent("replies are plain text"),
+    annotations: emptyList(),
+    tool_calls: emptyList(NO_TOOLS),
+    function_call: absent(NO_TOOLS),
+    name,
   },
   { error: objectMessage("an object such as {role, content}") },
 );
@@ -73,15 +73,15 @@ export const ChatRequest = z
       modalities: z
         .array(z.literal("text", { error: '"text": the models write text only' }), { error: '["text"]' })
         .nullish(),
-      tools: given(noTools),
-      tool_choice: given(noTools),
-      functions: given(noTools),
-      function_call: given(noTools),
-      audio: given("the models write text only"),
-      prediction: given("it is not supported"),
-      reasoning_effort: given("the models do not reason apart from their reply"),
-      verbosity: given("it is not supported"),
-      web_search_options: given("nothing is searched here"),
+      tools: emptyList(NO_TOOLS),
+      tool_choice: toolChoice,
+      functions: emptyList(NO_TOOLS),
+      function_call: toolChoice,
+      audio: absent("the models write text only"),
+      prediction: absent("it is not supported"),
+      reasoning_effort: only("none", "the models do not reason apart from their reply"),
+      verbosity: absent("it is not supported"),
+      web_search_options: absent("nothing is searched here"),
     },
     { error: objectMessage("a JSON object") },
   )

@@ -22,6 +22,23 @@ export const tokenList = z
   .min(1, { error: "a list of at least one token id" });
 
 /** A field of OpenAI's that has one supported value. */
-export function only<T extends number | boolean | string>(value: T, why: string): z.ZodType<T | null | undefined> {
+export function only<T extends number | boolean | string>(value: T, why: string) {
   return z.literal(value, { error: `${JSON.stringify(value)}: ${why}` }).nullish();
 }
+
+/** A field of OpenAI's that is not supported: clients may say that they leave it out. */
+export function absent(why: string) {
+  return z.null({ error: `null: ${why}, leave it out` }).optional();
+}
+
+/** A list that has to be empty, or left out. */
+export function emptyList(why?: string) {
+  const error = why === undefined ? "an empty list" : `an empty list: ${why}, leave it out`;
+  return z.array(z.unknown(), { error }).max(0, { error }).nullish();
+}
+
+/** Why a request may have no tools but none. */
+export const NO_TOOLS = "no tools are called here";
+
+/** Which tool is to be called: where there are none, what clients say of that. */
+export const toolChoice = z.enum(["auto", "none"], { error: `"auto" or "none": ${NO_TOOLS}` }).nullish();

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { boolean, integer, only, text } from "./fields.ts";
+import { absent, boolean, emptyList, integer, NO_TOOLS, only, text, toolChoice } from "./fields.ts";
 import { TextFormat } from "./format.ts";
 import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
 
@@ -7,9 +7,7 @@ import { generationFields, ignoredFields, objectMessage } from "./generation.ts"
 const MOST_ITEMS = 4096;
 const MOST_METADATA = 16;
 
-const given = (why: string) => z.null({ error: `null: ${why}, leave it out` }).optional();
-const noTools = "no tools are called here";
-const empty = (what: string) => z.array(z.unknown(), { error: what }).max(0, { error: what }).nullish();
+const noReasoning = "the models do not reason apart from their reply";
 
 function parts<T extends "input_text" | "output_text">(type: T) {
   const example = `{type: "${type}", text: "Hello"}`;
@@ -18,7 +16,7 @@ function parts<T extends "input_text" | "output_text">(type: T) {
       type: z.literal(type, { error: `"${type}": the models read text only` }),
       text,
       // As replies have them.
-      ...(type === "output_text" && { annotations: empty("an empty list"), logprobs: z.array(z.unknown()).nullish() }),
+      ...(type === "output_text" && { annotations: emptyList(), logprobs: z.array(z.unknown()).nullish() }),
     },
     { error: objectMessage(`an object such as ${example}`) },
   );
@@ -136,7 +134,7 @@ export const ResponseRequest = z
       }),
       text: z
         .strictObject(
-          { format: TextFormat.nullish(), verbosity: given("it is not supported") },
+          { format: TextFormat.nullish(), verbosity: absent("it is not supported") },
           { error: objectMessage('an object such as {format: {type: "text"}}') },
         )
         .nullish()
@@ -154,13 +152,18 @@ export const ResponseRequest = z
       parallel_tool_calls: boolean.nullish(),
       max_tool_calls: integer(1).nullish(),
       background: only(false, "responses are made while the client waits"),
-      tools: empty(`an empty list: ${noTools}`),
-      tool_choice: z.enum(["auto", "none"], { error: `"auto" or "none": ${noTools}` }).nullish(),
-      conversation: given("go on from a response with previous_response_id"),
-      prompt: given("there are no stored prompts"),
-      reasoning: given("the models do not reason apart from their reply"),
-      context_management: given("it is not supported"),
-      moderation: given("it is not supported"),
+      tools: emptyList(NO_TOOLS),
+      tool_choice: toolChoice,
+      conversation: absent("go on from a response with previous_response_id"),
+      prompt: absent("there are no stored prompts"),
+      reasoning: z
+        .strictObject(
+          { effort: only("none", noReasoning), summary: absent(noReasoning), generate_summary: absent(noReasoning) },
+          { error: objectMessage(`null: ${noReasoning}, leave it out`) },
+        )
+        .nullish(),
+      context_management: absent("it is not supported"),
+      moderation: absent("it is not supported"),
     },
     { error: objectMessage("a JSON object") },
   )
