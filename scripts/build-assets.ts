@@ -8,6 +8,7 @@ import { MANIFEST_FILE, type Manifest } from "../weights/manifest.ts";
 import { folderSource } from "../weights/node/folder.ts";
 import { CARD_FILE, LICENSE_FILE } from "../weights/writer.ts";
 import { INDEX_FILE, type IndexEntry } from "../worker/edge/models/index-file.ts";
+import { interleaves } from "../worker/engine/architectures/in-context.ts";
 import { blocksOf, inputOf } from "../worker/engine/architectures/index.ts";
 import { mostExamples } from "../worker/engine/in-context.ts";
 import { runCommand } from "./lib/cli.ts";
@@ -125,12 +126,10 @@ async function entryOf(folder: string, manifest: Manifest): Promise<IndexEntry> 
 
 function vectorsOf({ architecture, hyperparameters }: Manifest): Partial<IndexEntry> {
   const blocks = blocksOf(architecture, hyperparameters);
+  const widths = { inputs: inputWidth(blocks), outputs: outputWidth(blocks) };
+  if (!interleaves(hyperparameters)) return { ...widths, interleave: false };
   const most = mostExamples({ blocks });
-  return {
-    inputs: inputWidth(blocks),
-    outputs: outputWidth(blocks),
-    max_examples: Number.isFinite(most) ? most : null,
-  };
+  return { ...widths, max_examples: Number.isFinite(most) ? most : null };
 }
 
 if (import.meta.main) {

@@ -50,6 +50,9 @@ export async function buildTestAssets(packages: string, assets: string): Promise
   }
   const short = inContextCheckpoint("standard-hybrid", { points: 10 });
   await convertCheckpoint(short, { name: "icl-short", quantization: "f32" }, await sink("06-icl-short"));
+  const { config, tensors } = inContextCheckpoint("gpt2", { outputs: 5, points: 10, layers: 1 });
+  const retrieval = { config: { ...config, interleave: false }, tensors };
+  await convertCheckpoint(retrieval, { name: "icl-vectors", quantization: "f32" }, await sink("04-icl-vectors"));
   // 2 kB of keys and values a position.
   const long = inContextCheckpoint("standard-hybrid", { points: 1200, dim: 256, layers: 2 });
   await convertCheckpoint(long, { name: "icl-long", quantization: "f32" }, await sink("06-icl-long"));

@@ -186,6 +186,35 @@ describe("what cannot be answered", () => {
     });
   });
 
+  test("a model without interleaving takes vectors, says so, and is nobody's default", async () => {
+    const name = "icl-vectors";
+    const one = await (await call("GET", `/v1/models/${name}`)).json();
+    expect(one).toMatchObject({ interleave: false });
+    expect(one).not.toHaveProperty("max_examples");
+    expect(await (await call("GET", `/v2/models/${name}`)).json()).toMatchObject({ parameters: { interleave: false } });
+    const { id } = await newSession({ model: name });
+    for (const [body, param] of [
+      [{ model: name, examples: [{ x, y: 1 }] }, "model"],
+      [{ model: name, query: [x] }, "model"],
+      [{ session: id, query: [x] }, "session"],
+    ] as const) {
+      expect(await errorOf(await ask(body))).toMatchObject({
+        status: 400,
+        param,
+        message: expect.stringMatching(
+          /^icl-vectors@\w+ was trained without interleaving .* \/v2\/models\/icl-vectors\/infer/,
+        ),
+      });
+    }
+    const inputs = [{ name: "vectors", datatype: "FP32", shape: [2, 5], data: [x, x] }];
+    const { outputs } = await (await call("POST", `/v2/models/${name}/infer`, { inputs })).json<{
+      outputs: unknown[];
+    }>();
+    expect(outputs).toMatchObject([{ shape: [1, 5] }]);
+    // Its folder comes before the others'.
+    expect((await predicted({ query: [x] })).model).toMatch(/^icl-mamba@/);
+  });
+
   test("an unknown model or session is a 404, both at once a 400", async () => {
     expect(await errorOf(await ask({ model: "none", query: [x] }))).toMatchObject({ status: 404 });
     expect(await errorOf(await ask({ session: "sess_0", query: [x] }))).toMatchObject({

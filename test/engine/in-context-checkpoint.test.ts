@@ -30,6 +30,17 @@ describe("what a checkpoint's keys say", () => {
   });
 
   test.each([
+    [undefined, undefined],
+    [true, undefined],
+    [false, false],
+  ])("interleave %s is kept as %s: ids are those of packages made before it was read", async (given, kept) => {
+    const { config, tensors } = inContextCheckpoint("s4d");
+    const { hyperparameters } = await canonicalCheckpoint({ ...config, interleave: given }, tensors);
+    expect(hyperparameters.interleave).toBe(kept);
+    expect("interleave" in hyperparameters).toBe(kept === false);
+  });
+
+  test.each([
     ["mambaformer", 4, 8],
     ["mambaformer", 8, 8],
     ["standard-hybrid", 4, 8],
@@ -116,7 +127,15 @@ describe("refused by name", () => {
     await expect(read(checkpoint)).rejects.toThrow(message);
   });
 
+  test("an interleave that is neither true nor false", async () => {
+    const { config, tensors } = inContextCheckpoint("mamba");
+    await expect(canonicalCheckpoint({ ...config, interleave: "no" }, tensors)).rejects.toThrow(
+      /says interleave = "no": it must be true .* or false/,
+    );
+  });
+
   test.each([
+    ["interleave", true],
     ["layers", "mamba hyena"],
     ["layers", 3],
     ["dim", 0],

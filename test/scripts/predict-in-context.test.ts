@@ -56,6 +56,25 @@ test("vector labels give vector predictions: the outputs at the places of the xs
   expect(JSON.parse(a.out).cases[0].predictions).toEqual([outputs[0], outputs[2], outputs[4]]);
 });
 
+test("a model without interleaving takes vectors and refuses examples in words that say so", async () => {
+  const { config, values, tensors } = inContextCheckpoint("gpt2", { inputs: 3, outputs: 3, points: 7 });
+  const vectorsOnly = checkpointFolder({ config: { ...config, interleave: false }, values, tensors });
+  const plain = checkpointFolder({ config, values, tensors });
+  try {
+    const fed = JSON.stringify({ kind: "vectors", cases: [{ vectors: xs }] });
+    const [seen, wanted] = [await predict([vectorsOnly], fed), await predict([plain], fed)];
+    expect([seen.code, seen.out]).toEqual([0, wanted.out]);
+    const refused = await predict(
+      [vectorsOnly],
+      JSON.stringify({ kind: "in-context-learning", cases: [{ xs, ys: xs }] }),
+    );
+    expect([refused.code, refused.out]).toEqual([1, ""]);
+    expect(refused.err).toMatch(/was trained without interleaving \(interleave: false\).* kind "vectors"/);
+  } finally {
+    for (const path of [vectorsOnly, plain]) rmSync(path, { recursive: true });
+  }
+});
+
 test.each([
   [
     { kind: "causal-lm", prompts: [{ tokens: [1] }] },

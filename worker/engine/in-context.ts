@@ -1,4 +1,5 @@
 import { positionLimit } from "../../kernels/blocks.ts";
+import { interleaves } from "./architectures/in-context.ts";
 import { ModelError, ParameterError } from "./errors.ts";
 import type { Model } from "./model.ts";
 import type { AdvanceOptions, Sequence } from "./sequence.ts";
@@ -30,7 +31,7 @@ export async function observe(
   options: AdvanceOptions = {},
 ): Promise<Float32Array[]> {
   const { model } = sequence;
-  const { inputs, outputs } = requireVectors(model);
+  const { inputs, outputs } = requireExamples(model);
   const vectors = new Float32Array(2 * examples.length * inputs);
   examples.forEach(({ x, y }, i) => {
     fill(vectors.subarray(2 * i * inputs, (2 * i + 1) * inputs), x, `examples[${i}].x`, model);
@@ -53,7 +54,7 @@ export async function predict(
   queries: readonly (readonly number[])[],
   { together = 1, ...options }: PredictOptions = {},
 ): Promise<Float32Array[]> {
-  const { inputs } = requireVectors(sequence.model);
+  const { inputs } = requireExamples(sequence.model);
   checkRoom(sequence, Math.min(queries.length, 1), "query");
   const vectors = queries.map((x, i) => {
     const vector = new Float32Array(inputs);
@@ -163,4 +164,19 @@ export function requireVectors(model: Model): Pick<Model, "inputs" | "outputs"> 
     );
   }
   return model;
+}
+
+/** @throws ModelError when the model is fed tokens, ParameterError when its prompts are no examples */
+function requireExamples(model: Model): Pick<Model, "inputs" | "outputs"> {
+  const { inputs, outputs } = requireVectors(model);
+  if (!interleaves(model.manifest.hyperparameters)) throw new ParameterError(noExamples(model.manifest), "model");
+  return { inputs, outputs };
+}
+
+/** Why a model trained without interleaving is not asked with examples, and how it is. */
+export function noExamples({ id, name }: { readonly id: string; readonly name: string }): string {
+  return (
+    `${id} was trained without interleaving (interleave: false): its prompt is one sequence of vectors, not examples (x, y). ` +
+    `Give it vectors: POST /v2/models/${name}/infer at the edge, kind "vectors" of npm run predict`
+  );
 }

@@ -1,3 +1,4 @@
+import { interleaves } from "../../engine/architectures/in-context.ts";
 import type { Model } from "../../engine/model.ts";
 import { type AdvanceOptions, Sequence } from "../../engine/sequence.ts";
 import type { Limits } from "../env.ts";
@@ -52,10 +53,10 @@ function checkCount(model: Model, limits: Limits, count: number): void {
   if (count > model.positionLimit)
     refuse(`the attention of ${id} holds at most ${model.positionLimit} positions: send fewer`);
   const most = mostPromptTokens(model, limits);
-  if (count > most)
-    refuse(
-      `a request to ${id} may have ${most}: send fewer, or add examples to a session (POST /v1/icl/predictions) piece by piece`,
-    );
+  const pieces = interleaves(model.manifest.hyperparameters)
+    ? ", or add examples to a session (POST /v1/icl/predictions) piece by piece"
+    : "";
+  if (count > most) refuse(`a request to ${id} may have ${most}: send fewer${pieces}`);
 }
 
 function readVectors(model: Model, { inputs: [tensor] }: VectorRequest): Float32Array {

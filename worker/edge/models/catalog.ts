@@ -74,8 +74,8 @@ function named(entries: readonly CatalogEntry[], model: string): CatalogEntry | 
 
 /** The name or id of what a request gets that names no model. */
 function defaultOf(entries: readonly CatalogEntry[], input: ModelInput, set: string | undefined): string | undefined {
-  const fits = ({ architecture, tokenizer }: CatalogEntry): boolean =>
-    inputOf(architecture) === input && (input !== "tokens" || tokenizer !== false);
+  const fits = ({ architecture, tokenizer, interleave }: CatalogEntry): boolean =>
+    inputOf(architecture) === input && (input !== "tokens" || tokenizer !== false) && interleave !== false;
   const preferred = set ? named(entries, set) : undefined;
   // A default that cannot be served is said, rather than that another takes its place.
   if (set && input === "tokens") return set;

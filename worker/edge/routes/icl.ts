@@ -1,7 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { stateLayout, stateLength } from "../../../kernels/state.ts";
 import { inputOf } from "../../engine/architectures/index.ts";
-import { mostExamples, observe, predict } from "../../engine/in-context.ts";
+import { mostExamples, noExamples, observe, predict } from "../../engine/in-context.ts";
 import type { Model } from "../../engine/model.ts";
 import { Sequence } from "../../engine/sequence.ts";
 import { decodeSnapshot, restoreSnapshot } from "../../engine/snapshot.ts";
@@ -53,6 +53,7 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
         `${entry.id} is ${inputOf(entry.architecture) === "images" ? "an image" : "a language"} model, it does not learn from (x, y) examples: use a model of architecture in-context (GET /v1/models lists them)`,
       );
     }
+    if (entry.interleave === false) throw badValue(read === undefined ? "model" : "session", noExamples(entry));
     const stored = read?.snapshot && (await decodeSnapshot(read.snapshot.bytes));
     const { signal } = c.req.raw;
     const limits = limitsOf(c.env);

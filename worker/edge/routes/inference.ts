@@ -84,7 +84,7 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
           platform: "mamba-edge",
           inputs: tensor("vectors", entry.inputs),
           outputs: tensor("outputs", entry.outputs),
-          parameters: { max_examples: entry.max_examples },
+          parameters: { max_examples: entry.max_examples, interleave: entry.interleave },
         });
       }
       if (inputOf(entry.architecture) === "images") {

@@ -28,6 +28,10 @@ export const ModelInfo = z
       description:
         "Of an in-context model: (x, y) examples that its attention holds with a query behind them; null without attention.",
     }),
+    interleave: z.literal(false).optional().openapi({
+      description:
+        "Of an in-context model that is fed vectors one after another and no (x, y) examples: ask it through /v2/models/{name}/infer.",
+    }),
     weights_url: z
       .string()
       .nullable()

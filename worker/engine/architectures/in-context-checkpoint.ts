@@ -12,6 +12,7 @@ import { discretize } from "./s4d.ts";
 const DEFAULT_POSITIONS = 1024;
 /** The official code's hybrids have so many heads whatever config.json says, and GPT-2 where n_head is not there. */
 const HEADS = 8;
+
 type Settings = Readonly<Record<string, unknown>>;
 
 /** @throws ModelError when a layer is of none of the known kinds, or config.json says other than the tensors */
@@ -40,6 +41,7 @@ export function readInContext(config: Settings, tensors: CheckpointTensors): InC
     conv: gated === undefined ? 0 : size(`${gated}.conv1d.weight`, 2),
     dtRank: mamba === undefined ? 0 : size(`${mamba}.dt_proj.weight`, 1),
     eps: number(config, "layer_norm_epsilon") ?? 1e-5,
+    ...(interleaved(config) ? {} : { interleave: false }),
   };
   for (const [key, seen] of [
     ["n_dims", inputs],
@@ -53,6 +55,14 @@ export function readInContext(config: Settings, tensors: CheckpointTensors): InC
     }
   }
   return sizes;
+}
+
+/** @throws ModelError when it is neither true nor false */
+function interleaved({ interleave = true }: Settings): boolean {
+  if (typeof interleave === "boolean") return interleave;
+  throw new ModelError(
+    `config.json says interleave = ${JSON.stringify(interleave)}: it must be true (prompts x1, y1, x2, …) or false (vectors one after another)`,
+  );
 }
 
 /**

@@ -47,6 +47,8 @@ export interface InContextSizes {
   readonly conv: number;
   readonly dtRank: number;
   readonly eps: number;
+  /** false: its prompts are vectors one after another, and not x1, y1, x2, y2 … Absent: they are. */
+  readonly interleave?: false;
 }
 
 function blocks(h: Hyperparameters): Block[] {
@@ -104,6 +106,11 @@ function blocks(h: Hyperparameters): Block[] {
   return list;
 }
 
+/** Whether models with such hyperparameters are fed examples, each an x and then its y. */
+export function interleaves({ interleave }: Hyperparameters): boolean {
+  return interleave !== false;
+}
+
 function layersOf(h: Hyperparameters): LayerKind[] {
   const kinds = typeof h.layers === "string" ? h.layers.split(" ") : [];
   const isKind = (kind: string): kind is LayerKind => (LAYERS as readonly string[]).includes(kind);
@@ -147,6 +154,11 @@ function check(h: Hyperparameters): InContextSizes {
   if (typeof h.eps !== "number" || !(h.eps > 0 && h.eps < 1)) {
     throw new ModelError(
       `hyperparameter eps of an in-context package must lie between 0 and 1, is ${JSON.stringify(h.eps)}`,
+    );
+  }
+  if (h.interleave !== undefined && h.interleave !== false) {
+    throw new ModelError(
+      `hyperparameter interleave of an in-context package must be false, or absent where examples (x, y) are fed in turns, is ${JSON.stringify(h.interleave)}`,
     );
   }
   return h as unknown as InContextSizes;

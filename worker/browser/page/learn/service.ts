@@ -30,13 +30,14 @@ interface Listed {
   readonly name: string;
   readonly inputs?: number;
   readonly outputs?: number;
+  readonly interleave?: false;
 }
 
-/** Those installed that predict a number. */
+/** Those installed that predict a number from examples. */
 export async function inContextModels(): Promise<InContextModel[]> {
   const listed = (await (await fetch("/weights/index.json")).json()) as Listed[];
-  return listed.flatMap(({ id, name, inputs, outputs }) =>
-    inputs !== undefined && outputs === 1 ? [{ id, name, inputs, outputs }] : [],
+  return listed.flatMap(({ id, name, inputs, outputs, interleave }) =>
+    inputs !== undefined && outputs === 1 && interleave !== false ? [{ id, name, inputs, outputs }] : [],
   );
 }
 
