@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { blocksOf, canonicalCheckpoint } from "../../worker/engine/architectures/index.ts";
+import { blocksOf, canonicalCheckpoint, describeConfig } from "../../worker/engine/architectures/index.ts";
 import type { TinyCheckpoint } from "../support/checkpoints.ts";
 import { FAMILIES, type Family, inContextCheckpoint } from "../support/in-context.ts";
 
@@ -124,6 +124,65 @@ describe("refused by name", () => {
   test.each(broken)("%s", async (_, family, breakIt, message) => {
     const checkpoint = inContextCheckpoint(family);
     breakIt(checkpoint);
+    await expect(read(checkpoint)).rejects.toThrow(message);
+  });
+
+  describe("a model of tokens", () => {
+    const TOKENS =
+      /^the checkpoint is of a model of tokens: "_read_in.weight" is an embedding of 7 tokens, .*\(vocab_size 7\)\. .* supported where they are fed vectors \(vocab_size -1\), .* transposed \(32, 7\)/;
+    const ofTokens = (family: Family): TinyCheckpoint => {
+      const checkpoint = inContextCheckpoint(family, { inputs: 7, outputs: 7 });
+      for (const end of ["_read_in", "_read_out"]) {
+        checkpoint.values.delete(`${end}.bias`);
+        checkpoint.values.set(`${end}.weight`, zeros(7, 32));
+      }
+      Object.assign(checkpoint.config, { vocab_size: 7, interleave: false });
+      return checkpoint;
+    };
+
+    test.each(FAMILIES)("%s, with config.json and without", async (family) => {
+      const checkpoint = ofTokens(family);
+      await expect(read(checkpoint)).rejects.toThrow(TOKENS);
+      await expect(canonicalCheckpoint({}, checkpoint.tensors)).rejects.toThrow(TOKENS);
+      expect(() => describeConfig(checkpoint.tensors)).toThrow(TOKENS);
+      // safetensors keeps one of two tensors that share their memory.
+      checkpoint.values.delete("_read_out.weight");
+      await expect(read(checkpoint)).rejects.toThrow(TOKENS);
+    });
+
+    test("by config.json only", async () => {
+      const { config, tensors } = inContextCheckpoint("mamba");
+      await expect(canonicalCheckpoint({ ...config, vocab_size: 7 }, tensors)).rejects.toThrow(
+        /says vocab_size = 7, a model of tokens, .* do not belong together; vectors are vocab_size = -1/,
+      );
+      expect((await canonicalCheckpoint({ ...config, vocab_size: -1 }, tensors)).architecture).toBe("in-context");
+    });
+
+    test("as one of one-hot vectors, as the error says, it is read", async () => {
+      const checkpoint = ofTokens("mamba");
+      checkpoint.values.set("_read_in.weight", zeros(32, 7));
+      checkpoint.values.set("_read_in.bias", zeros(32));
+      checkpoint.values.set("_read_out.bias", zeros(7));
+      Object.assign(checkpoint.config, { n_dims: 7, vocab_size: -1 });
+      expect((await read(checkpoint)).hyperparameters).toMatchObject({ inputs: 7, outputs: 7, interleave: false });
+    });
+  });
+
+  test.each([
+    [
+      "rnn_layers.0.weight_ih_l0",
+      /no layers that are known, but "rnn_layers\.0\.weight_ih_l0": .* gpt2, mamba, s4-mamba, s4d and tf-mamba/,
+    ],
+    [undefined, /has no layers: of mambaformer-icl/],
+  ])("layers of another family: %s", async (other, message) => {
+    const checkpoint = inContextCheckpoint("mamba");
+    for (const name of [...checkpoint.values.keys()])
+      if (name.startsWith("_backbone.layers.")) checkpoint.values.delete(name);
+    if (other !== undefined) {
+      checkpoint.values.delete("_backbone.norm_f.weight");
+      checkpoint.values.delete("_backbone.norm_f.bias");
+      checkpoint.values.set(other, zeros(1));
+    }
     await expect(read(checkpoint)).rejects.toThrow(message);
   });
 

@@ -2,7 +2,7 @@ import { type Block, matrixNames, tensorShapes } from "../../../kernels/blocks.t
 import type { CheckpointTensors } from "../../../weights/checkpoint.ts";
 import { ModelError } from "../errors.ts";
 import type { InContextSizes, LayerKind } from "./in-context.ts";
-import { isGpt2, isUnused, type Layer, layersOf, positionTable, shapeOf } from "./in-context-keys.ts";
+import { isGpt2, isUnused, type Layer, layersOf, positionTable, refuseTokens, shapeOf } from "./in-context-keys.ts";
 import type { CanonicalTensor } from "./index.ts";
 import { discretize } from "./s4d.ts";
 
@@ -15,8 +15,9 @@ const HEADS = 8;
 
 type Settings = Readonly<Record<string, unknown>>;
 
-/** @throws ModelError when a layer is of none of the known kinds, or config.json says other than the tensors */
+/** @throws ModelError when a layer is of none of the known kinds, it is fed tokens, or config.json says other than the tensors */
 export function readInContext(config: Settings, tensors: CheckpointTensors): InContextSizes {
+  refuseTokens(config.vocab_size, tensors);
   const layers = layersOf(tensors);
   const first = (kind: LayerKind): string | undefined => layers.find((l) => l.kind === kind)?.key;
   const size = (key: string, axis: number): number => shapeOf(tensors, key)[axis] ?? 0;

@@ -1,14 +1,15 @@
 import type { CheckpointTensors } from "../../../weights/checkpoint.ts";
-import { isGpt2, layersOf, positionTable, shapeOf } from "./in-context-keys.ts";
+import { isGpt2, layersOf, positionTable, refuseTokens, shapeOf } from "./in-context-keys.ts";
 
 /** The keys of `model` in the config.yaml that the official training writes, from which its code builds the model again. */
 const KEYS = "family, n_dims, n_embd, n_layer, n_positions, n_head, mixed_attn, interleave and vocab_size";
 
 /**
  * What config.json of an in-context model must hold, in words, with what its tensors tell of it.
- * @throws ModelError when they are none of the known layouts
+ * @throws ModelError when they are none of the known layouts, or of a model that is fed tokens
  */
 export function describeInContextConfig(tensors: CheckpointTensors): string {
+  refuseTokens(undefined, tensors);
   const layers = layersOf(tensors);
   const table = positionTable(tensors);
   const [dim = 0, inputs = 0] = shapeOf(tensors, "_read_in.weight");

@@ -24,6 +24,27 @@ export interface Layer {
   readonly key: string;
 }
 
+/**
+ * The official code builds models of tokens too (vocab_size above 0): an embedding for a read-in, without a bias, which the read-out shares.
+ * @throws ModelError on such a checkpoint, or where config.json says that it is one and the tensors do not
+ */
+export function refuseTokens(vocab: unknown, tensors: CheckpointTensors): void {
+  const stated = typeof vocab === "number" && vocab > 0;
+  if (tensors.names().includes("_read_in.bias")) {
+    if (!stated) return;
+    throw new ModelError(
+      `config.json says vocab_size = ${vocab}, a model of tokens, and "_read_in.bias" of the checkpoint is of one that is fed vectors: the two do not belong together; vectors are vocab_size = -1`,
+    );
+  }
+  const [rows = 0, dim = 0] = shapeOf(tensors, "_read_in.weight");
+  throw new ModelError(
+    `the checkpoint is of a model of tokens: "_read_in.weight" is an embedding of ${rows} tokens, without "_read_in.bias" (vocab_size ${stated ? vocab : rows}). ` +
+      "Models of mambaformer-icl are supported where they are fed vectors (vocab_size -1), models of tokens where they are Mamba-1. " +
+      `Fed one-hot vectors it computes the same: save "_read_in.weight" transposed (${dim}, ${rows}), "_read_out.weight" (${rows}, ${dim}), zeros as "_read_in.bias" (${dim}) and "_read_out.bias" (${rows}), ` +
+      `and write n_dims ${rows}, vocab_size -1 and interleave false into config.json`,
+  );
+}
+
 export function isGpt2(name: string): boolean {
   return name.startsWith("_backbone.h.");
 }
@@ -50,7 +71,14 @@ export function layersOf(tensors: CheckpointTensors): Layer[] {
       `layer ${i} of the checkpoint has none of the mixers c_attn, S4DMamba, s4 and x_proj: it is incomplete or of another architecture`,
     );
   });
-  if (layers.length === 0) throw new ModelError("the checkpoint has a read-in and a read-out, but no layers between");
+  if (layers.length === 0) {
+    const other = [...names].filter(
+      (name) => !name.startsWith("_read_") && !UNUSED.test(name) && !name.startsWith("_backbone.norm_f."),
+    );
+    throw new ModelError(
+      `between read-in and read-out the checkpoint has ${other.length === 0 ? "no layers" : `no layers that are known, but "${other[0]}"`}: of mambaformer-icl the families gpt2, mamba, s4-mamba, s4d and tf-mamba can be read`,
+    );
+  }
   return layers;
 }
 
