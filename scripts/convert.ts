@@ -1,19 +1,23 @@
 import { readFileSync } from "node:fs";
+import { basename, resolve } from "node:path";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { MemoryPackage } from "../weights/memory.ts";
 import { folderSink, folderSource } from "../weights/node/folder.ts";
 import type { PackageSource } from "../weights/source.ts";
-import { convertCheckpoint } from "../worker/engine/convert.ts";
+import { isName } from "../weights/validate.ts";
+import { convertCheckpoint, outlinePackage } from "../worker/engine/convert.ts";
 import { Model } from "../worker/engine/model.ts";
 import { countTokens, excerptsOf, inputImportance, perplexityOf } from "./lib/calibrate.ts";
 import { ErrorTable } from "./lib/calibrate-table.ts";
 import { choice, progressBar, runCommand, UsageError, wholeNumber } from "./lib/cli.ts";
 import { openCheckpoint } from "./lib/open-checkpoint.ts";
-import { nameOf, openBackend, QUANTIZATIONS } from "./lib/open-model.ts";
+import { openBackend, QUANTIZATIONS } from "./lib/open-model.ts";
+import { memoryReport } from "./lib/package-memory.ts";
+import { checkTokenizer } from "./lib/tokenizer-check.ts";
 
 const help = `npm run convert -- CHECKPOINT --out DIR [--quant f32|q8|q4] [--name NAME] [--calibrate TEXT_FILE [--calibrate-tokens N]]
 
-Turns a checkpoint into a model package that can be served.
+Turns a checkpoint into a model package that can be served, and says whether it fits a Worker's memory.
 
 CHECKPOINT  a folder with config.json and *.safetensors (Hugging Face or original Mamba layout, in-context models, VMamba) or PyTorch's .pth,
             .pt or .bin, or the file in it; nothing of a PyTorch file is executed. Runs of mambaformer-icl have config.yaml: the error then
@@ -39,7 +43,7 @@ await runCommand({
   async run([path = ""], values) {
     if (typeof values.out !== "string") throw new UsageError("--out is missing: where shall the package go?");
     const quantization = choice("quant", values.quant, QUANTIZATIONS, "q8");
-    const name = typeof values.name === "string" ? values.name : nameOf(values.out);
+    const name = nameFrom(values.name, values.out);
     const tokens = wholeNumber("calibrate-tokens", values["calibrate-tokens"], 2048);
     for (const option of ["calibrate", "calibrate-tokens"]) {
       if (values[option] === undefined) continue;
@@ -47,6 +51,9 @@ await runCommand({
       if (values.calibrate === undefined) throw new UsageError(`--${option} needs --calibrate TEXT_FILE`);
     }
     const checkpoint = await openCheckpoint(path);
+    const outline = await outlinePackage(checkpoint, quantization);
+    const warning = checkTokenizer(checkpoint.tokenizer, outline);
+    if (warning !== undefined) process.stderr.write(`warning: ${warning}\n`);
     const calibration =
       typeof values.calibrate === "string"
         ? await calibrate(checkpoint, name, read(values.calibrate), tokens)
@@ -72,18 +79,35 @@ await runCommand({
     } finally {
       bar.stop();
     }
-    if (calibration === undefined) return;
-    const { heldOut } = calibration;
-    const plain = new MemoryPackage();
-    await convertCheckpoint(checkpoint, { name, quantization, search: false }, plain);
-    const before = await perplexityOf(await loadOnWasm(plain), heldOut);
-    const after = await perplexityOf(await loadOnWasm(folderSource(values.out)), heldOut);
+    if (calibration !== undefined) {
+      const { heldOut } = calibration;
+      const plain = new MemoryPackage();
+      await convertCheckpoint(checkpoint, { name, quantization, search: false }, plain);
+      const before = await perplexityOf(await loadOnWasm(plain), heldOut);
+      const after = await perplexityOf(await loadOnWasm(folderSource(values.out)), heldOut);
+      process.stdout.write(
+        `perplexity of ${countTokens(heldOut)} tokens not calibrated on: f32 ${calibration.perplexity.toFixed(3)}, ` +
+          `scales from the largest weights ${before.toFixed(3)}, this package ${after.toFixed(3)}\n`,
+      );
+    }
     process.stdout.write(
-      `perplexity of ${countTokens(heldOut)} tokens not calibrated on: f32 ${calibration.perplexity.toFixed(3)}, ` +
-        `scales from the largest weights ${before.toFixed(3)}, this package ${after.toFixed(3)}\n`,
+      await memoryReport({ ...outline, quantization }, (other) => outlinePackage(checkpoint, other)),
     );
   },
 });
+
+/** @throws UsageError when no model can be called so */
+function nameFrom(given: string | boolean | undefined, out: string): string {
+  const name = typeof given === "string" ? given : basename(resolve(out));
+  if (isName(name)) return name;
+  const [what, remedy] =
+    given === undefined
+      ? [`the folder of --out is called "${name}", and its model would be too`, "choose another folder, or give --name"]
+      : [`--name is "${name}"`, "choose another"];
+  throw new UsageError(
+    `${what}: a model's name is 1 to 64 letters, digits, dots, dashes and underscores and begins with a letter or digit; ${remedy}`,
+  );
+}
 
 interface Calibration {
   readonly importance: ReadonlyMap<string, Float64Array>;

@@ -28,8 +28,8 @@ export interface ShardLoaded {
 const ON_THEIR_WAY = 2;
 
 /** Bytes that a load takes besides the sink's. */
-export function stagingBytes(manifest: Pick<Manifest, "shards">): number {
-  const sizes = manifest.shards.map(({ bytes }) => bytes);
+export function stagingBytes({ shards }: { readonly shards: readonly { readonly bytes: number }[] }): number {
+  const sizes = shards.map(({ bytes }) => bytes);
   return Math.min(ON_THEIR_WAY, sizes.length) * Math.max(0, ...sizes);
 }
 

@@ -44,6 +44,11 @@ const MAY_HOLD: Readonly<Record<Encoding, readonly Encoding[]>> = {
   q4: ["f32", "q8", "q4"],
 };
 
+/** Whether a package may be called so. */
+export function isName(name: string): boolean {
+  return NAME.test(name);
+}
+
 /** @throws PackageError when a package may not be called so */
 export function checkName(name: string, description = "package"): string {
   return text({ name }, "name", description, NAME, "1 to 64 letters, digits, dots, dashes, underscores");

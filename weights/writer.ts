@@ -128,6 +128,14 @@ async function writeFiles(
   return manifest;
 }
 
+/** Bytes of the shards that tensors of these sizes fill, in their order. */
+export function shardSizes(tensors: readonly { readonly bytes: number }[]): number[] {
+  const total = tensors.reduce((end, { bytes }) => Math.ceil(end / TENSOR_ALIGN) * TENSOR_ALIGN + bytes, 0);
+  return Array.from({ length: Math.ceil(total / SHARD_BYTES) }, (_, i) =>
+    Math.min(SHARD_BYTES, total - i * SHARD_BYTES),
+  );
+}
+
 /** Cuts a stream of bytes into shard-000.bin, shard-001.bin … */
 class ShardWriter {
   readonly #sink: PackageSink;

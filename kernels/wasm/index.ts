@@ -26,6 +26,10 @@ export interface WasmBackend extends Backend {
   readonly dots: Dots;
 }
 
+/** What `compile` will take of memory; it needs no compiled kernels. */
+export const planWasm: Backend["plan"] = (blocks, tensors, options) =>
+  (takesImages(blocks) ? planImages : planLayout)(blocks, tensors, options).memory;
+
 /**
  * Models in WebAssembly SIMD.
  *
@@ -41,8 +45,7 @@ export async function createWasmBackend(modules: WasmModules, options: WasmOptio
     name: "wasm",
     simd,
     dots,
-    plan: (blocks, tensors, options) =>
-      (takesImages(blocks) ? planImages : planLayout)(blocks, tensors, options).memory,
+    plan: planWasm,
     async compile(
       blocks: readonly Block[],
       tensors: ReadonlyMap<string, TensorSpec>,

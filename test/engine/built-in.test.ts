@@ -8,7 +8,8 @@ import { folderSource } from "../../weights/node/folder.ts";
 import { type ChatMessage, chatFormat } from "../../worker/engine/chat.ts";
 import { convertCheckpoint } from "../../worker/engine/convert.ts";
 import { generate } from "../../worker/engine/generate.ts";
-import { DEFAULT_MEMORY_BUDGET, Model } from "../../worker/engine/model.ts";
+import { DEFAULT_MEMORY_BUDGET } from "../../worker/engine/memory.ts";
+import { Model } from "../../worker/engine/model.ts";
 import { Sequence } from "../../worker/engine/sequence.ts";
 import { wasm } from "../support/backends.ts";
 

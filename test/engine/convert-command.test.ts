@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -16,6 +16,16 @@ writeFileSync(text, Array.from({ length: 400 }, (_, i) => `Duck ${i} went out to
 afterAll(() => {
   for (const folder of [work, checkpoint]) rmSync(folder, { recursive: true, force: true });
 });
+
+/** Another checkpoint, converted into a folder of its own. */
+function convertOther(sizes: Parameters<typeof tinyCheckpoint>[0], tokenizer?: Uint8Array) {
+  const folder = checkpointFolder(tinyCheckpoint(sizes), tokenizer);
+  const out = join(folder, "package");
+  const result = spawnSync(process.execPath, ["scripts/convert.ts", folder, "--out", out], { encoding: "utf8" });
+  const made = existsSync(out);
+  rmSync(folder, { recursive: true });
+  return { ...result, made };
+}
 
 function convert(
   name: string,
@@ -58,7 +68,7 @@ describe("convert --quant q4", () => {
       /^\(error %: relative error of the products with the calibration text's activations; was %: .*\)$/m,
     );
     expect(stdout).toMatch(
-      /perplexity of 256 tokens not calibrated on: f32 \d+\.\d{3}, .* \d+\.\d{3}, this package \d+\.\d{3}\n$/,
+      /perplexity of 256 tokens not calibrated on: f32 \d+\.\d{3}, .* \d+\.\d{3}, this package \d+\.\d{3}$/m,
     );
     expect((await readManifest(folderSource(out))).quantization).toBe("q4");
   });
@@ -76,12 +86,23 @@ describe("convert --quant q4", () => {
   });
 
   test("names the package after its folder, or as --name says", async () => {
-    const named = [convert("my-model"), convert("other folder", "--quant", "f32"), convert("d", "--name", "mine")];
+    const named = [convert("my-model"), convert("v1.bin", "--quant", "f32"), convert("a folder", "--name", "mine")];
     const ids = await Promise.all(named.map(async ({ out }) => (await readManifest(folderSource(out))).name));
-    expect(ids).toEqual(["my-model", "other-folder", "mine"]);
+    expect(ids).toEqual(["my-model", "v1.bin", "mine"]);
   });
 
-  const bad: { title: string; args: string[]; message: RegExp }[] = [
+  const bad: { title: string; args: string[]; message: RegExp; name?: string }[] = [
+    {
+      title: "a folder whose name is no model's",
+      name: "my model",
+      args: [],
+      message: /--out is called "my model".*1 to 64 letters, digits.*give --name/,
+    },
+    {
+      title: "a name that is no model's",
+      args: ["--name", "a/b"],
+      message: /--name is "a\/b": a model's name is 1 to 64/,
+    },
     { title: "an unknown encoding", args: ["--quant", "q5"], message: /--quant must be one of f32, q8, q4, is "q5"/ },
     { title: "a text for q8", args: ["--calibrate", text], message: /--calibrate is for --quant q4; q8 needs no text/ },
     { title: "no such text", args: ["--quant", "q4", "--calibrate", "none"], message: /cannot read --calibrate/ },
@@ -91,11 +112,53 @@ describe("convert --quant q4", () => {
       message: /--calibrate-tokens needs --calibrate TEXT_FILE/,
     },
   ];
-  test.each(bad)("$title is refused", ({ args, message }) => {
+  test.each(bad)("$title is refused", ({ args, message, name = "none" }) => {
     const before = readdirSync(work).length;
-    const { status, stdout, stderr } = convert("none", ...args);
+    const { status, stdout, stderr } = convert(name, ...args);
     expect([status, stdout]).toEqual([1, ""]);
     expect(stderr).toMatch(message);
     expect(readdirSync(work)).toHaveLength(before);
+  });
+});
+
+test("what it takes in a Worker is said last", () => {
+  const { status, stdout, stderr } = convert("fits");
+  expect([status, stderr]).toEqual([0, ""]);
+  expect(stdout).toMatch(
+    /\nmemory: [0-9.]+ MB with 8 sequences at a time: fits a Worker, whose models may take 104\.0 MB of its 128 MB\n$/,
+  );
+});
+
+describe("a tokenizer", () => {
+  test("that is missing is warned of, and the package made", () => {
+    const { status, stderr, made } = convertOther({});
+    expect([status, made]).toEqual([0, true]);
+    expect(stderr).toMatch(/^warning: there is no tokenizer\.json .*token ids only.*will refuse it.*convert again\n$/);
+  });
+
+  test("with fewer tokens than the embedding has rows, beyond padding, is warned of", () => {
+    expect(convertOther({ vocab: 257 + 512 }, byteTokenizer()).stderr).toBe("");
+    expect(convertOther({ vocab: 257 + 520 }, byteTokenizer()).stderr).toMatch(
+      /^warning: tokenizer\.json has 257 tokens, the embedding 777 rows: 520 more are no mere padding; is it this model's/,
+    );
+  });
+
+  const wrong: [title: string, tokenizer: Uint8Array, message: RegExp][] = [
+    [
+      "with more tokens than rows",
+      byteTokenizer(),
+      /^error: tokenizer\.json has 257 tokens, the embedding 256 rows: .*or none\n$/,
+    ],
+    ["that is no JSON", new TextEncoder().encode("{"), /^error: tokenizer\.json is not JSON: .*for token ids only\n$/],
+    [
+      "of a kind that is not read",
+      new TextEncoder().encode('{"model":{"type":"Unigram"}}'),
+      /^error: tokenizer\.json has a model of type "Unigram": .*for token ids only\n$/,
+    ],
+  ];
+  test.each(wrong)("%s is refused before anything is written", (_, tokenizer, message) => {
+    const { status, stdout, stderr, made } = convertOther({ vocab: 256 }, tokenizer);
+    expect([status, stdout, made]).toEqual([1, "", false]);
+    expect(stderr).toMatch(message);
   });
 });

@@ -4,7 +4,7 @@ import { takesImages } from "../../kernels/image-blocks.ts";
 import { VMAMBA_T } from "../../scripts/lib/random-model.ts";
 import { encodedBytes } from "../../weights/layout.ts";
 import { blocksOf } from "../../worker/engine/architectures/index.ts";
-import { DEFAULT_MEMORY_BUDGET } from "../../worker/engine/model.ts";
+import { DEFAULT_MEMORY_BUDGET } from "../../worker/engine/memory.ts";
 import { reference, wasm, wasmBaseline } from "../support/backends.ts";
 import { roundingReference } from "../support/rounding-reference.ts";
 import { compileImages, OTHER_STATE, randomImage, randomVmamba, see, V0_ODD, V2_ODD } from "./image-fixtures.ts";

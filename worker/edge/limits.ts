@@ -1,3 +1,5 @@
+import { DEFAULT_MEMORY_BUDGET, DEFAULT_SEQUENCES } from "../engine/memory.ts";
+
 /** Variables of wrangler.toml. They may be written there as numbers or as text. */
 export interface Variables {
   /** name or id of the model of requests that name none. Default the first that takes what they give. */
@@ -54,8 +56,8 @@ const DAY = 24 * HOUR;
 /** @throws Error when a variable is not a positive number */
 export function limitsOf(env: Variables): Limits {
   return {
-    memoryBudget: positive("MEMORY_BUDGET_MB", env.MEMORY_BUDGET_MB, 104) * 1e6,
-    maxSequences: positive("MAX_SEQUENCES", env.MAX_SEQUENCES, 8),
+    memoryBudget: positive("MEMORY_BUDGET_MB", env.MEMORY_BUDGET_MB, DEFAULT_MEMORY_BUDGET / 1e6) * 1e6,
+    maxSequences: positive("MAX_SEQUENCES", env.MAX_SEQUENCES, DEFAULT_SEQUENCES),
     maxMultiplyAdds: positive("MAX_MULTIPLY_ADDS_PER_REQUEST", env.MAX_MULTIPLY_ADDS_PER_REQUEST, 1e12),
     maxPromptTokens: positive("MAX_PROMPT_TOKENS", env.MAX_PROMPT_TOKENS, 32_768),
     maxTokens: positive("MAX_TOKENS", env.MAX_TOKENS, Number.POSITIVE_INFINITY),

@@ -1,12 +1,13 @@
 import { type Block, outputWidth } from "../../kernels/blocks.ts";
 import { takesImages } from "../../kernels/image-blocks.ts";
 import type { Checkpoint } from "../../weights/checkpoint.ts";
-import type { Encoding } from "../../weights/layout.ts";
+import { type Encoding, encodedBytes } from "../../weights/layout.ts";
 import type { Manifest } from "../../weights/manifest.ts";
 import type { PackageSink } from "../../weights/source.ts";
-import { buildPackage, type TensorInput } from "../../weights/writer.ts";
+import { buildPackage, shardSizes, type TensorInput } from "../../weights/writer.ts";
 import { blocksOf, canonicalCheckpoint } from "./architectures/index.ts";
 import { readImageInput } from "./image-preprocessor.ts";
+import type { PackageOutline } from "./memory.ts";
 
 export interface ConversionOptions {
   readonly name: string;
@@ -32,16 +33,10 @@ export async function convertCheckpoint(
   sink: PackageSink,
 ): Promise<Manifest> {
   const { quantization, importance, search } = options;
-  const { architecture, hyperparameters, tensors } = await canonicalCheckpoint(checkpoint.config, checkpoint.tensors);
-  const blocks = blocksOf(architecture, hyperparameters);
-  const image = takesImages(blocks)
-    ? readImageInput(checkpoint.preprocessor, checkpoint.config, outputWidth(blocks))
-    : undefined;
-  const q8 = quantization === "q4" ? keptQ8(blocks) : new Set<string>();
+  const { architecture, hyperparameters, tensors, image } = await readCheckpoint(checkpoint, quantization);
   async function* encoded(): AsyncGenerator<TensorInput> {
     for (const [i, tensor] of tensors.entries()) {
-      const { name, shape } = tensor;
-      const encoding = !tensor.matrix ? "f32" : q8.has(name) ? "q8" : quantization;
+      const { name, shape, encoding } = tensor;
       yield { name, shape, encoding, data: await tensor.read(), importance: importance?.get(name), search };
       options.onProgress?.(i + 1, tensors.length);
     }
@@ -60,6 +55,39 @@ export async function convertCheckpoint(
     sink,
     options.onTensor,
   );
+}
+
+/**
+ * What a checkpoint's package will hold at a quantization, without writing it: for what it takes in memory.
+ * @throws CheckpointError, ModelError or PackageError as `convertCheckpoint` does
+ */
+export async function outlinePackage(
+  checkpoint: Pick<Checkpoint, "config" | "tensors" | "preprocessor">,
+  quantization: Encoding,
+): Promise<PackageOutline> {
+  const { architecture, hyperparameters, image, ...read } = await readCheckpoint(checkpoint, quantization);
+  const tensors = read.tensors.map(({ name, shape, encoding }) => ({
+    ...{ name, shape, encoding },
+    bytes: encodedBytes(shape, encoding),
+  }));
+  const shards = shardSizes(tensors).map((bytes) => ({ bytes }));
+  return { architecture, hyperparameters, tensors, shards, image };
+}
+
+/** A checkpoint in the project's terms, and how each tensor is to be encoded. */
+async function readCheckpoint(
+  { config, tensors: given, preprocessor }: Pick<Checkpoint, "config" | "tensors" | "preprocessor">,
+  quantization: Encoding,
+) {
+  const { architecture, hyperparameters, tensors: plain } = await canonicalCheckpoint(config, given);
+  const blocks = blocksOf(architecture, hyperparameters);
+  const image = takesImages(blocks) ? readImageInput(preprocessor, config, outputWidth(blocks)) : undefined;
+  const q8 = quantization === "q4" ? keptQ8(blocks) : new Set<string>();
+  const tensors = plain.map((tensor) => {
+    const encoding: Encoding = !tensor.matrix ? "f32" : q8.has(tensor.name) ? "q8" : quantization;
+    return { ...tensor, encoding };
+  });
+  return { architecture, hyperparameters, tensors, image };
 }
 
 /**

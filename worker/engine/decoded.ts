@@ -10,7 +10,7 @@ import { decodeTensor } from "../../weights/quantize.ts";
  * of such a small model gains nothing from being read in fewer bytes.
  */
 export function heldTensors(
-  manifest: Pick<Manifest, "tensors">,
+  manifest: { readonly tensors: readonly (TensorSpec & { readonly name: string })[] },
   blocks: readonly Block[],
 ): ReadonlyMap<string, TensorSpec> {
   const decoded = inputWidth(blocks) > 0;

@@ -1,18 +1,15 @@
-import type { Backend, CompileOptions, Executable, MemoryPlan } from "../../kernels/backend.ts";
+import type { Backend, CompileOptions, Executable } from "../../kernels/backend.ts";
 import { type Block, inputWidth, multiplyAdds, positionLimit } from "../../kernels/blocks.ts";
-import { PackageLoad, readManifest, readVerified, stagingBytes } from "../../weights/loader.ts";
+import { PackageLoad, readManifest, readVerified } from "../../weights/loader.ts";
 import type { Manifest } from "../../weights/manifest.ts";
 import type { PackageSource } from "../../weights/source.ts";
-import { blocksOf } from "./architectures/index.ts";
 import { Batcher } from "./batcher.ts";
 import { type BegunLoad, beginLoad } from "./begun-load.ts";
-import { heldTensors, sinkOf } from "./decoded.ts";
-import { MemoryBudgetError, ModelError } from "./errors.ts";
+import { sinkOf } from "./decoded.ts";
+import { ModelError } from "./errors.ts";
 import { Turns } from "./images.ts";
+import { checkBudget, heldOf } from "./memory.ts";
 import { TextTokenizer } from "./tokenizer.ts";
-
-/** Bytes that an isolate of 128 MB leaves for a model, after the script, the tokenizer and the requests in flight. */
-export const DEFAULT_MEMORY_BUDGET = 104_000_000;
 
 export interface ModelOptions {
   /** bytes for weights, activations, states and what loading takes: `memoryNeed`. Default 104 MB. */
@@ -81,10 +78,7 @@ export class Model {
     options: ModelOptions = {},
   ): Promise<Model> {
     const [manifest, backend] = await Promise.all([readManifest(source, options.signal), ready]);
-    const blocks = blocksOf(manifest.architecture, manifest.hyperparameters);
-    const tensors = heldTensors(manifest, blocks);
-    const { image } = manifest;
-    const compile = { ...(image && { maxImage: { height: image.height, width: image.width } }), ...options.compile };
+    const { blocks, tensors, compile } = heldOf(manifest, options.compile);
     checkBudget(manifest, backend.plan(blocks, tensors, compile), options);
     const reading = manifest.tokenizer && readVerified(source, manifest.tokenizer, options.signal);
     reading?.catch(() => {}); // heard below
@@ -169,29 +163,4 @@ export class Model {
   dispose(): void {
     this.executable.dispose();
   }
-}
-
-/**
- * The most bytes that a model takes at a time. While it loads it has staging buffers, but one state: whoever leads the load computes
- * alone, and the others come when it is done.
- * @param staging bytes of the staging buffers, 0 once it is loaded
- */
-export function memoryNeed(plan: MemoryPlan, sequences: number, staging: number): number {
-  const { weights, activations, statePerSequence } = plan;
-  return weights + activations + Math.max(sequences * statePerSequence, statePerSequence + staging);
-}
-
-function checkBudget(manifest: Manifest, plan: MemoryPlan, options: ModelOptions): void {
-  const { memoryBudget = DEFAULT_MEMORY_BUDGET, sequences = 8 } = options;
-  const staging = stagingBytes(manifest);
-  const need = memoryNeed(plan, sequences, staging);
-  if (need <= memoryBudget) return;
-  const mb = (bytes: number): string => (bytes / 1e6).toFixed(1);
-  const states = sequences * plan.statePerSequence;
-  throw new MemoryBudgetError(
-    `${manifest.id} needs ${mb(need)} MB (weights ${mb(plan.weights)}, activations ${mb(plan.activations)}, and ${sequences} states ${mb(states)} or, ` +
-      `while it loads, one state and staging ${mb(plan.statePerSequence + staging)})`,
-    need,
-    memoryBudget,
-  );
 }
