@@ -5,6 +5,7 @@ import type { Backend } from "../../kernels/backend.ts";
 import { folderSource } from "../../weights/node/folder.ts";
 import { limitsOf, privateWeights, type Variables } from "../../worker/edge/limits.ts";
 import { INDEX_FILE, type IndexEntry, IndexFile } from "../../worker/edge/models/index-file.ts";
+import { overBudget } from "../../worker/edge/models/over-budget.ts";
 import { MemoryBudgetError } from "../../worker/engine/errors.ts";
 import { Model } from "../../worker/engine/model.ts";
 import { sharedNames } from "../build-assets.ts";
@@ -95,8 +96,8 @@ export async function checkPackages(directory: string, vars: DeployConfig["vars"
       (await Model.open(folderSource(join(weights, id)), backend, options)).dispose();
       checks.push({ what });
     } catch (error) {
-      const { message } = error as Error;
-      checks.push({ what, problem: error instanceof MemoryBudgetError ? `${id}: ${message}` : message });
+      const over = error instanceof MemoryBudgetError;
+      checks.push({ what, problem: over ? `${id}: ${overBudget(error).message}` : (error as Error).message });
     }
   }
   return checks;

@@ -57,7 +57,14 @@ describe("keys", () => {
       const error = await errorOf(response);
       expect(error).toMatchObject({ status: 401, type: "authentication_error", code: "invalid_api_key" });
       expect(error.message).not.toContain("key,");
+      expect(error.message).toMatch(/`npx wrangler secret put API_KEYS` .* API_KEYS=YOUR_KEY in \.dev\.vars/);
     }
+    const message = async (init: RequestInit): Promise<string> => (await errorOf(await send(list, init))).message;
+    expect(await message({})).toMatch(/^no API key was sent: send .* as authorization: Bearer YOUR_KEY\./);
+    expect(await message({ headers: { authorization: "first-key" } })).toMatch(
+      /^the authorization header is not Bearer and one key: send .* as authorization: Bearer YOUR_KEY\./,
+    );
+    expect(await message(as("third-key"))).toMatch(/^the API key that was sent is none of this deployment's: check it/);
     expect((await send("/healthz")).status).toBe(200);
   });
 
@@ -67,8 +74,10 @@ describe("keys", () => {
       for (const host of ["localhost", "127.0.0.1:8787", "[::1]:8787"])
         expect((await send(`http://${host}${list}`)).status).toBe(200);
       for (const host of ["mamba.example.com", "localhost.example.com", "10.0.0.1"]) {
-        const error = await errorOf(await send(`http://${host}${list}`));
-        expect(error).toMatchObject({ status: 401, message: expect.stringContaining("wrangler secret put API_KEYS") });
+        const { status, message } = await errorOf(await send(`http://${host}${list}`));
+        expect(status).toBe(401);
+        expect(message).toContain(`only requests to localhost are answered, and this one was to ${host}: `);
+        expect(message).toMatch(/`npx wrangler secret put API_KEYS` .* \.dev\.vars .*authorization: Bearer YOUR_KEY/);
       }
     }
   });

@@ -40,7 +40,7 @@ describe("the memory budget", () => {
     expect(await errorOf(response)).toMatchObject({
       status: 429,
       code: "overloaded",
-      message: expect.stringMatching(/slow@.*in use/),
+      message: expect.stringMatching(/slow@.* in use leave \d+\.\d of the 34\.7 MB .* \(MEMORY_BUDGET_MB\): send/),
     });
     await busy.body!.cancel();
     await eventually(() => services.pool.stats().every((s) => s.users === 0), "the busy model is idle");

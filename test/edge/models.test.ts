@@ -81,6 +81,14 @@ describe("requests that name no model", async () => {
     expect(await none("/v1/completions", { prompt })).toEqual([404, "model_not_found"]);
   });
 
+  test("are told of a DEFAULT_MODEL that is not served, and which there are", async () => {
+    const { post } = separate({ DEFAULT_MODEL: "fable-130m" });
+    const { message } = await errorOf(await post({ prompt }));
+    expect(message).toMatch(/^the request names no model, and DEFAULT_MODEL is "fable-130m", .* to one of .*tiny@/);
+    const asked = await errorOf(await post({ prompt, model: "fable-130m" }));
+    expect(asked.message).toMatch(/^model "fable-130m" is not served here: use one of .*tiny@/);
+  });
+
   test("are told where there is no such model", async () => {
     expect(await serving(of("tiny"))("/v1/icl/predictions", { query })).toEqual([404, "model_not_found"]);
     expect(await serving(of("icl-mamba"))("/v1/sessions", {})).toBe("icl-mamba");
@@ -94,7 +102,11 @@ describe("a package that cannot be served is a 503 that says why", () => {
     ["shard-cut", "weights_corrupt", /shard-000\.bin: truncated: got \d+ bytes, the manifest says \d+/],
     ["shard-flipped", "weights_corrupt", /shard-000\.bin: sha256 is [0-9a-f]{64}/],
     ["shard-missing", "weights_unavailable", /shard-000\.bin/],
-    ["too-large", "memory_budget_exceeded", /needs 541\.5 MB .*the budget is 34\.7 MB/],
+    [
+      "too-large",
+      "memory_budget_exceeded",
+      /needs 541\.5 MB .*the budget is 34\.7 MB: .*MAX_SEQUENCES.*MEMORY_BUDGET_MB .* 128 MB/,
+    ],
   ])("%s: %s", async (model, code, message) => {
     const wanted = { status: 503, type: "server_error", code, message: expect.stringMatching(message) };
     const { id } = await newSession({ model });

@@ -56,14 +56,17 @@ export class MemoryBudgetError extends ModelError {
   readonly demand: string;
   /** bytes. */
   readonly need: number;
+  /** bytes. */
+  readonly budget: number;
 
-  constructor(demand: string, need: number, budget: number) {
+  /** @param remedy what to do about it besides taking a smaller model */
+  constructor(demand: string, need: number, budget: number, remedy = "give it a larger budget") {
     super(
-      `${demand}, the budget is ${(budget / 1e6).toFixed(1)} MB: convert it with a smaller --quant, serve a smaller model, ` +
-        "or run it outside an isolate with a larger budget",
+      `${demand}, the budget is ${(budget / 1e6).toFixed(1)} MB: convert it with a smaller --quant, take a smaller model, or ${remedy}`,
     );
     this.demand = demand;
     this.need = need;
+    this.budget = budget;
   }
 }
 

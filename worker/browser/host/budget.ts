@@ -28,7 +28,12 @@ export async function checkFits(url: string, backend: Backend, options: BudgetOp
   const plan = backend.plan(blocks, heldTensors(manifest, blocks), compile);
   const need = plan.weights + plan.activations + sequences * plan.statePerSequence;
   if (need <= memoryBudget) return;
-  throw new MemoryBudgetError(`${manifest.id} needs ${(need / 1e6).toFixed(1)} MB of memory`, need, memoryBudget);
+  throw new MemoryBudgetError(
+    `${manifest.id} needs ${(need / 1e6).toFixed(1)} MB of memory`,
+    need,
+    memoryBudget,
+    'load it with a larger memoryBudget (bytes), or with backend: "rest", which computes at the edge',
+  );
 }
 
 /** A quarter of the device's memory, where the browser tells it (in GiB, rounded, at most 8). */

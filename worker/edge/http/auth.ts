@@ -4,6 +4,9 @@ import { ApiError } from "./api-error.ts";
 import { type Key, parseKeys, type Scope, sha256 } from "./keys.ts";
 
 const LOCAL = new Set(["localhost", "127.0.0.1", "[::1]"]);
+const HEADER = "authorization: Bearer YOUR_KEY";
+const SET_KEYS =
+  "`npx wrangler secret put API_KEYS` sets the keys of a deployment, a line API_KEYS=YOUR_KEY in .dev.vars those of `npm start`";
 /** Of sessions made where no keys are set. */
 const NOBODY = "local";
 
@@ -25,17 +28,25 @@ export function requireKey(scope: Scope): MiddlewareHandler<AppEnv> {
     if (read?.list !== list) read = { list, keys: await configuredKeys(list) };
     if (read.keys.length === 0) {
       if (!LOCAL.has(new URL(c.req.url).hostname)) {
-        throw refused("this deployment has no API keys, so it answers nobody: run `wrangler secret put API_KEYS`");
+        throw refused(
+          `no API keys are set here, so only requests to localhost are answered, and this one was to ${new URL(c.req.url).hostname}: ${SET_KEYS}, and send one as ${HEADER}`,
+        );
       }
       if (!warned && scope === "infer") console.warn("no API_KEYS are set: every request to this machine is served");
       warned = true;
       c.set("owner", NOBODY);
       return next();
     }
-    const given = /^Bearer +(\S+) *$/i.exec(c.req.header("authorization") ?? "")?.[1];
-    if (given === undefined) throw refused('no API key was sent: add the header "authorization: Bearer YOUR_KEY"');
+    const header = c.req.header("authorization");
+    const given = /^Bearer +(\S+) *$/i.exec(header ?? "")?.[1];
+    if (given === undefined) {
+      const seen = header === undefined ? "no API key was sent" : "the authorization header is not Bearer and one key";
+      throw refused(`${seen}: send one of this deployment's keys as ${HEADER}. Who runs it: ${SET_KEYS}`);
+    }
     const key = await keyOf(given, read.keys);
-    if (key === undefined) throw refused("the API key is not one of this deployment's: check it");
+    if (key === undefined) {
+      throw refused(`the API key that was sent is none of this deployment's: check it. Who runs it: ${SET_KEYS}`);
+    }
     c.get("record").key = key.name;
     c.set("key", key);
     if (!key.scopes.includes(scope)) {

@@ -10,6 +10,7 @@ import {
   SnapshotError,
   TokenizerError,
 } from "../../engine/errors.ts";
+import { overBudget } from "../models/over-budget.ts";
 import { isUnavailable } from "../models/package-source.ts";
 import { ApiError } from "./api-error.ts";
 
@@ -29,7 +30,7 @@ export function toApiError(error: unknown, where: string): ApiError {
     return new ApiError({ status, code: `image_${error.kind.replace("-", "_")}`, param: "image", message });
   }
   if (error instanceof SnapshotError) return new ApiError({ status: 422, code: "invalid_snapshot", message });
-  if (error instanceof MemoryBudgetError) return unavailable("memory_budget_exceeded", message);
+  if (error instanceof MemoryBudgetError) return unavailable("memory_budget_exceeded", overBudget(error).message);
   if (error instanceof LeadershipLost) return unavailable("model_loading", `${message}; send the request again`);
   if (error instanceof PackageError) {
     return unavailable(isUnavailable(error) ? "weights_unavailable" : "weights_corrupt", message);

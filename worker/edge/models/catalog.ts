@@ -49,6 +49,7 @@ export function createCatalog(): Catalog {
   async function find(env: Env, model: string | undefined, input: ModelInput = "tokens"): Promise<CatalogEntry> {
     let entries = await list(env);
     const wanted = model ?? defaultOf(entries, input, env.DEFAULT_MODEL);
+    const isSet = model === undefined && wanted === env.DEFAULT_MODEL;
     if (wanted === undefined) throw noModel(input);
     let found = named(entries, wanted);
     if (found === undefined && env.WEIGHTS !== undefined) {
@@ -57,11 +58,14 @@ export function createCatalog(): Catalog {
       found = named(entries, wanted);
     }
     if (found !== undefined) return found;
+    const served = entries.map((e) => e.id).join(", ");
     throw new ApiError({
       status: 404,
       code: "model_not_found",
       param: "model",
-      message: `model ${show(wanted)} is not served here: use one of ${entries.map((e) => e.id).join(", ")}`,
+      message: isSet
+        ? `the request names no model, and DEFAULT_MODEL is ${show(wanted)}, which is not served here: send model, or set DEFAULT_MODEL (under [vars] of wrangler.toml) to one of ${served}`
+        : `model ${show(wanted)} is not served here: use one of ${served}`,
     });
   }
 

@@ -103,7 +103,10 @@ export function createModelPool(backend: Backend, { goneAfter = GONE_MS } = {}):
         if (error.need > limits.memoryBudget) {
           throw new MemoryBudgetError(error.demand, error.need, limits.memoryBudget);
         }
-        if (!evict()) throw overloaded(`${error.message}. The rest is taken by models that are in use`);
+        if (!evict())
+          throw overloaded(
+            `${error.demand}, and the other models in use leave ${mb(error.budget)} of the ${mb(limits.memoryBudget)} MB that all may take (MEMORY_BUDGET_MB)`,
+          );
       }
     }
   }
@@ -233,13 +236,16 @@ function memoryOf(model: Model, sequences: number): number {
 }
 
 function tooLargeBeside(model: string, need: number, budget: number): ApiError {
-  const mb = (bytes: number): string => (bytes / 1e6).toFixed(1);
   return new ApiError({
     status: 413,
     code: "image_too_large",
     param: "image",
     message: `decoding the picture beside ${model} takes ${mb(need)} MB, models and pictures may take ${mb(budget)} MB: make it smaller first`,
   });
+}
+
+function mb(bytes: number): string {
+  return (bytes / 1e6).toFixed(1);
 }
 
 function overloaded(message: string): ApiError {
