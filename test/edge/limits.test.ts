@@ -171,7 +171,7 @@ test("more requests than there are places and patience: a 429 that says when to 
   const { services, post } = separate({});
   // The wait itself is tested with the pool; here only what the client sees of it.
   services.pool.lease = async () => {
-    throw new ApiError({ status: 429, code: "overloaded", message: "busy", headers: { "retry-after": "1" } });
+    throw new ApiError({ code: "overloaded", message: "busy", headers: { "retry-after": "1" } });
   };
   const response = await post({ prompt: "a" });
   expect(response.headers.get("retry-after")).toBe("1");

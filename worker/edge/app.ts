@@ -69,7 +69,6 @@ export function createApp(services: Services): OpenAPIHono<AppEnv> {
     failed(
       c,
       new ApiError({
-        status: 404,
         code: "not_found",
         message: `${c.req.method} ${c.req.path}: there is nothing here; GET / lists the endpoints`,
       }),
@@ -95,5 +94,5 @@ function failed(c: Context<AppEnv>, error: unknown): Response {
 
 /** Hono throws its own for what it cannot parse. */
 function fromHono(error: HTTPException): unknown {
-  return error.status < 500 ? new ApiError({ status: 400, code: "bad_request", message: error.message }) : error;
+  return error.status < 500 ? new ApiError({ code: "bad_request", message: error.message }) : error;
 }

@@ -1,13 +1,12 @@
-export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
+import { ERROR_CODES, type ErrorCode, type ErrorStatus } from "./error-codes.ts";
 
 export interface ErrorDetails {
-  readonly status: ErrorStatus;
   /** what was wrong, what was seen, what to do. */
   readonly message: string;
   /** the field at fault, such as "stop[1]". */
   readonly param?: string | undefined;
-  /** for programs, such as "model_not_found". */
-  readonly code: string;
+  /** for programs; the status follows from it. */
+  readonly code: ErrorCode;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -17,7 +16,7 @@ export interface ErrorBody {
     readonly message: string;
     readonly type: string;
     readonly param: string | null;
-    readonly code: string | null;
+    readonly code: ErrorCode | null;
   };
 }
 
@@ -25,18 +24,18 @@ export interface ErrorBody {
  * A request that cannot be served, as the client will see it.
  *
  * @example
- * throw new ApiError({ status: 404, code: "model_not_found", param: "model", message: 'model "x" is not served here …' });
+ * throw new ApiError({ code: "model_not_found", param: "model", message: 'model "x" is not served here …' });
  */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly status: ErrorStatus;
   readonly param: string | undefined;
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly headers: Readonly<Record<string, string>>;
 
-  constructor({ status, message, param, code, headers = {} }: ErrorDetails) {
+  constructor({ message, param, code, headers = {} }: ErrorDetails) {
     super(message);
-    this.status = status;
+    this.status = ERROR_CODES[code];
     this.param = param;
     this.code = code;
     this.headers = headers;
@@ -56,6 +55,6 @@ function typeOf(status: ErrorStatus): string {
 }
 
 /** A parameter with a wrong value. */
-export function badValue(param: string, message: string, code = "invalid_value"): ApiError {
-  return new ApiError({ status: 400, code, param, message });
+export function badValue(param: string, message: string, code: ErrorCode = "invalid_value"): ApiError {
+  return new ApiError({ code, param, message });
 }

@@ -1,6 +1,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { AppEnv } from "../env.ts";
 import { ApiError } from "./api-error.ts";
+import type { ErrorCode } from "./error-codes.ts";
 import { type Key, parseKeys, type Scope, sha256 } from "./keys.ts";
 
 const LOCAL = new Set(["localhost", "127.0.0.1", "[::1]"]);
@@ -92,7 +93,6 @@ async function configuredKeys(list: string): Promise<readonly Key[]> {
   } catch (error) {
     console.error(JSON.stringify({ level: "error", kind: "configuration", detail: (error as Error).message }));
     throw new ApiError({
-      status: 500,
       code: "configuration_error",
       message: "this deployment's API_KEYS cannot be read, so it answers nobody: its log says what is wrong with them",
     });
@@ -127,9 +127,9 @@ async function ownerOf(key: string): Promise<string> {
 }
 
 function refused(message: string): ApiError {
-  return new ApiError({ status: 401, code: "invalid_api_key", message, headers: { "www-authenticate": "Bearer" } });
+  return new ApiError({ code: "invalid_api_key", message, headers: { "www-authenticate": "Bearer" } });
 }
 
-function forbidden(code: string, message: string): ApiError {
-  return new ApiError({ status: 403, code, message });
+function forbidden(code: ErrorCode, message: string): ApiError {
+  return new ApiError({ code, message });
 }

@@ -43,7 +43,6 @@ function parse(bytes: Uint8Array): unknown {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
   } catch (error) {
     throw new ApiError({
-      status: 400,
       code: "invalid_json",
       message: `the body of ${bytes.length} bytes is not JSON in UTF-8 (${(error as Error).message}): send a JSON object`,
     });
@@ -52,7 +51,6 @@ function parse(bytes: Uint8Array): unknown {
 
 function tooLarge(seen: number, limit: number): ApiError {
   return new ApiError({
-    status: 413,
     code: "body_too_large",
     message: `the body has ${seen} bytes or more, at most ${limit} are read: send less at a time`,
   });

@@ -10,7 +10,6 @@ import { ApiError } from "./api-error.ts";
 export function methodNotAllowed(allow: string): (c: Context) => never {
   return function refuseMethod(c) {
     throw new ApiError({
-      status: 405,
       code: "method_not_allowed",
       message: `${c.req.method} ${c.req.path}: this path answers ${allow}`,
       headers: { allow },

@@ -40,7 +40,6 @@ function describe(issue: z.core.$ZodIssue, value: unknown): ApiError {
   const param = nameOf(issue.path);
   if (param === "") {
     return new ApiError({
-      status: 400,
       code: "invalid_body",
       message: `the body is ${show(value)}: it must be a JSON object`,
     });

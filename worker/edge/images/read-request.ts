@@ -51,7 +51,7 @@ export async function readImages(request: Request): Promise<ImagesRequest> {
   const large = files.findIndex((file) => file.length > IMAGE_BYTES);
   if (large >= 0) {
     const message = `image ${large} has ${files[large]!.length} bytes, at most ${IMAGE_BYTES} are read: make it smaller first`;
-    throw new ApiError({ status: 413, code: "body_too_large", param: "image", message });
+    throw new ApiError({ code: "body_too_large", param: "image", message });
   }
   const topK = Number(values.get("top_k") ?? 5);
   if (!Number.isInteger(topK) || topK < 1 || topK > 1000) {
@@ -77,7 +77,7 @@ async function readForm(request: Request, type: string): Promise<FormData> {
 function noJson(): ApiError {
   const message =
     "the body is JSON: send a picture's bytes as the body (JPEG, PNG or WebP), or a form (multipart/form-data) with files named image. Neither URLs nor base64 are read";
-  return new ApiError({ status: 415, code: "image_unsupported", param: "body", message });
+  return new ApiError({ code: "image_unsupported", param: "body", message });
 }
 
 function noUrl(param: string): ApiError {

@@ -60,7 +60,6 @@ export function createCatalog(): Catalog {
     if (found !== undefined) return found;
     const served = entries.map((e) => e.id).join(", ");
     throw new ApiError({
-      status: 404,
       code: "model_not_found",
       param: "model",
       message: isSet
@@ -90,14 +89,13 @@ function defaultOf(entries: readonly CatalogEntry[], input: ModelInput, set: str
 function noModel(input: ModelInput): ApiError {
   if (input === "tokens") {
     return new ApiError({
-      status: 503,
       code: "no_models",
       message: "this deployment has no models: put packages into weights/models or the bucket and build again",
     });
   }
   const what = input === "images" ? "image" : "in-context";
   const message = `no ${what} model is served here: put a package of one into weights/models or the bucket, and build again`;
-  return new ApiError({ status: 404, code: "model_not_found", param: "model", message });
+  return new ApiError({ code: "model_not_found", param: "model", message });
 }
 
 async function readAssets(assets: Fetcher): Promise<readonly CatalogEntry[]> {

@@ -237,7 +237,6 @@ function memoryOf(model: Model, sequences: number): number {
 
 function tooLargeBeside(model: string, need: number, budget: number): ApiError {
   return new ApiError({
-    status: 413,
     code: "image_too_large",
     param: "image",
     message: `decoding the picture beside ${model} takes ${mb(need)} MB, models and pictures may take ${mb(budget)} MB: make it smaller first`,
@@ -250,7 +249,6 @@ function mb(bytes: number): string {
 
 function overloaded(message: string): ApiError {
   return new ApiError({
-    status: 429,
     code: "overloaded",
     message: `${message}: send the request again in a moment`,
     headers: { "retry-after": "1" },

@@ -24,7 +24,6 @@ export function rateLimit(): MiddlewareHandler<AppEnv> {
     const headers = { "x-ratelimit-limit-requests": `${perMinute}`, "x-ratelimit-remaining-requests": `${remaining}` };
     if (!allowed) {
       throw new ApiError({
-        status: 429,
         code: "rate_limit_exceeded",
         message: `${key === undefined ? "this deployment" : `key ${key.name}`} may send ${perMinute} requests a minute and sent more: send this one again in ${retryAfter} s`,
         headers: { ...headers, "retry-after": `${retryAfter}` },

@@ -38,7 +38,6 @@ function storeOf(env: Env, id: string): DurableObjectStub<ResponseStore> {
 
 function noResponse(id: string): ApiError {
   return new ApiError({
-    status: 404,
     code: "response_not_found",
     message: `response ${JSON.stringify(id)} does not exist, was not stored, was deleted, has expired or made room for newer ones, or is another key's`,
   });
@@ -70,7 +69,6 @@ export async function readPrevious(env: Env, owner: string, id: string): Promise
 function noPrevious(id: string): ApiError {
   const { message } = noResponse(id);
   return new ApiError({
-    status: 404,
     code: "previous_response_not_found",
     param: "previous_response_id",
     message: `previous_response_id: ${message}: send the whole conversation as input`,

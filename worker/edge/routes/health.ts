@@ -37,7 +37,6 @@ export function healthRoutes({ catalog }: Services): OpenAPIHono<AppEnv> {
   app.get("/health/ready", async (c) => {
     if ((await catalog.list(c.env)).length > 0) return c.json({ ready: true });
     throw new ApiError({
-      status: 503,
       code: "no_models",
       message: "this deployment has no models: put packages into weights/models or the bucket and build again",
     });

@@ -61,7 +61,6 @@ export function sessionStateRoutes({ catalog, pool }: Services): OpenAPIHono<App
     const { snapshot } = await readSession(c.env, c.get("owner"), id);
     if (snapshot === undefined) {
       throw new ApiError({
-        status: 404,
         code: "no_state",
         message: `session ${id} is empty: append to it, or PUT a state, first`,
       });
@@ -115,7 +114,6 @@ function refuseOtherModel(model: Model, snapshot: Snapshot, otherQuantization: b
   const sibling = snapshot.family === family;
   if (sibling && otherQuantization) return;
   throw new ApiError({
-    status: 409,
     code: sibling ? "snapshot_of_another_quantization" : "snapshot_of_another_model",
     message: sibling
       ? `the snapshot was made by ${snapshot.model}, the same model as ${id} at another quantization: add ?allow_other_quantization=true to continue it here`

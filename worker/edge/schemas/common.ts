@@ -1,4 +1,7 @@
 import { z } from "@hono/zod-openapi";
+import { ERROR_CODES, type ErrorCode } from "../http/error-codes.ts";
+
+const CODES = Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]];
 
 /** Of every error reply. */
 export const ErrorReply = z
@@ -7,7 +10,7 @@ export const ErrorReply = z
       message: z.string().openapi({ description: "What was wrong, what was seen, what to do." }),
       type: z.string(),
       param: z.string().nullable(),
-      code: z.string().nullable(),
+      code: z.enum(CODES).nullable(),
     }),
   })
   .openapi("Error");

@@ -34,7 +34,6 @@ export function sessionStore(env: Env, id: string): DurableObjectStub<SessionSto
 
 export function noSession(id: string): ApiError {
   return new ApiError({
-    status: 404,
     code: "session_not_found",
     param: "session",
     message: `session ${JSON.stringify(id)} does not exist, was deleted, has expired, or is another key's: POST /v1/sessions makes one`,
@@ -47,7 +46,6 @@ export async function readSession(env: Env, owner: string, id: string, snapshot?
   if (read === undefined) throw noSession(id);
   if (read.damaged === true) {
     throw new ApiError({
-      status: 500,
       code: "state_damaged",
       message: `the stored state of session ${id} is damaged: fork it from an earlier one of its snapshots`,
     });
@@ -55,7 +53,6 @@ export async function readSession(env: Env, owner: string, id: string, snapshot?
   if (snapshot !== undefined && read.snapshot === undefined) {
     const retained = read.session.snapshots.map((s) => s.id).join(", ") || "none";
     throw new ApiError({
-      status: 404,
       code: "snapshot_not_found",
       param: "snapshot",
       message: `session ${id} does not hold snapshot ${JSON.stringify(snapshot)}: it retains ${retained}`,
