@@ -124,12 +124,16 @@ async function entryOf(folder: string, manifest: Manifest): Promise<IndexEntry> 
   return { id, name, family, architecture, quantization, bytes, created, tokenizer: text, ...listed, ...vectors };
 }
 
-function vectorsOf({ architecture, hyperparameters }: Manifest): Partial<IndexEntry> {
+function vectorsOf({ architecture, hyperparameters, trainedExamples }: Manifest): Partial<IndexEntry> {
   const blocks = blocksOf(architecture, hyperparameters);
   const widths = { inputs: inputWidth(blocks), outputs: outputWidth(blocks) };
   if (!interleaves(hyperparameters)) return { ...widths, interleave: false };
   const most = mostExamples({ blocks });
-  return { ...widths, max_examples: Number.isFinite(most) ? most : null };
+  return {
+    ...widths,
+    max_examples: Number.isFinite(most) ? most : null,
+    trained_examples: trainedExamples ?? null,
+  };
 }
 
 if (import.meta.main) {

@@ -7,6 +7,8 @@ import { convertCheckpoint } from "../worker/engine/convert.ts";
 import { choice, progressBar, runCommand, UsageError } from "./lib/cli.ts";
 import { card } from "./lib/icl/card.ts";
 import { EVALUATION_FILE, type Evaluation, readEvaluation } from "./lib/icl/evaluate.ts";
+import { refreshPackage } from "./lib/icl/refresh.ts";
+import { TASKS } from "./lib/icl/tasks.ts";
 import { openCheckpoint } from "./lib/open-checkpoint.ts";
 import { QUANTIZATIONS } from "./lib/open-model.ts";
 
@@ -22,6 +24,7 @@ const KEEP = [
 ];
 
 const help = `npm run pack:icl -- CELLS [CELLS …] [--keep TASK.ARCHITECTURE,…] [--quant f32|q8|q4] [--out DIR] [--mib N]
+npm run pack:icl -- --cards PACKAGE [PACKAGE …]
 
 Packages the best trained cells of the in-context-learning study, each with its card and ${EVALUATION_FILE}.
 
@@ -30,6 +33,7 @@ CELLS    folders with the cells that scripts/train/icl.py exported, or such cell
 --quant  how matrices are stored: q8 (default), q4 or f32
 --out    folder of the packages (default weights/models); a package is named ${PREFIX}TASK-ARCHITECTURE
 --mib    most that all of them may take together (default 6), with those that are there already; what does not fit is left out
+--cards  of packages that are there: writes the card anew, and into the manifest with how many examples it was trained
 
 npm run eval:icl says afterwards whether they score as in PyTorch.
 `;
@@ -46,9 +50,14 @@ await runCommand({
     quant: { type: "string" },
     out: { type: "string" },
     mib: { type: "string" },
+    cards: { type: "boolean" },
   },
   positionals: { min: 1, max: 64 },
   async run(paths, values) {
+    if (values.cards === true) {
+      for (const path of paths) process.stdout.write(`${await refreshPackage(path)}\n`);
+      return;
+    }
     const quantization = choice("quant", values.quant, QUANTIZATIONS, "q8");
     const out = typeof values.out === "string" ? values.out : join("weights", "models");
     const most = positive("mib", values.mib, 6) * MIB;
@@ -68,14 +77,16 @@ await runCommand({
       for (const [i, cell] of chosen.entries()) {
         const name = packageName(cell);
         const checkpoint = await openCheckpoint(cell.folder);
-        const tried = await convertCheckpoint(checkpoint, { name, quantization }, new MemoryPackage());
+        const trainedExamples = TASKS[cell.evaluation.task]?.examples;
+        const options = { name, quantization, trainedExamples };
+        const tried = await convertCheckpoint(checkpoint, options, new MemoryPackage());
         const bytes = tried.shards.reduce((sum, shard) => sum + shard.bytes, 0);
         if (total + bytes > most) {
           lines.push(`${name}: ${mib(bytes)} MiB do not fit beside ${mib(total)} of ${mib(most)} MiB, left out`);
           continue;
         }
         const folder = join(out, name);
-        await convertCheckpoint(checkpoint, { name, quantization }, await folderSink(folder));
+        await convertCheckpoint(checkpoint, options, await folderSink(folder));
         copyFileSync(join(cell.folder, EVALUATION_FILE), join(folder, EVALUATION_FILE));
         writeFileSync(join(folder, "README.md"), card(name, quantization, cell.evaluation));
         total += bytes;

@@ -4,7 +4,7 @@ import type { Manifest } from "./manifest.ts";
 
 /**
  * name@first 12 hex of sha256 over architecture, hyperparameters, tensor table, quantization, layout version, shard hashes and
- * tokenizer hash, and of the chat template's or the image input where there is one. Card and licence are outside it.
+ * tokenizer hash, and of the chat template's or the image input where there is one. Card, licence and what training is said to have been are outside it.
  */
 export async function packageId(m: Omit<Manifest, "id" | "family" | "source">): Promise<string> {
   const hash = await sha256Text(

@@ -58,4 +58,6 @@ export interface Manifest {
   readonly chatTemplate?: FileEntry;
   /** of image models: what images they are fed. */
   readonly image?: ImageInputSpec;
+  /** of models that learn from examples (x, y): how many came before a question, at most, while it was trained. No part of the id. */
+  readonly trainedExamples?: number;
 }

@@ -35,6 +35,7 @@ const FIELDS = [
   "tokenizer",
   "chatTemplate",
   "image",
+  "trainedExamples",
 ];
 
 /** What a package's matrices may be, by what was asked for: a q4 package keeps as q8 what 4 bits would hurt. */
@@ -104,6 +105,9 @@ export function validateManifest(value: unknown, description: string): Manifest 
     ...(tokenizer && { tokenizer }),
     ...(chatTemplate && { chatTemplate }),
     ...(m.image !== undefined && { image: validateImageInput(m.image, description) }),
+    ...(m.trainedExamples !== undefined && {
+      trainedExamples: integer(m.trainedExamples, description, "trainedExamples", 1, 2 ** 24),
+    }),
   };
 }
 

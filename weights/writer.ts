@@ -50,6 +50,8 @@ export interface PackageInput {
   readonly chatTemplate?: Uint8Array | undefined;
   /** of image models. */
   readonly image?: ImageInputSpec | undefined;
+  /** of models that learn from examples: the manifest's. */
+  readonly trainedExamples?: number | undefined;
   /** Markdown. */
   readonly card?: string | undefined;
   readonly license?: string | undefined;
@@ -119,6 +121,7 @@ async function writeFiles(
     ...(tokenizer && { tokenizer }),
     ...(chatTemplate && { chatTemplate }),
     ...(input.image && { image: input.image }),
+    ...(input.trainedExamples !== undefined && { trainedExamples: input.trainedExamples }),
   };
   const manifest = { ...contents, id: await packageId(contents), family: await familyId(contents) };
   const encoder = new TextEncoder();

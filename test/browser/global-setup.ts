@@ -53,8 +53,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
     ...tinyCheckpoint({ ...sizes, dim: 32, layers: 1, dtRank: 2 }),
     tokenizer,
   });
-  for (const name of ["icl-gpt2", "icl-mamba"]) {
-    await add(`${name}-linear`, "f32", await openCheckpoint(join(root, "test/golden", name)));
+  for (const [name, trained] of [
+    ["icl-gpt2", {}],
+    ["icl-mamba", { trained_examples: 5 }],
+  ] as const) {
+    const golden = await openCheckpoint(join(root, "test/golden", name));
+    await add(`${name}-linear`, "f32", { ...golden, config: { ...(golden.config as object), ...trained } });
   }
   const seeing = await add("vmamba", "f32", {
     ...(await openCheckpoint(join(root, "test/golden/vmamba-v2-tiny"))),

@@ -123,6 +123,22 @@ test("points are drawn, dragged, moved by keys and removed; the curves are the m
   await page.context().close();
 });
 
+test("a model that sees more examples than it was trained with is named, of those that are shown", async () => {
+  const page = await open();
+  await page.waitForSelector(".curve.m1");
+  const beyond = () => page.textContent("#learn-beyond");
+  expect(await beyond()).toBe(
+    "icl-mamba-linear was trained with up to 5 examples before a question and has 12: the further beyond, the worse its predictions may be.",
+  );
+  await page.fill("#learn-seen", "5");
+  expect(await beyond()).toBe("");
+  await page.fill("#learn-seen", "6");
+  expect(await beyond()).toMatch(/ has 6: /);
+  await page.uncheck('tr:has-text("icl-mamba-linear") input');
+  expect(await beyond()).toBe("");
+  await page.context().close();
+});
+
 test("the models compute in this browser unless the edge is chosen, and say the same everywhere", async () => {
   const page = await open();
   let asked = 0;

@@ -50,14 +50,20 @@ function close(a: PredictionResult, b: PredictionResult): void {
   for (const [i, v] of numbers(a).entries()) expect(Math.abs(v - numbers(b)[i]!) / largest).toBeLessThan(1e-4);
 }
 
-describe.each(["icl-gpt2-linear", "icl-mamba-linear"])("%s", (name) => {
+describe.each([
+  ["icl-gpt2-linear", undefined, undefined],
+  ["icl-mamba-linear", 5, expect.stringMatching(/^icl-mamba-linear was trained with up to 5 examples .* has 6: /)],
+])("%s", (name, trained, note) => {
   test("predicts the same on WASM, on WebGPU and at the edge", async () => {
     const wasm = await ask(name, "wasm");
     expect(wasm.info).toMatchObject({ name, vocab: 0, inputs: 5, outputs: 1 });
+    expect(wasm.info.trainedExamples).toBe(trained);
     expect(wasm.result).toMatchObject({ backend: "wasm", before: expect.any(Array) });
+    expect(wasm.result.note).toEqual(note);
     for (const backend of ["webgpu", "rest"] as const) {
       const { result } = await ask(name, backend);
       expect(result).toMatchObject({ backend, stateBytes: wasm.result.stateBytes });
+      expect(result.note).toEqual(note);
       close(result, wasm.result);
     }
   });

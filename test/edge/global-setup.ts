@@ -49,6 +49,7 @@ export async function buildTestAssets(packages: string, assets: string): Promise
     await convertCheckpoint(golden, { name: `icl-${family}`, quantization: "f32" }, await sink(`05-icl-${family}`));
   }
   const short = inContextCheckpoint("standard-hybrid", { points: 10 });
+  Object.assign(short.config, { trained_examples: 3 });
   await convertCheckpoint(short, { name: "icl-short", quantization: "f32" }, await sink("06-icl-short"));
   const { config, tensors } = inContextCheckpoint("gpt2", { outputs: 5, points: 10, layers: 1 });
   const retrieval = { config: { ...config, interleave: false }, tensors };

@@ -40,6 +40,36 @@ describe("what a checkpoint's keys say", () => {
     expect("interleave" in hyperparameters).toBe(kept === false);
   });
 
+  const points = (end: unknown) => ({ training: { curriculum: { points: { start: 11, end } } } });
+  test.each<[what: string, changes: Record<string, unknown>, wanted: number | undefined]>([
+    ["nothing", {}, undefined],
+    ["a number of examples", { trained_examples: 7 }, 7],
+    ["a curriculum's points, the last of which is the question", points(41), 40],
+    ["both", { trained_examples: 7, ...points(41) }, 7],
+    ["what has no pairs", { trained_examples: 7, interleave: false }, undefined],
+  ])("with how many examples it was trained, from %s", async (_, changes, wanted) => {
+    const { config, tensors } = inContextCheckpoint("mamba");
+    expect((await canonicalCheckpoint({ ...config, ...changes }, tensors)).trainedExamples).toBe(wanted);
+    // All of a config.yaml.
+    const { training, ...model } = { ...config, ...changes } as Record<string, unknown>;
+    const whole = await canonicalCheckpoint(
+      { out_dir: "models", model, ...(training !== undefined && { training }) },
+      tensors,
+    );
+    expect(whole.trainedExamples).toBe(wanted);
+    expect(whole.hyperparameters.positions).toBe(120);
+  });
+
+  test.each([
+    [{ trained_examples: 0 }, /says trained_examples = 0: it must be a whole number of examples from 1 to/],
+    [{ trained_examples: "40" }, /says trained_examples = "40"/],
+    [points(1), /says training\.curriculum\.points\.end = 1: it must be a whole number of points from 2 to/],
+    [points("41"), /points\.end = "41"/],
+  ])("examples of training that are none: %j", async (changes, message) => {
+    const { config, tensors } = inContextCheckpoint("mamba");
+    await expect(canonicalCheckpoint({ ...config, ...changes }, tensors)).rejects.toThrow(message);
+  });
+
   test.each([
     ["mambaformer", 4, 8],
     ["mambaformer", 8, 8],

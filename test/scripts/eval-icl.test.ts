@@ -3,6 +3,9 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { encodeManifest } from "../../weights/codec.ts";
+import { readManifest } from "../../weights/loader.ts";
+import { folderSource } from "../../weights/node/folder.ts";
 
 /** A MambaFormer of 9,856 parameters that icl.py trained on linear regression and exported. */
 const CELL = "test/golden/icl-cell";
@@ -86,6 +89,21 @@ test("the best of several attempts is packaged, with its card, and scores as in 
   expect(JSON.parse(json).models[0]).toMatchObject({ quantization: "q8", agrees: true });
 });
 
+test("a package says with how many examples it was trained; --cards writes that and the card into one that lacks them", async () => {
+  const out = join(folder, "models");
+  expect((await run("pack-icl", cell("a", {}), "--out", out)).code).toBe(0);
+  const made = join(out, "icl-linear-mambaformer");
+  const manifest = await readManifest(folderSource(made));
+  expect(manifest.trainedExamples).toBe(40);
+  const { trainedExamples, ...older } = manifest;
+  writeFileSync(join(made, "manifest.msgpack"), await encodeManifest(older));
+  const written = readFileSync(join(made, "README.md"), "utf8");
+  writeFileSync(join(made, "README.md"), "old");
+  expect(await run("pack-icl", "--cards", made)).toMatchObject({ code: 0, out: `${manifest.id}\n` });
+  expect(await readManifest(folderSource(made))).toEqual(manifest);
+  expect(readFileSync(join(made, "README.md"), "utf8")).toBe(written);
+});
+
 test("what does not fit is left out and said, with what lies there already", async () => {
   const out = join(folder, "models");
   expect((await run("pack-icl", cell("a", {}), "--out", out)).code).toBe(0);
@@ -101,6 +119,7 @@ test.each([
   [["test/support"], /test\/support holds no cell/],
   [[CELL, "--keep", "retrieval.mamba"], /no cell retrieval\.mamba in .*: there are linear\.mambaformer/],
   [[CELL, "--mib", "none"], /--mib must be a number above 0/],
+  [[CELL, "--cards"], /icl-cell is no package: it has no manifest\.msgpack; leave --cards out/],
   [[CELL, "--quant", "q2"], /--quant must be one of f32, q8, q4/],
 ])("pack-icl %j is an error that says what to do", async (args, message) => {
   const { code, err } = await run("pack-icl", ...args, "--out", join(folder, "models"));

@@ -20,9 +20,12 @@ test.each(Object.entries(golden))("%s: a prompt is the one that PyTorch was eval
   prompt,
   ...wanted
 }) => {
-  const { inputs, draw } = TASKS[name]!;
+  const { inputs, draw, examples } = TASKS[name]!;
   const { tokens, targets, clean } = draw(new Counter(prompt));
   expect([tokens.length / inputs, inputs]).toEqual(wanted.shape);
+  // As many (x, y), then the last question.
+  if (examples !== undefined) expect(tokens.length / inputs).toBe(2 * examples + 1);
+  expect(examples === undefined).toBe(["chain-of-thought", "mixture"].includes(name));
   const close = (seen: Float32Array, values: readonly number[]): void =>
     values.forEach((value, i) => {
       expect(seen[i]).toBeCloseTo(value, 5);

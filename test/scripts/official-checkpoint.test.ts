@@ -29,7 +29,7 @@ test.each([
   expect(error.message).toMatch(
     /no config\.json in test\/golden\/icl-state, .* \(config\.yaml, which is there, is not read\); write there, as JSON, .* "model" \(family, n_dims, .*\)/,
   );
-  expect(error.message).toMatch(/, and n_positions, which they do not tell$/);
+  expect(error.message).toMatch(/, and n_positions, which they do not tell\. All of config\.yaml as JSON will do too/);
   const config = jsonIn(error.message);
   expect(config).toEqual({
     family: "tf-mamba",
@@ -64,7 +64,7 @@ describe("what the tensors tell of a config.json", () => {
     const { tensors } = inContextCheckpoint(family);
     const text = describeConfig(tensors)!;
     expect(jsonIn(text)).toEqual({ n_dims: 5, n_embd: 32, interleave: true, vocab_size: -1, ...wanted });
-    expect(/, and (\w+), which they do not tell$/.exec(text)?.[1] ?? "").toBe(untold);
+    expect(/, and (\w+), which they do not tell\./.exec(text)?.[1] ?? "").toBe(untold);
     await canonicalCheckpoint(jsonIn(text), tensors);
   });
 

@@ -62,6 +62,16 @@ const altered: { field: string; change: (m: Loose) => unknown; message: RegExp }
     change: (m) => ({ ...m, quantization: "f32" }),
     message: /tensors\[1\]: encoding/,
   },
+  {
+    field: "no example in training",
+    change: (m) => ({ ...m, trainedExamples: 0 }),
+    message: /trainedExamples is 0, must/,
+  },
+  {
+    field: "half an example",
+    change: (m) => ({ ...m, trainedExamples: 1.5 }),
+    message: /trainedExamples is 1\.5, must/,
+  },
   { field: "source", change: (m) => ({ ...m, source: "0".repeat(64) }), message: /family is .* altered/ },
   { field: "source of another form", change: (m) => ({ ...m, source: "xyz" }), message: /64 lower-case hex/ },
   { field: "no tensors", change: (m) => ({ ...m, tensors: [] }), message: /tensors is \[\], must be a list/ },
@@ -226,6 +236,14 @@ describe("a good manifest", () => {
   test("comes back as it was written, infinite hyperparameters too", async () => {
     expect(await decodeManifest(await encodeManifest(good))).toEqual(good);
     expect(good.hyperparameters).toEqual({ dim: 33, eps: 1e-5, tied: true, limit: Number.POSITIVE_INFINITY });
+  });
+
+  test("may say with how many examples a model was trained: its ids stay", async () => {
+    const told = { ...good, trainedExamples: 40 };
+    expect(await decodeManifest(await encodeManifest(told))).toEqual(told);
+    expect(good).not.toHaveProperty("trainedExamples");
+    const made = (await smallPackage({ trainedExamples: 40 })).files.get(MANIFEST_FILE) as Uint8Array;
+    expect(await decodeManifest(made)).toEqual(told);
   });
 
   test("is read where new Function is forbidden", async () => {

@@ -17,6 +17,8 @@ export interface ConversionOptions {
   readonly importance?: ReadonlyMap<string, ArrayLike<number>> | undefined;
   /** false: take q4's scales from the largest weights, without a search. */
   readonly search?: boolean | undefined;
+  /** of models that learn from examples, where config.json does not say: the manifest's. */
+  readonly trainedExamples?: number | undefined;
   /** tensors done, of all. */
   readonly onProgress?: (done: number, total: number) => void;
   /** each tensor as it is written; its data is not to be kept. */
@@ -33,7 +35,10 @@ export async function convertCheckpoint(
   sink: PackageSink,
 ): Promise<Manifest> {
   const { quantization, importance, search } = options;
-  const { architecture, hyperparameters, tensors, image } = await readCheckpoint(checkpoint, quantization);
+  const { architecture, hyperparameters, tensors, image, trainedExamples } = await readCheckpoint(
+    checkpoint,
+    quantization,
+  );
   async function* encoded(): AsyncGenerator<TensorInput> {
     for (const [i, tensor] of tensors.entries()) {
       const { name, shape, encoding } = tensor;
@@ -50,6 +55,7 @@ export async function convertCheckpoint(
       tensors: encoded(),
       ...(checkpoint.tokenizer && { tokenizer: checkpoint.tokenizer }),
       ...(image && { image }),
+      trainedExamples: options.trainedExamples ?? trainedExamples,
       ...(checkpoint.chatTemplate && { chatTemplate: checkpoint.chatTemplate }),
     },
     sink,
@@ -79,15 +85,15 @@ async function readCheckpoint(
   { config, tensors: given, preprocessor }: Pick<Checkpoint, "config" | "tensors" | "preprocessor">,
   quantization: Encoding,
 ) {
-  const { architecture, hyperparameters, tensors: plain } = await canonicalCheckpoint(config, given);
+  const { architecture, hyperparameters, trainedExamples, ...read } = await canonicalCheckpoint(config, given);
   const blocks = blocksOf(architecture, hyperparameters);
   const image = takesImages(blocks) ? readImageInput(preprocessor, config, outputWidth(blocks)) : undefined;
   const q8 = quantization === "q4" ? keptQ8(blocks) : new Set<string>();
-  const tensors = plain.map((tensor) => {
+  const tensors = read.tensors.map((tensor) => {
     const encoding: Encoding = !tensor.matrix ? "f32" : q8.has(tensor.name) ? "q8" : quantization;
     return { ...tensor, encoding };
   });
-  return { architecture, hyperparameters, tensors, image };
+  return { architecture, hyperparameters, tensors, image, trainedExamples };
 }
 
 /**

@@ -143,6 +143,12 @@ export function mostExamples({ blocks }: Pick<Model, "blocks">): number {
   return Math.floor((positionLimit(blocks) - 1) / 2);
 }
 
+/** What is to be said where a model was given more examples than it was trained with; undefined where it was not, or nobody knows. */
+export function beyondTraining(name: string, trained: number | null | undefined, given: number): string | undefined {
+  if (trained == null || given <= trained) return undefined;
+  return `${name} was trained with up to ${trained} examples before a question and has ${given}: the further beyond, the worse its predictions may be`;
+}
+
 /** @param more positions: an even number is of examples, which leave room for a query behind them */
 function checkRoom({ consumed, model }: Sequence, more: number, param: string): void {
   const [limit, most] = [model.positionLimit, mostExamples(model)];

@@ -1,4 +1,5 @@
 import type { Evaluation } from "./evaluate.ts";
+import { TASKS } from "./tasks.ts";
 
 const NAMES: Readonly<Record<string, string>> = {
   transformer: "A Transformer (GPT-2's blocks)",
@@ -43,6 +44,11 @@ export function card(name: string, quantization: string, e: Evaluation): string 
       : `with them PyTorch scores ${packed.final.toFixed(4)} (${packed.low.toFixed(4)} to ${packed.high.toFixed(4)}), and \`npm run eval:icl\` that the engine does`;
   const trained = `${e.steps.toLocaleString("en")} steps of ${e.batch} prompts, rate ${e.lr}, seed ${e.seed}`;
   const command = `python3 scripts/train/icl.py --cell ${cell} --seed ${e.seed} --lr ${e.lr} --steps ${e.steps} --out CELLS`;
+  const most = TASKS[e.task]?.examples;
+  const examples =
+    most === undefined
+      ? ""
+      : `\n| examples | trained with up to ${most} before a question; with more it may be worse |`;
   return `# ${name}
 
 ${NAMES[e.architecture] ?? e.architecture} of ${millions} M parameters in its layers, which learns ${learns}
@@ -52,7 +58,7 @@ no data with a licence of their own; it has the project's, Apache-2.0.
 | | |
 |---|---|
 | training | ${trained}, ${Math.round(e.seconds).toLocaleString("en")} s beside other trainings |
-| by | \`${command}\`, ${e.source} |
+| by | \`${command}\`, ${e.source} |${examples}
 | score | ${e.final.toFixed(4)} (${interval}), ${prompts} prompts, PyTorch in f32: ${score} |
 | matrices | ${quantization}; ${own} |
 

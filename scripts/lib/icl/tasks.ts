@@ -26,6 +26,8 @@ export interface Task {
   score(said: Float32Array, target: Float32Array, i: number): number;
   /** the score is the mean over so many last targets. */
   readonly last: number;
+  /** (x, y) before the last question of its prompts, in training too; absent where prompts are made of something else. */
+  readonly examples?: number;
 }
 
 const pairs = (i: number): number => 2 * i;
@@ -34,30 +36,32 @@ function squares(said: Float32Array, target: Float32Array): number {
   return target.reduce((sum, v, c) => sum + (said[c]! - v) ** 2, 0) / target.length;
 }
 
-function regression(draw: Task["draw"], scale: number, more: Partial<Task> = {}): Task {
+function regression(draw: Task["draw"], points: number, scale: number, more: Partial<Task> = {}): Task {
   const score: Task["score"] = (said, target) => squares(said, target) / scale;
-  return { inputs: 20, outputs: 1, draw, read: pairs, score, last: 1, ...more };
+  return { inputs: 20, outputs: 1, draw, read: pairs, score, last: 1, examples: points - 1, ...more };
 }
 
 export const TASKS: Readonly<Record<string, Task>> = {
-  linear: regression(linear, 20),
-  "sparse-linear": regression(sparseLinear, 3),
-  "relu-network": regression(reluNetwork, 20),
-  "decision-tree": regression(decisionTree, 1),
-  "orthogonal-outliers": regression(orthogonalOutliers, 20),
-  "many-outliers": regression(manyOutliers, 20),
-  "sparse-parity": regression(sparseParity, 1, {
+  linear: regression(linear, 41, 20),
+  "sparse-linear": regression(sparseLinear, 41, 3),
+  "relu-network": regression(reluNetwork, 101, 20),
+  "decision-tree": regression(decisionTree, 101, 1),
+  "orthogonal-outliers": regression(orthogonalOutliers, 101, 20),
+  "many-outliers": regression(manyOutliers, 512, 20),
+  "sparse-parity": regression(sparseParity, 140, 1, {
     inputs: 10,
     last: 20,
     score: (said, target) => (Math.sign(said[0]!) === target[0] ? 0 : 1),
   }),
-  retrieval: regression(retrieval, 1, { outputs: 20, last: 16 }),
-  "chain-of-thought": regression(chainOfThought, 1, {
+  retrieval: regression(retrieval, 64, 1, { outputs: 20, last: 16 }),
+  "chain-of-thought": {
     inputs: 10,
     outputs: 4,
+    draw: chainOfThought,
     read: (i) => 3 * (i >> 1) + (i & 1),
+    last: 1,
     score: (said, target, i) => (i % 2 === 1 ? (said[0]! - target[0]!) ** 2 : squares(said, target)),
-  }),
+  },
   mixture: {
     inputs: 2,
     outputs: 40,

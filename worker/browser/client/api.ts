@@ -141,6 +141,8 @@ export interface PredictionResult {
   readonly before: readonly (readonly number[])[];
   /** bytes that the model remembers the examples in. */
   readonly stateBytes: number;
+  /** where there are more examples than the model was trained with: that it may be worse. */
+  readonly note?: string;
   readonly totalMs: number;
   readonly backend: BackendName;
 }
@@ -156,6 +158,8 @@ export interface ModelInfo {
   /** numbers of an example's x, and of a prediction; 0 of models that do not learn from examples. */
   readonly inputs: number;
   readonly outputs: number;
+  /** examples before a question, at most, while such a model was trained, where its package says so. */
+  readonly trainedExamples?: number;
   readonly layers: number;
   /** width of the residual stream. */
   readonly dim: number;

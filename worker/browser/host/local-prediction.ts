@@ -1,6 +1,6 @@
 import { stateLayout, stateLength } from "../../../kernels/state.ts";
 import { ParameterError } from "../../engine/errors.ts";
-import { observe, predict } from "../../engine/in-context.ts";
+import { beyondTraining, observe, predict } from "../../engine/in-context.ts";
 import type { Model } from "../../engine/model.ts";
 import { Sequence } from "../../engine/sequence.ts";
 import type { BackendName, Example, PredictionResult } from "../client/api.ts";
@@ -20,10 +20,13 @@ export async function predictHere(
     // With the sequence itself as many states as the memory budget counts.
     const together = Math.max(1, model.executable.maxSequences - 1);
     const predictions = await predict(sequence, queries, { signal, together });
+    const { name, trainedExamples } = model.manifest;
+    const note = beyondTraining(name, trainedExamples, examples.length);
     return {
       predictions: predictions.map((values, i) => finite(values, `queries[${i}]`)),
       before: before.map((values) => [...values]),
       stateBytes: 4 * stateLength(stateLayout(model.blocks, sequence.consumed)),
+      ...(note !== undefined && { note }),
       totalMs: performance.now() - begin,
       backend: backend(),
     };

@@ -18,6 +18,7 @@ export function modelInfo(manifest: Manifest, blocks: readonly Block[]): ModelIn
     vocab: embedding?.vocab ?? 0,
     inputs: inputWidth(blocks),
     outputs: inputWidth(blocks) === 0 ? 0 : outputWidth(blocks),
+    ...(manifest.trainedExamples !== undefined && { trainedExamples: manifest.trainedExamples }),
     layers: new Set(stateLayout(blocks).map((part) => part.block)).size,
     dim: blocks.at(-1)?.dim ?? 0,
     parameters: manifest.tensors.reduce((sum, tensor) => sum + elements(tensor), 0),

@@ -9,6 +9,7 @@ interface IclReply {
   readonly predictions: readonly (number | readonly number[])[];
   readonly before: readonly (number | readonly number[])[];
   readonly usage: { readonly state_bytes: number };
+  readonly note?: string;
 }
 
 const vector = (value: number | readonly number[]): readonly number[] => (typeof value === "number" ? [value] : value);
@@ -34,11 +35,12 @@ export function remoteModel(edge: Edge, info: ModelInfo, reason: string): HostMo
       const begin = performance.now();
       const json = { model: info.id, examples, query: queries };
       const response = await edge.request("POST", "/v1/icl/predictions", { json, signal });
-      const { predictions, before, usage } = (await response.json()) as IclReply;
+      const { predictions, before, usage, note } = (await response.json()) as IclReply;
       return {
         predictions: predictions.map(vector),
         before: before.map(vector),
         stateBytes: usage.state_bytes,
+        ...(note !== undefined && { note }),
         totalMs: performance.now() - begin,
         backend: "rest",
       };

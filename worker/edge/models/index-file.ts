@@ -23,6 +23,8 @@ const Entry = z.object({
   outputs: z.int().optional(),
   /** examples that such a model holds with a query behind them; null where nothing bounds them. */
   max_examples: z.int().nullable().optional(),
+  /** examples that came before a question, at most, while such a model was trained; null where its package does not say. */
+  trained_examples: z.int().nullable().optional(),
   /** false of those that are fed vectors one after another, and no examples. */
   interleave: z.literal(false).optional(),
 });

@@ -1,7 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { stateLayout, stateLength } from "../../../kernels/state.ts";
 import { inputOf } from "../../engine/architectures/index.ts";
-import { mostExamples, noExamples, observe, predict } from "../../engine/in-context.ts";
+import { beyondTraining, mostExamples, noExamples, observe, predict } from "../../engine/in-context.ts";
 import type { Model } from "../../engine/model.ts";
 import { Sequence } from "../../engine/sequence.ts";
 import { decodeSnapshot, restoreSnapshot } from "../../engine/snapshot.ts";
@@ -80,6 +80,8 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
           ? await record.time("store", () => storeAppend(c.env, read.session, read.snapshot?.id, learned, record))
           : read && { session: read.session.id, ...(read.snapshot && { snapshot: read.snapshot.id }) };
       const value = (output: Float32Array): number | number[] => (output.length === 1 ? output[0]! : [...output]);
+      const trained = model.manifest.trainedExamples ?? null;
+      const note = beyondTraining(entry.name, trained, sequence.consumed / 2);
       const reply: IclReply = {
         object: "icl.predictions",
         model: entry.id,
@@ -91,7 +93,9 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
           computed_positions: computed,
           state_bytes: 4 * stateLength(stateLayout(model.blocks, sequence.consumed)),
           max_examples: Number.isFinite(mostExamples(model)) ? mostExamples(model) : null,
+          trained_examples: trained,
         },
+        ...(note !== undefined && { note }),
         ...kept,
       };
       return c.json(reply);

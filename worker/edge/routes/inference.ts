@@ -84,7 +84,11 @@ export function inferenceRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
           platform: "mamba-edge",
           inputs: tensor("vectors", entry.inputs),
           outputs: tensor("outputs", entry.outputs),
-          parameters: { max_examples: entry.max_examples, interleave: entry.interleave },
+          parameters: {
+            max_examples: entry.max_examples,
+            trained_examples: entry.trained_examples,
+            interleave: entry.interleave,
+          },
         });
       }
       if (inputOf(entry.architecture) === "images") {

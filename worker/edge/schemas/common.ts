@@ -31,6 +31,10 @@ export const ModelInfo = z
       description:
         "Of an in-context model: (x, y) examples that its attention holds with a query behind them; null without attention.",
     }),
+    trained_examples: z.int().nullable().optional().openapi({
+      description:
+        "Of an in-context model: how many examples came before a question, at most, while it was trained. With more its predictions may get worse; null where that is not known.",
+    }),
     interleave: z.literal(false).optional().openapi({
       description:
         "Of an in-context model that is fed vectors one after another and no (x, y) examples: ask it through /v2/models/{name}/infer.",

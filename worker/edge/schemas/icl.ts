@@ -68,7 +68,15 @@ export const IclReply = z
         .int()
         .nullable()
         .openapi({ description: "That the model's attention holds with a query behind them; null without." }),
+      trained_examples: z
+        .int()
+        .nullable()
+        .openapi({ description: "Before a question, at most, while it was trained; null where that is not known." }),
     }),
+    note: z
+      .string()
+      .optional()
+      .openapi({ description: "Where there are more examples than the model was trained with: that it may be worse." }),
     session: z.string().optional(),
     snapshot: z.string().optional(),
     forked_from: z.string().optional(),

@@ -88,7 +88,11 @@ export const InferModel = z
     inputs: z.array(TensorInfo),
     outputs: z.array(TensorInfo),
     parameters: z
-      .object({ max_examples: z.int().nullable().optional(), interleave: z.literal(false).optional() })
+      .object({
+        max_examples: z.int().nullable().optional(),
+        trained_examples: z.int().nullable().optional(),
+        interleave: z.literal(false).optional(),
+      })
       .optional()
       .openapi({ description: "Of an in-context model, as GET /v1/models has them." }),
   })

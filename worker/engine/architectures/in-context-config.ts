@@ -1,8 +1,39 @@
 import type { CheckpointTensors } from "../../../weights/checkpoint.ts";
+import { ModelError } from "../errors.ts";
 import { isGpt2, layersOf, positionTable, refuseTokens, shapeOf } from "./in-context-keys.ts";
 
 /** The keys of `model` in the config.yaml that the official training writes, from which its code builds the model again. */
 const KEYS = "family, n_dims, n_embd, n_layer, n_positions, n_head, mixed_attn, interleave and vocab_size";
+
+type Settings = Readonly<Record<string, unknown>>;
+
+/** What config.json says of the model: all of it, or its part "model" where it is the training's config.yaml as JSON. */
+export function modelSettings(config: Settings): Settings {
+  return objectAt(config, "model") ?? config;
+}
+
+/**
+ * How many examples came before the last question of a training's longest prompts: "trained_examples", or one less than the points with
+ * which the curriculum of a whole config.yaml ends; undefined where neither is there.
+ * @throws ModelError when it is no number of examples
+ */
+export function readTrainedExamples(config: Settings): number | undefined {
+  const points = objectAt(config, "training", "curriculum", "points")?.end;
+  const given = modelSettings(config).trained_examples ?? config.trained_examples;
+  if (given === undefined && points === undefined) return undefined;
+  const examples = given ?? (typeof points === "number" ? points - 1 : points);
+  if (typeof examples === "number" && Number.isInteger(examples) && examples >= 1 && examples <= 2 ** 24)
+    return examples;
+  const where = given === undefined ? "training.curriculum.points.end" : "trained_examples";
+  throw new ModelError(
+    `config.json says ${where} = ${JSON.stringify(given ?? points)}: it must be a whole number of ${given === undefined ? "points from 2" : "examples from 1"} to 2^24`,
+  );
+}
+
+function objectAt(value: unknown, ...path: readonly string[]): Settings | undefined {
+  for (const key of path) value = typeof value === "object" && value !== null ? (value as Settings)[key] : undefined;
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Settings) : undefined;
+}
 
 /**
  * What config.json of an in-context model must hold, in words, with what its tensors tell of it.
@@ -33,6 +64,7 @@ export function describeInContextConfig(tensors: CheckpointTensors): string {
   const untold = [...(mambaformer ? ["n_positions"] : []), ...(gpt2 ? ["n_head"] : [])];
   return (
     `write there, as JSON, what the training's config.yaml has under "model" (${KEYS}); by its tensors that is ${JSON.stringify(config)}` +
-    (untold.length === 0 ? "" : `, and ${untold.join(" and ")}, which they do not tell`)
+    (untold.length === 0 ? "" : `, and ${untold.join(" and ")}, which they do not tell`) +
+    ". All of config.yaml as JSON will do too, and tells with how many examples it was trained"
   );
 }

@@ -1,7 +1,7 @@
 import type { Block, Norm } from "../../../kernels/blocks.ts";
 import { ModelError } from "../errors.ts";
 import { inContextTensors, readInContext } from "./in-context-checkpoint.ts";
-import { describeInContextConfig } from "./in-context-config.ts";
+import { describeInContextConfig, modelSettings, readTrainedExamples } from "./in-context-config.ts";
 import type { Architecture, Hyperparameters } from "./index.ts";
 
 /**
@@ -14,11 +14,12 @@ export const inContext: Architecture = {
   // Where both ends share a matrix a file may hold it once: such models are told in words.
   detect: (_, tensors) => tensors.names().includes("_read_in.weight"),
   async fromCheckpoint(config, tensors) {
-    const hyperparameters: Hyperparameters = { ...readInContext(config, tensors) };
+    const hyperparameters: Hyperparameters = { ...readInContext(modelSettings(config), tensors) };
     return {
       architecture: inContext.name,
       hyperparameters,
       tensors: inContextTensors(tensors, blocks(hyperparameters)),
+      trainedExamples: interleaves(hyperparameters) ? readTrainedExamples(config) : undefined,
     };
   },
   describeConfig: describeInContextConfig,

@@ -23,6 +23,8 @@ export interface CanonicalCheckpoint {
   readonly hyperparameters: Hyperparameters;
   /** in execution order. */
   readonly tensors: readonly CanonicalTensor[];
+  /** the manifest's, where config.json says it. */
+  readonly trainedExamples?: number | undefined;
 }
 
 /** One family of models: how its checkpoints are read, and its block list. */

@@ -7,7 +7,7 @@ import { showResults } from "./results.ts";
 import { isRuleModel, showRule } from "./rule.ts";
 import { type Answer, type InContextModel, inContextModels, Learners, type Where } from "./service.ts";
 import { crossing, StateTable } from "./states.ts";
-import { errorOf, faultOf, timeOf, training } from "./words.ts";
+import { beyondOf, errorOf, faultOf, timeOf, training } from "./words.ts";
 
 /** Where the curves are asked: enough for a smooth one, few enough for a request while a point is dragged. */
 const XS = Array.from({ length: 26 }, (_, i) => -RANGE.x + (i / 25) * 2 * RANGE.x);
@@ -188,6 +188,8 @@ async function learnPanel(): Promise<void> {
     const faults = shown.flatMap(({ chosen, fault }) => (chosen.checked && fault !== undefined ? [fault] : []));
     byId("learn-status").textContent = faults.join(" ");
     const seen = points.slice(0, range.valueAsNumber);
+    const asked = shown.flatMap(({ chosen, model }) => (chosen.checked ? [model] : []));
+    byId("learn-beyond").textContent = beyondOf(asked, seen.length);
     const rows = seen.map(({ x, noise }) => features(x, width, layout(), noise));
     const line = fitted(rows, seen);
     board.drawCurves([

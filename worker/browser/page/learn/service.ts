@@ -9,6 +9,8 @@ export interface InContextModel {
   /** numbers of an x. */
   readonly inputs: number;
   readonly outputs: number;
+  /** examples before a question, at most, while it was trained; null where nobody knows. */
+  readonly trained: number | null;
 }
 
 export interface Answer {
@@ -31,13 +33,14 @@ interface Listed {
   readonly inputs?: number;
   readonly outputs?: number;
   readonly interleave?: false;
+  readonly trained_examples?: number | null;
 }
 
 /** Those installed that predict a number from examples. */
 export async function inContextModels(): Promise<InContextModel[]> {
   const listed = (await (await fetch("/weights/index.json")).json()) as Listed[];
-  return listed.flatMap(({ id, name, inputs, outputs, interleave }) =>
-    inputs !== undefined && outputs === 1 && interleave !== false ? [{ id, name, inputs, outputs }] : [],
+  return listed.flatMap(({ id, name, inputs, outputs, interleave, trained_examples: trained = null }) =>
+    inputs !== undefined && outputs === 1 && interleave !== false ? [{ id, name, inputs, outputs, trained }] : [],
   );
 }
 

@@ -1,3 +1,4 @@
+import { beyondTraining } from "../../../engine/in-context.ts";
 import type { Point } from "./features.ts";
 import type { Answer, InContextModel, Where } from "./service.ts";
 import { TRAINING } from "./study.ts";
@@ -13,6 +14,11 @@ export function errorOf(before: readonly number[], seen: readonly Point[]): stri
 /** With the model's name in front, where the message does not begin with it. */
 export function faultOf({ name }: InContextModel, { message }: Error): string {
   return `${message.startsWith(`${name}@`) ? message : `${name}: ${message}`}.`;
+}
+
+/** Of models that see more examples than they were trained with. */
+export function beyondOf(models: readonly InContextModel[], seen: number): string {
+  return models.flatMap(({ name, trained }) => beyondTraining(name, trained, seen)?.concat(".") ?? []).join(" ");
 }
 
 export function timeOf({ milliseconds, where, added, kept }: Answer): string {
