@@ -13,13 +13,17 @@ import { blocksOf, inputOf } from "../worker/engine/architectures/index.ts";
 import { mostExamples } from "../worker/engine/in-context.ts";
 import { runCommand } from "./lib/cli.ts";
 
-const HELP = `Usage: node scripts/build-assets.ts [--models DIR] [--out DIR]
+/** The variable of the environment that says which packages are put there: names or ids, with commas between. All where it is not set. */
+export const ONLY_MODELS = "ONLY_MODELS";
+
+const HELP = `Usage: node scripts/build-assets.ts [--models DIR] [--only NAME,NAME] [--out DIR]
 
 Puts every model package below DIR (default weights/models) into the folder of static assets that the Worker serves (default
 dist/assets): weights/<package id>/ with hard links where the disk allows, weights/index.json, and _headers. What is no longer
 there is removed; other assets are left alone. It warns of packages that have one name.
 
   --models DIR   folder of package folders
+  --only NAMES   names or ids of the packages that are put there, with commas between (default ${ONLY_MODELS} of the environment, or all)
   --out DIR      folder of static assets
   --help
 `;
@@ -46,13 +50,17 @@ const HEADERS = `/*
   cache-control: public, max-age=60
 `;
 
-/** @returns the index, in the order of the folders' names */
-export async function buildAssets(models: string, out: string): Promise<IndexEntry[]> {
+/**
+ * @param only names or ids of packages; all where it is absent
+ * @returns the index, in the order of the folders' names
+ * @throws PackageError when one of `only` is not there, or a package is not whole
+ */
+export async function buildAssets(models: string, out: string, only?: readonly string[]): Promise<IndexEntry[]> {
   const weights = join(out, "weights");
+  const found = await chosen(models, only);
   await mkdir(weights, { recursive: true });
   const index: IndexEntry[] = [];
-  for (const folder of await packageFolders(models)) {
-    const manifest = await readManifest(folderSource(folder));
+  for (const { folder, manifest } of found) {
     if (index.some((entry) => entry.id === manifest.id)) continue;
     await place(folder, manifest, join(weights, manifest.id));
     index.push(await entryOf(folder, manifest));
@@ -74,6 +82,26 @@ export function sharedNames(index: readonly Pick<IndexEntry, "id" | "name">[]): 
     if (others.length === 0) return [];
     return `${others.length + 1} packages are named "${name}": requests for "${name}" get ${first}, ${others.join(" and ")} only by this id; convert one again with --name`;
   });
+}
+
+interface Found {
+  readonly folder: string;
+  readonly manifest: Manifest;
+}
+
+async function chosen(models: string, only: readonly string[] | undefined): Promise<Found[]> {
+  const found: Found[] = [];
+  for (const folder of await packageFolders(models)) {
+    found.push({ folder, manifest: await readManifest(folderSource(folder)) });
+  }
+  if (only === undefined) return found;
+  const isNamed = ({ manifest: { id, name } }: Found, wanted: string): boolean => id === wanted || name === wanted;
+  const missing = only.filter((wanted) => !found.some((f) => isNamed(f, wanted)));
+  if (missing.length > 0 || only.length === 0) {
+    const names = found.map(({ manifest }) => manifest.name).join(", ") || "none";
+    throw new PackageError(`there is no package ${missing.join(", ") || '""'} in ${models}: there are ${names}`);
+  }
+  return found.filter((f) => only.some((wanted) => isNamed(f, wanted)));
 }
 
 async function packageFolders(models: string): Promise<string[]> {
@@ -136,13 +164,21 @@ function vectorsOf({ architecture, hyperparameters, trainedExamples }: Manifest)
   };
 }
 
+function namesIn(list: string): string[] {
+  return list
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+}
+
 if (import.meta.main) {
   await runCommand({
     help: HELP,
-    options: { models: { type: "string" }, out: { type: "string" } },
+    options: { models: { type: "string" }, only: { type: "string" }, out: { type: "string" } },
     positionals: { min: 0, max: 0 },
-    async run(_, { models = "weights/models", out = "dist/assets" }) {
-      const index = await buildAssets(String(models), String(out));
+    async run(_, { models = "weights/models", only = process.env[ONLY_MODELS], out = "dist/assets" }) {
+      const names = only === undefined || only === "" ? undefined : namesIn(String(only));
+      const index = await buildAssets(String(models), String(out), names);
       for (const warning of sharedNames(index)) process.stderr.write(`warning: ${warning}\n`);
     },
   });

@@ -1,28 +1,31 @@
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { unstable_readConfig } from "wrangler";
-import { runCommand } from "./lib/cli.ts";
+import { ONLY_MODELS } from "./build-assets.ts";
+import { runCommand, UsageError } from "./lib/cli.ts";
 import {
   type Check,
   checkAccount,
   checkAssets,
   checkConfig,
-  checkPackages,
   checkScript,
   type DeployConfig,
+  DeployError,
   type Wrangler,
-  warningsOf,
 } from "./lib/deploy-checks.ts";
+import { checkDefaultModel, checkPackages, licencesOf, warningsOf } from "./lib/deploy-packages.ts";
 import { openBackend } from "./lib/open-model.ts";
 
-const help = `npm run deploy [-- --dry-run --config FILE]
+const help = `npm run deploy [-- --dry-run --models NAME,NAME --config FILE]
 
 Builds, looks at everything that a deployment needs, says what is missing and what to do, and deploys when nothing is.
 
 --dry-run  asks and uploads nothing: what shows without an account is checked, and wrangler bundles the Worker
+--models   names or ids of the packages that go out, with commas between (default all of weights/models)
 --config   default wrangler.toml
 `;
 
@@ -30,26 +33,31 @@ const WRANGLER = fileURLToPath(new URL("bin/wrangler.js", import.meta.resolve("w
 
 await runCommand({
   help,
-  options: { "dry-run": { type: "boolean" }, config: { type: "string" } },
+  options: { "dry-run": { type: "boolean" }, models: { type: "string" }, config: { type: "string" } },
   positionals: { min: 0, max: 0 },
-  async run(_, { "dry-run": dryRun, config: file = "wrangler.toml" }) {
+  async run(_, { "dry-run": dryRun, models, config: file = "wrangler.toml" }) {
     const config = String(file);
+    if (models === "") throw new UsageError("--models is empty: name packages, with commas between");
+    // The build that wrangler runs has it from there.
+    if (typeof models === "string") process.env[ONLY_MODELS] = models;
     const wrangler: Wrangler = (...args) => runWrangler([...args, "--config", config]);
-    const { vars, assets } = readConfig(config);
+    const { vars, assets, bucket } = readConfig(config);
     const outdir = await mkdtemp(join(tmpdir(), "mamba-edge-deploy-"));
     try {
       const bundled = await wrangler("deploy", "--dry-run", "--outdir", outdir);
-      if (bundled.code !== 0) throw new Error(`wrangler cannot bundle the Worker:\n${bundled.stderr}${bundled.stdout}`);
+      if (bundled.code !== 0) throw new DeployError(bundlingProblem(bundled));
       const checks: Check[] = [
         ...checkConfig({ vars, assets }),
         ...(await checkAssets(assets.directory)),
         ...(await checkPackages(assets.directory, vars, await openBackend("wasm"))),
+        ...(await checkDefaultModel(assets.directory, vars, bucket)),
         ...(await checkScript(outdir)),
         ...(dryRun === true ? [] : await checkAccount(wrangler)),
       ];
       for (const { what, problem } of checks) {
         process.stdout.write(problem === undefined ? `ok       ${what}\n` : `MISSING  ${what}\n         ${problem}\n`);
       }
+      for (const licence of await licencesOf(assets.directory)) process.stdout.write(`licence  ${licence}\n`);
       for (const warning of await warningsOf(assets.directory)) process.stderr.write(`warning: ${warning}\n`);
       process.stdout.write(
         "It takes a paid Workers plan: the free one's 10 ms of CPU a request cannot run a language model.\n",
@@ -58,7 +66,10 @@ await runCommand({
       if (missing > 0) {
         process.stderr.write(`nothing was deployed: ${missing} of ${checks.length} are missing\n`);
         process.exitCode = 1;
-      } else if (dryRun !== true) {
+      } else if (dryRun === true) {
+        const how = `npm run deploy${typeof models === "string" ? ` -- --models ${models}` : ""}`;
+        process.stdout.write(`nothing is missing: \`${how}\` looks at the account too, and uploads\n`);
+      } else {
         process.exitCode = await deploy(config);
       }
     } finally {
@@ -68,12 +79,33 @@ await runCommand({
 });
 
 function readConfig(config: string): DeployConfig {
-  const { vars, assets } = unstable_readConfig({ config }, { hideWarnings: true });
-  if (assets?.directory === undefined) throw new Error(`${config} names no directory of assets: it needs [assets]`);
+  const { vars, assets, r2_buckets: buckets } = parse(config);
+  if (assets?.directory === undefined) {
+    throw new DeployError(
+      `${config} names no directory of assets: it needs [assets], as the wrangler.toml of this project has it`,
+    );
+  }
   return {
     vars,
     assets: { directory: resolve(dirname(config), assets.directory), runWorkerFirst: assets.run_worker_first ?? false },
+    bucket: buckets.some((b: { binding: string }) => b.binding === "WEIGHTS"),
   };
+}
+
+function parse(config: string): ReturnType<typeof unstable_readConfig> {
+  if (!existsSync(config)) throw new DeployError(`there is no ${config}: name the configuration with --config`);
+  try {
+    return unstable_readConfig({ config }, { hideWarnings: true });
+  } catch (cause) {
+    throw new DeployError(`wrangler cannot read ${config}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Of a build that failed its own words alone: wrangler adds some hundred lines of its insides. */
+function bundlingProblem({ stdout, stderr }: { readonly stdout: string; readonly stderr: string }): string {
+  const said = [...stdout.matchAll(/^\[custom build\] (?!Running:)(.*\S.*)$/gm)].map(([, line]) => line);
+  if (stderr.includes("Running custom build") && said.length > 0) return `the build failed:\n${said.join("\n")}`;
+  return `wrangler cannot bundle the Worker:\n${stderr}${stdout}`;
 }
 
 function runWrangler(args: readonly string[]): ReturnType<Wrangler> {

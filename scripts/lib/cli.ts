@@ -34,9 +34,10 @@ export async function runCommand<T extends ParseArgsOptionsConfig>(command: Comm
     await command.run(positionals, values);
   } catch (error) {
     const e = error as Error;
-    const known = /^(Usage|Package|Checkpoint|Model|MemoryBudget|Kernel|Tokenizer|Parameter|Snapshot|Peer)Error$/.test(
-      e.name,
-    );
+    const known =
+      /^(Usage|Package|Checkpoint|Model|MemoryBudget|Kernel|Tokenizer|Parameter|Snapshot|Peer|Deploy)Error$/.test(
+        e.name,
+      );
     process.stderr.write(known ? `error: ${e.message}\n` : `${e.stack}\n`);
     if (e.name === "UsageError") process.stderr.write("see --help\n");
     process.exitCode = 1;

@@ -1,20 +1,18 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import type { Backend } from "../../kernels/backend.ts";
-import { folderSource } from "../../weights/node/folder.ts";
-import { limitsOf, privateWeights, type Variables } from "../../worker/edge/limits.ts";
-import { INDEX_FILE, type IndexEntry, IndexFile } from "../../worker/edge/models/index-file.ts";
-import { overBudget } from "../../worker/edge/models/over-budget.ts";
-import { MemoryBudgetError } from "../../worker/engine/errors.ts";
-import { Model } from "../../worker/engine/model.ts";
-import { sharedNames } from "../build-assets.ts";
+import { checkVariables } from "./deploy-variables.ts";
 
 /** Cloudflare's limits of a paid plan: https://developers.cloudflare.com/workers/platform/limits */
 const MOST_ASSETS = 100_000;
 const ASSET_BYTES = 25 * 1024 * 1024;
 const SCRIPT_BYTES = 64 * 1024 * 1024;
 const SCRIPT_GZIP_BYTES = 10 * 1024 * 1024;
+
+/** A deployment that cannot even be looked at: the message says what was wrong and what to do. */
+export class DeployError extends Error {
+  override readonly name = "DeployError";
+}
 
 /** What was looked at, and what is wrong with it and how to mend it. */
 export interface Check {
@@ -26,15 +24,16 @@ export interface Check {
 export interface DeployConfig {
   readonly vars: Readonly<Record<string, unknown>>;
   readonly assets: { readonly directory: string; readonly runWorkerFirst: boolean | readonly string[] };
+  /** whether an R2 bucket may hold more packages. */
+  readonly bucket: boolean;
 }
 
 /** Variables and paths that contradict each other, or say what only a secret may. */
-export function checkConfig({ vars, assets }: DeployConfig): Check[] {
-  const env = vars as Variables;
+export function checkConfig({ vars, assets }: Pick<DeployConfig, "vars" | "assets">): Check[] {
   const first = assets.runWorkerFirst;
   const guarded = first === true || (Array.isArray(first) && first.includes("/weights/*"));
   return [
-    { what: "variables can be read", problem: messageOf(() => [limitsOf(env), privateWeights(env)]) },
+    ...checkVariables(vars),
     {
       what: "API_KEYS are no plain variable",
       problem:
@@ -68,39 +67,6 @@ export async function checkAssets(directory: string): Promise<Check[]> {
             : undefined,
     },
   ];
-}
-
-/** What is no reason not to deploy, and yet perhaps not meant. */
-export async function warningsOf(directory: string): Promise<string[]> {
-  return sharedNames(await readIndex(directory));
-}
-
-async function readIndex(directory: string): Promise<IndexEntry[]> {
-  const index = await readFile(join(directory, "weights", INDEX_FILE), "utf8").catch(() => "[]");
-  return IndexFile.parse(JSON.parse(index));
-}
-
-/** Whether each package can be opened within an isolate's memory. */
-export async function checkPackages(directory: string, vars: DeployConfig["vars"], backend: Backend): Promise<Check[]> {
-  const weights = join(directory, "weights");
-  const entries = await readIndex(directory);
-  if (entries.length === 0) {
-    return [{ what: "model packages", problem: "there are none: put one into weights/models (npm run convert)" }];
-  }
-  const { memoryBudget, maxSequences } = limitsOf(vars as Variables);
-  const checks: Check[] = [];
-  for (const { id, bytes } of entries) {
-    const what = `${id}, ${mib(bytes)} MiB of weights, fits the budget of ${memoryBudget / 1e6} MB`;
-    const options = { memoryBudget, sequences: maxSequences };
-    try {
-      (await Model.open(folderSource(join(weights, id)), backend, options)).dispose();
-      checks.push({ what });
-    } catch (error) {
-      const over = error instanceof MemoryBudgetError;
-      checks.push({ what, problem: over ? `${id}: ${overBudget(error).message}` : (error as Error).message });
-    }
-  }
-  return checks;
 }
 
 /** The Worker as it is bundled. @param folder what `wrangler deploy --dry-run --outdir` wrote */
@@ -167,15 +133,6 @@ async function filesBelow(folder: string): Promise<File[]> {
   return Promise.all(files.map(async (file) => ({ file, bytes: (await stat(file)).size })));
 }
 
-function messageOf(work: () => unknown): string | undefined {
-  try {
-    work();
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
-
-function mib(bytes: number): string {
+export function mib(bytes: number): string {
   return (bytes / 2 ** 20).toFixed(1);
 }

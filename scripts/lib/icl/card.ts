@@ -61,6 +61,7 @@ no data with a licence of their own; it has the project's, Apache-2.0.
 | by | \`${command}\`, ${e.source} |${examples}
 | score | ${e.final.toFixed(4)} (${interval}), ${prompts} prompts, PyTorch in f32: ${score} |
 | matrices | ${quantization}; ${own} |
+| licence | Apache-2.0 |
 
 Made by \`npm run pack:icl\` from the checkpoint folder that the training exported.
 `;

@@ -58,6 +58,34 @@ test("packages are linked under their ids; stale ones and stray files go, other 
   expect(existsSync(join(out, "client.js"))).toBe(true);
 });
 
+test("only the packages that are named are put there, by name or id; a name that is none's is an error, and nothing changes", async () => {
+  const [d, e] = [await add("d", 4), await add("e", 5)];
+  for (const [only, ids] of [
+    [["d"], [d]],
+    [[e], [e]],
+    [
+      ["e", d],
+      [d, e],
+    ],
+  ] as const) {
+    expect((await buildAssets(models, out, only)).map(({ id }) => id)).toEqual(ids);
+  }
+  for (const only of [["d", "f"], []]) {
+    await expect(buildAssets(models, out, only)).rejects.toThrow(/there is no package .* there are a, d, e/);
+  }
+  expect((await readdir(join(out, "weights"))).sort()).toEqual([d, e, "index.json"]);
+  const command = async (args: string[], env: Record<string, string>): Promise<string[]> => {
+    await run(process.execPath, ["scripts/build-assets.ts", "--models", models, "--out", out, ...args], {
+      env: { ...process.env, ...env },
+    });
+    return (await readdir(join(out, "weights"))).filter((name) => name.includes("@")).sort();
+  };
+  expect(await command([], { ONLY_MODELS: " d, " })).toEqual([d]);
+  expect(await command(["--only", "e"], { ONLY_MODELS: "d" })).toEqual([e]);
+  expect(await command([], { ONLY_MODELS: "" })).toHaveLength(3);
+  for (const name of ["d", "e"]) await rm(join(models, name), { recursive: true });
+});
+
 test("a package whose shard is cut or gone is refused with both numbers", async () => {
   await add("c", 3);
   const shard = join(models, "c/shard-000.bin");

@@ -2,7 +2,7 @@ import { inputOf } from "../../engine/architectures/index.ts";
 import type { Env } from "../env.ts";
 import { ApiError } from "../http/api-error.ts";
 import { show } from "../http/show.ts";
-import { INDEX_FILE, type IndexEntry, IndexFile } from "./index-file.ts";
+import { INDEX_FILE, type IndexEntry, IndexFile, named } from "./index-file.ts";
 
 export interface CatalogEntry extends IndexEntry {
   readonly store: "assets" | "r2";
@@ -69,10 +69,6 @@ export function createCatalog(): Catalog {
   }
 
   return { list: (env) => list(env), find };
-}
-
-function named(entries: readonly CatalogEntry[], model: string): CatalogEntry | undefined {
-  return entries.find((e) => e.id === model) ?? entries.find((e) => e.name === model);
 }
 
 /** The name or id of what a request gets that names no model. */

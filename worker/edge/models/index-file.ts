@@ -31,3 +31,8 @@ const Entry = z.object({
 
 export const IndexFile = z.array(Entry);
 export type IndexEntry = z.output<typeof Entry>;
+
+/** What a request for a name or an id gets. */
+export function named<T extends IndexEntry>(entries: readonly T[], model: string): T | undefined {
+  return entries.find((e) => e.id === model) ?? entries.find((e) => e.name === model);
+}
