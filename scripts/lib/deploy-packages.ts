@@ -32,7 +32,7 @@ export async function checkPackages(directory: string, vars: Vars, backend: Back
     } catch (error) {
       const problem =
         error instanceof MemoryBudgetError
-          ? `${id}: ${overBudget(error).message}. Or leave it out: --models`
+          ? `${overBudget(error).message}. Or leave it out: --models`
           : (error as Error).message;
       checks.push({ what, problem });
     }
