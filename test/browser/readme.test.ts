@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
+import { KNOWN } from "../../worker/browser/client/options.ts";
 import { blankPage, packageUrl, site, useBrowser } from "./visit.ts";
 
 const browser = useBrowser();
@@ -29,4 +30,15 @@ test("the README's example of an image model runs", async () => {
   const printed = await run(examples[1]!, packageUrl(site.seeing), photo);
   expect(examples).toHaveLength(2);
   expect(printed).toEqual([expect.stringMatching(/^\d 0\.\d+ .* 192 /)]);
+});
+
+test("the README's tables have every option of the client's functions, in the types' order", () => {
+  const tables = readme.matchAll(/^\| option of (.+?) \| default \| \|\n\|[-|]+\|\n((?:\|.*\n)+)/gm);
+  const listed = [...tables].flatMap(([, calls, rows]) => {
+    const options = rows!.trimEnd().split("\n");
+    const names = options.map((row) => /^\| `(\w+)` \| [^|]+ \| [^|]+ \|$/.exec(row)![1]);
+    return [...calls!.matchAll(/`(\w+)`/g)].map(([, call]) => [call, names]);
+  });
+  const known = Object.entries(KNOWN).map(([call, options]) => [call, Object.keys(options)]);
+  expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(known));
 });

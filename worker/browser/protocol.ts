@@ -68,6 +68,8 @@ export type Request =
 export interface WireError {
   readonly name: string;
   readonly message: string;
+  /** of an EdgeError: HTTP's. */
+  readonly status?: number;
 }
 
 export type Reply =

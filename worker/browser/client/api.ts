@@ -23,7 +23,7 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
   /** base URL of the Worker that REST and hand-over speak to. Default the origin of the package's URL. */
   readonly edge?: string;
-  /** of a deployment that asks for keys. */
+  /** of a deployment that asks for keys. It is sent to `edge` alone, for the package's files only where these are not public. */
   readonly apiKey?: string;
   /** most bytes of memory for the model. Default a quarter of the device's, where the browser tells, else 1 GiB. */
   readonly memoryBudget?: number;
@@ -118,6 +118,12 @@ export interface Session {
   /** Goes on from an edge session. */
   pull(id: string): Promise<void>;
   dispose(): Promise<void>;
+}
+
+/** What the edge refused: `name` is "EdgeError". */
+export interface EdgeError extends Error {
+  /** HTTP's: 401 where `apiKey` is missing or wrong; absent when there was no reply. */
+  readonly status?: number;
 }
 
 /** What a model is to learn from: a y for an x. */

@@ -104,8 +104,9 @@ export class Channel {
   }
 }
 
-function fromWire({ name, message }: WireError): Error {
-  return name === "AbortError" ? new DOMException(message, name) : named(name, message);
+function fromWire({ name, message, status }: WireError): Error {
+  if (name === "AbortError") return new DOMException(message, name);
+  return Object.assign(named(name, message), status !== undefined && { status });
 }
 
 export function named(name: string, message: string): Error {

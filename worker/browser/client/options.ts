@@ -32,7 +32,7 @@ const GENERATE: Names<GenerateOptions> = {
 const PREDICT: Names<PredictOptions> = { signal: true };
 const CLASSIFY: Names<ClassifyOptions> = { topK: true, observe: true, signal: true };
 
-const KNOWN = {
+export const KNOWN = {
   loadModel: LOAD,
   loadImageModel: LOAD,
   generate: GENERATE,

@@ -1,6 +1,6 @@
 import type { Backend } from "../../../kernels/backend.ts";
-import { httpSource } from "../../../weights/http.ts";
 import { readManifest } from "../../../weights/loader.ts";
+import type { PackageSource } from "../../../weights/source.ts";
 import { blocksOf } from "../../engine/architectures/index.ts";
 import { heldTensors } from "../../engine/decoded.ts";
 import { MemoryBudgetError } from "../../engine/errors.ts";
@@ -13,9 +13,9 @@ export interface BudgetOptions {
 }
 
 /** Before anything is downloaded. @throws MemoryBudgetError with the numbers */
-export async function checkFits(url: string, backend: Backend, options: BudgetOptions): Promise<void> {
+export async function checkFits(network: PackageSource, backend: Backend, options: BudgetOptions): Promise<void> {
   const { memoryBudget, sequences, signal } = options;
-  const manifest = await readManifest(httpSource(url), signal).catch((error: unknown) => {
+  const manifest = await readManifest(network, signal).catch((error: unknown) => {
     signal.throwIfAborted();
     // Offline: what is stored was checked when it was stored.
     if (navigator.onLine) throw error;

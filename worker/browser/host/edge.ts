@@ -38,6 +38,8 @@ export interface RequestContent {
 export class Edge {
   readonly #base: string;
   readonly #key: string | undefined;
+  /** the deployment's files are for who has a key. */
+  #keepsFiles = false;
 
   constructor(base: string, key: string | undefined) {
     this.#base = base.replace(/\/+$/, "");
@@ -56,7 +58,7 @@ export class Edge {
         method,
         headers: {
           ...(type !== undefined && { "content-type": type }),
-          ...(this.#key !== undefined && { authorization: `Bearer ${this.#key}` }),
+          ...(this.#key !== undefined && authorization(this.#key)),
         },
         ...(signal && { signal }),
         ...(body && { body }),
@@ -69,10 +71,38 @@ export class Edge {
     }
     if (response.ok) return response;
     const text = await response.text();
+    if (response.status === 401) throw this.#unknown(messageOf(text));
     throw new EdgeError(
       messageOf(text) ?? `${method} ${path} at ${this.#base} got status ${response.status}`,
       response.status,
     );
+  }
+
+  /**
+   * Fetches a file, for httpSource. A deployment that keeps its weights to itself is shown the key; no other server is.
+   * @throws EdgeError 401 when it wants another
+   */
+  async fetchFile(url: string, { signal }: { readonly signal?: AbortSignal }): Promise<Response> {
+    const own = new URL(url).origin === new URL(this.#base).origin;
+    const get = (key: string | undefined): Promise<Response> =>
+      fetch(url, { ...(signal && { signal }), ...(key !== undefined && { headers: authorization(key) }) });
+    let response = await get(own && this.#keepsFiles ? this.#key : undefined);
+    if (response.status !== 401 || !own) return response;
+    if (this.#key !== undefined && !this.#keepsFiles) {
+      await response.body?.cancel();
+      response = await get(this.#key);
+      this.#keepsFiles = true;
+    }
+    if (response.status === 401) throw this.#unknown(messageOf(await response.text()));
+    return response;
+  }
+
+  #unknown(said: string | undefined): EdgeError {
+    const what =
+      this.#key === undefined
+        ? `${this.#base} asks for an API key: pass one as apiKey, an option of loadModel and loadImageModel`
+        : `${this.#base} does not take the API key that was passed as apiKey, an option of loadModel and loadImageModel: pass one of its own`;
+    return new EdgeError(said === undefined ? what : `${what} (it says: ${said})`, 401);
   }
 
   async createSession(model: string): Promise<EdgeSession> {
@@ -124,6 +154,10 @@ export class Edge {
       }
     }
   }
+}
+
+function authorization(key: string): { readonly authorization: string } {
+  return { authorization: `Bearer ${key}` };
 }
 
 function session(id: string): string {

@@ -1,6 +1,8 @@
 /** The Web Worker: receives the page's calls, holds the model and its sessions. */
 import type { GenerationResult } from "../client/api.ts";
 import type { Calls, Reply, Request, Streams } from "../protocol.ts";
+import { Edge } from "./edge.ts";
+import { EdgeError } from "./errors.ts";
 import type { HostGeneration, HostModel, HostSession } from "./host-model.ts";
 import type { HostImageModel } from "./images/image-model.ts";
 import { openImageModel } from "./images/open.ts";
@@ -53,7 +55,8 @@ async function answer(request: Exclude<Request, { cancel: true }>): Promise<void
       return;
     }
     const { name, message } = error instanceof Error ? error : new Error(String(error));
-    post({ id, error: { name, message } });
+    const status = error instanceof EdgeError ? error.status : undefined;
+    post({ id, error: { name, message, ...(status !== undefined && { status }) } });
   } finally {
     running.delete(id);
   }
@@ -79,7 +82,8 @@ function open(
 
 const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: AbortSignal) => Promise<Calls[K][1]> } = {
   async load({ url, options }, id, signal) {
-    model = await openModel(await packageUrl(url, signal), options, {
+    const edge = edgeOf(url, options);
+    model = await openModel(await packageUrl(url, edge, signal), edge, options, {
       signal,
       onProgress: (progress) => post({ id, progress }),
       onBackend: ({ backend, reason }) => post({ backend, reason }),
@@ -88,7 +92,8 @@ const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: Abort
     return { info, backend, reason };
   },
   async loadImages({ url, options }, id, signal) {
-    imageModel = await openImageModel(await packageUrl(url, signal), options, {
+    const edge = edgeOf(url, options);
+    imageModel = await openImageModel(await packageUrl(url, edge, signal), edge, options, {
       signal,
       onProgress: (progress) => post({ id, progress }),
       onBackend: ({ backend, reason }) => post({ backend, reason }),
@@ -128,6 +133,10 @@ const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: Abort
     return undefined;
   },
 };
+
+function edgeOf(url: string, { edge = new URL(url).origin, apiKey }: Calls["load"][0]["options"]): Edge {
+  return new Edge(edge, apiKey);
+}
 
 function hold(held: HostSession): { session: number; tokens: number } {
   const handle = ++handles;

@@ -1,9 +1,10 @@
 import type { Backend } from "../../../kernels/backend.ts";
-import { httpSource } from "../../../weights/http.ts";
 import type { PackageSource } from "../../../weights/source.ts";
 import { Model } from "../../engine/model.ts";
 import type { LoadOptions, LoadProgress } from "../client/api.ts";
 import { checkFits, defaultBudget } from "./budget.ts";
+import type { Edge } from "./edge.ts";
+import { packageFiles } from "./package-files.ts";
 import { storedPackage } from "./store.ts";
 import { wasmBackend } from "./wasm.ts";
 
@@ -23,16 +24,18 @@ export interface PackageEvents {
  */
 export async function openPackage(
   url: string,
+  edge: Edge,
   { memoryBudget = defaultBudget(), store }: Pick<LoadOptions, "memoryBudget" | "store">,
   sequences: number,
   { onProgress, signal }: PackageEvents,
 ): Promise<OpenedPackage> {
   const modelOptions = { memoryBudget, sequences, signal };
-  if (store !== false) await checkFits(url, await wasmBackend(), modelOptions);
+  const network = packageFiles(url, edge);
+  if (store !== false) await checkFits(network, await wasmBackend(), modelOptions);
   const source =
     store === false
-      ? httpSource(url)
-      : await storedPackage(url, {
+      ? network
+      : await storedPackage(url, network, {
           onProgress: (loaded, total) => onProgress({ stage: "download", loaded, total }),
           signal,
         });

@@ -1,15 +1,15 @@
-import { httpSource } from "../../../weights/http.ts";
 import { readManifest } from "../../../weights/loader.ts";
 import { blocksOf } from "../../engine/architectures/index.ts";
 import type { LoadOptions } from "../client/api.ts";
 import { loadOnBest, messageOf } from "./best-backend.ts";
-import { Edge } from "./edge.ts";
+import type { Edge } from "./edge.ts";
 import { BackendError } from "./errors.ts";
 import { type FoundGpu, findGpu } from "./gpu.ts";
 import type { Chosen, HostModel } from "./host-model.ts";
 import { localModel } from "./local-model.ts";
 import { modelInfo } from "./model-info.ts";
 import { openPackage, type PackageEvents } from "./open-package.ts";
+import { packageFiles } from "./package-files.ts";
 import { isOutOfMemory, Refuge } from "./refuge.ts";
 import { remoteModel } from "./remote-model.ts";
 
@@ -24,12 +24,11 @@ type OpenOptions = Omit<LoadOptions, "onProgress" | "signal">;
 const SEQUENCES = 8;
 
 /** Opens a package on the backend asked for, or on the best that this browser has. */
-export async function openModel(url: string, options: OpenOptions, events: OpenEvents): Promise<HostModel> {
+export async function openModel(url: string, edge: Edge, options: OpenOptions, events: OpenEvents): Promise<HostModel> {
   const { signal } = events;
-  const edge = new Edge(options.edge ?? new URL(url).origin, options.apiKey);
   const wanted = options.backend ?? "auto";
   const remote = async (reason: string): Promise<HostModel> => {
-    const manifest = await readManifest(httpSource(url), signal);
+    const manifest = await readManifest(packageFiles(url, edge), signal);
     return remoteModel(edge, modelInfo(manifest, blocksOf(manifest.architecture, manifest.hyperparameters)), reason);
   };
   if (wanted === "rest") return remote("asked for");
@@ -51,7 +50,7 @@ async function openLocal(
   edge: Edge,
   gpu: FoundGpu | string,
 ): Promise<HostModel> {
-  const opened = await openPackage(url, options, SEQUENCES, events);
+  const opened = await openPackage(url, edge, options, SEQUENCES, events);
   const wanted = (options.backend ?? "auto") as Exclude<typeof options.backend, "rest" | undefined>;
   const { model, chosen } = await loadOnBest({ ...opened, gpu, wanted, onBackend: events.onBackend });
   // Only who leaves the choice to the client has states go to the edge.

@@ -1,7 +1,6 @@
 import { decodeManifest } from "../../../weights/codec.ts";
 import { PackageError } from "../../../weights/errors.ts";
 import { sha256 } from "../../../weights/hash.ts";
-import { httpSource } from "../../../weights/http.ts";
 import { type FileEntry, MANIFEST_BYTES, MANIFEST_FILE, type Manifest } from "../../../weights/manifest.ts";
 import { byteStream } from "../../../weights/memory.ts";
 import type { PackageSource } from "../../../weights/source.ts";
@@ -21,11 +20,14 @@ interface StoreOptions {
  * A package in this browser's own storage (OPFS), under its id: what is missing is downloaded first, files in parallel, each checked
  * against its sha256 before it is kept. A download that was interrupted goes on with the files that are not there yet. Other
  * versions of the package are deleted when it is complete.
- * @param base URL of the package's folder
+ * @param base URL of the package's folder, whose files `network` has
  * @throws PackageError, StorageError with the numbers when it does not fit, the signal's reason
  */
-export async function storedPackage(base: string, options: StoreOptions): Promise<PackageSource> {
-  const network = httpSource(base);
+export async function storedPackage(
+  base: string,
+  network: PackageSource,
+  options: StoreOptions,
+): Promise<PackageSource> {
   const root = await packagesFolder();
   if (root === undefined) return network;
   const { manifest, bytes } = await findManifest(base, network, root, options.signal);
