@@ -42,6 +42,7 @@ export function readInContext(config: Settings, tensors: CheckpointTensors): InC
     conv: gated === undefined ? 0 : size(`${gated}.conv1d.weight`, 2),
     dtRank: mamba === undefined ? 0 : size(`${mamba}.dt_proj.weight`, 1),
     eps: number(config, "layer_norm_epsilon") ?? 1e-5,
+    ...biasesOf(layers, tensors),
     ...(interleaved(config) ? {} : { interleave: false }),
   };
   for (const [key, seen] of [
@@ -56,6 +57,24 @@ export function readInContext(config: Settings, tensors: CheckpointTensors): InC
     }
   }
   return sizes;
+}
+
+/**
+ * Which layers have biases, where that is other than the official models have it. They were built with bias, conv_bias and the attention's
+ * bias of their constructors as these are; one layer that has a bias, where others lack it, shows as a tensor that is missing.
+ */
+function biasesOf(layers: readonly Layer[], tensors: CheckpointTensors): Partial<InContextSizes> {
+  const names = new Set(tensors.names());
+  const has = (part: string, ...kinds: LayerKind[]): boolean | undefined => {
+    const of = layers.filter(({ kind, key }) => kinds.includes(kind) && !isGpt2(key));
+    return of.length === 0 ? undefined : of.some(({ key }) => names.has(`${key}.${part}`));
+  };
+  const projections = ["in_proj.bias", "out_proj.bias"].some((part) => has(part, "mamba", "s4-mamba"));
+  return {
+    ...(projections && { bias: true }),
+    ...(has("conv1d.bias", "mamba", "s4-mamba") === false && { convBias: false }),
+    ...(["c_attn.bias", "c_proj.bias"].every((part) => has(part, "attention") === false) && { attentionBias: false }),
+  };
 }
 
 /** @throws ModelError when it is neither true nor false */

@@ -1,4 +1,4 @@
-import type { Block, Norm } from "../../../kernels/blocks.ts";
+import type { Block, Linear, Norm } from "../../../kernels/blocks.ts";
 import { ModelError } from "../errors.ts";
 import { inContextTensors, readInContext } from "./in-context-checkpoint.ts";
 import { describeInContextConfig, modelSettings, readTrainedExamples } from "./in-context-config.ts";
@@ -49,35 +49,51 @@ export interface InContextSizes {
   readonly conv: number;
   readonly dtRank: number;
   readonly eps: number;
+  /** in_proj and out_proj of Mamba and S4-Mamba have biases. Absent, as in the official models: they have none. */
+  readonly bias?: true;
+  /** false: their convolutions have none. */
+  readonly convBias?: false;
+  /** false: attention has none. */
+  readonly attentionBias?: false;
   /** false: its prompts are vectors one after another, and not x1, y1, x2, y2 … Absent: they are. */
   readonly interleave?: false;
 }
 
 function blocks(h: Hyperparameters): Block[] {
-  const { inputs, outputs, dim, positions, learnedPositions, heads, hidden, inner, state, conv, dtRank, eps } =
-    check(h);
+  const sizes = check(h);
+  const { inputs, outputs, dim, positions, learnedPositions, heads, hidden, inner, state, conv, dtRank, eps } = sizes;
   const norm = (name: string): Norm => ({ type: "layer", weight: `${name}.weight`, bias: `${name}.bias`, eps });
   const linear = (name: string): { weight: string; bias: string } => ({
     weight: `${name}.weight`,
     bias: `${name}.bias`,
   });
+  const projection = (name: string, bias: boolean): Linear => (bias ? linear(name) : { weight: `${name}.weight` });
   const list: Block[] = [{ kind: "read-in", inputs, dim, proj: linear("read_in") }];
   if (learnedPositions) list.push({ kind: "positions", dim, count: positions, weight: "positions.weight" });
   for (const [i, kind] of layersOf(h).entries()) {
     const p = `layers.${i}`;
     const shared = { dim, norm: norm(`${p}.norm`) };
-    const conv1d = { convWeight: `${p}.conv.weight`, convBias: `${p}.conv.bias` };
+    const convBias = sizes.convBias === false ? {} : { convBias: `${p}.conv.bias` };
+    const biased = sizes.attentionBias !== false;
     const gated = {
       inner,
       conv,
-      ...conv1d,
-      inProj: { weight: `${p}.in_proj.weight` },
-      outProj: { weight: `${p}.out_proj.weight` },
+      convWeight: `${p}.conv.weight`,
+      ...convBias,
+      inProj: projection(`${p}.in_proj`, sizes.bias === true),
+      outProj: projection(`${p}.out_proj`, sizes.bias === true),
     };
     const s4d = { state, decay: `${p}.decay`, C: `${p}.C`, D: `${p}.D` };
     switch (kind) {
       case "attention":
-        list.push({ kind, ...shared, heads, capacity: positions, qkv: linear(`${p}.qkv`), proj: linear(`${p}.proj`) });
+        list.push({
+          kind,
+          ...shared,
+          heads,
+          capacity: positions,
+          qkv: projection(`${p}.qkv`, biased),
+          proj: projection(`${p}.proj`, biased),
+        });
         break;
       case "mlp":
         list.push({ kind, ...shared, hidden, up: linear(`${p}.up`), down: linear(`${p}.down`) });
@@ -156,6 +172,16 @@ function check(h: Hyperparameters): InContextSizes {
   if (typeof h.eps !== "number" || !(h.eps > 0 && h.eps < 1)) {
     throw new ModelError(
       `hyperparameter eps of an in-context package must lie between 0 and 1, is ${JSON.stringify(h.eps)}`,
+    );
+  }
+  for (const [key, other] of [
+    ["bias", true],
+    ["convBias", false],
+    ["attentionBias", false],
+  ] as const) {
+    if (h[key] === undefined || h[key] === other) continue;
+    throw new ModelError(
+      `hyperparameter ${key} of an in-context package must be ${other} or absent, is ${JSON.stringify(h[key])}`,
     );
   }
   if (h.interleave !== undefined && h.interleave !== false) {
