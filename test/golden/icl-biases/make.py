@@ -118,7 +118,7 @@ for _ in range(2):
     predictions = linear(layer_norm(u, "_backbone.norm_f"), "_read_out")[::2, 0]
     cases.append({"xs": xs.tolist(), "ys": ys.tolist(), "predictions": predictions.tolist()})
 torch.save({name: torch.tensor(value, dtype=torch.float32) for name, value in weights.items()}, HERE / "model.pt")
-config = {"family": "tf-mamba", "n_dims": INPUTS, "n_embd": D, "n_layer": 2, "n_positions": POINTS}
+config = {"family": "tf-mamba", "n_dims": INPUTS, "n_embd": D, "n_layer": 2, "n_positions": 101}
 (HERE / "config.json").write_text(json.dumps(config))
 golden = {"kind": "in-context-learning", "source": "NumPy float64 (make.py)", "cases": cases}
 (HERE / "golden.json").write_text(json.dumps(golden))
