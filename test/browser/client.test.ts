@@ -228,7 +228,7 @@ test("an option that there is not is refused with those that there are, and chan
     },
     [packageUrl(site.story), packageUrl(site.seeing)],
   );
-  const generating = "maxTokens, temperature, .*, seed, stop, signal$";
+  const generating = "maxTokens, temperature, .*, seed, stop, responseFormat, signal$";
   const wanted = [
     `generate has no option "max_tokens": there are ${generating}`,
     `chat has no option "top_p": there are ${generating}`,

@@ -25,10 +25,15 @@ test("the README's example runs", async () => {
   expect(printed.length).toBeGreaterThan(10);
 });
 
+test("the README's example of JSON runs", async () => {
+  const [printed] = await run(examples[1]!, packageUrl(site.story));
+  expect(printed).toMatch(/^(fox|hen) \{"animal":\s?"\1",\s?"age":\s?\d+\}$/);
+  expect(examples).toHaveLength(3);
+});
+
 test("the README's example of an image model runs", async () => {
   const photo = "const photo = await new OffscreenCanvas(90, 60).getContext('2d').canvas.convertToBlob();";
-  const printed = await run(examples[1]!, packageUrl(site.seeing), photo);
-  expect(examples).toHaveLength(2);
+  const printed = await run(examples[2]!, packageUrl(site.seeing), photo);
   expect(printed).toEqual([expect.stringMatching(/^\d 0\.\d+ .* 192 /)]);
 });
 

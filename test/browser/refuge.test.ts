@@ -127,6 +127,42 @@ describe("out of memory in the midst of a generation, the edge goes on from the 
     }
   });
 
+  test.each([
+    1, 12, 25,
+  ])("a text in a format comes anew, given out from where it was: after %i passes", async (passes) => {
+    const schema = { type: "object", properties: { name: { type: "string", minLength: 20 } }, required: ["name"] };
+    const format = { type: "json_schema", json_schema: { name: "someone", schema } } as const;
+    const asked = { seed: 8, temperature: 1.2, maxTokens: 60, responseFormat: format };
+    const run = async (backend: () => Backend) => {
+      const messages = [{ role: "user", content: "Who?" }] as const;
+      const text = await finish((await open(backend())).host.generate("Once upon", asked, signal));
+      const chat = await finish((await open(backend(), "b-chat")).host.chat(messages, asked, signal));
+      const session = await (await open(backend())).host.session();
+      const append = await finish(session.append("Once upon", asked, signal));
+      const rest = await finish(session.append(" and", { ...options, maxTokens: 8 }, signal));
+      return [text, chat, append, rest];
+    };
+    const [whole, cut] = [await run(() => wasm), await run(() => mortal(wasm, passes, "read"))];
+    expect(cut.map(essence)).toEqual(whole.map(essence));
+    expect(cut.map(({ backend }) => backend)).toEqual(["rest", "rest", "rest", "rest"]);
+    for (const { text } of cut.slice(0, 3)) expect(JSON.parse(text).name.length).toBeGreaterThanOrEqual(20);
+  });
+
+  test("a text in a format of which the edge begins another is an error", async () => {
+    const { host } = await open(mortal(wasm, 12, "read"));
+    const { stream } = edge;
+    edge.stream = async function* other() {
+      yield { choices: [{ text: "[" }], usage: { prompt_tokens: 1, completion_tokens: 1 } };
+    };
+    try {
+      const json_schema = { name: "words", schema: { type: "string", pattern: "^[a-z ]{30,50}$" } };
+      const asked = { seed: 8, maxTokens: 60, responseFormat: { type: "json_schema", json_schema } } as const;
+      await expect(finish(host.generate("Once upon", asked, signal))).rejects.toThrow(/came to another one/);
+    } finally {
+      edge.stream = stream;
+    }
+  });
+
   test("when the edge fails too, its error is the caller's and the session is as it was", async () => {
     const { host } = await open(mortal(wasm, 12, "read"));
     const session = await host.session();

@@ -119,6 +119,30 @@ describe("a session whose append is stopped holds what was given out, and goes o
     expect(session.tokens).toBe(start.tokens);
   });
 
+  test.each([{ given: "" }, { given: "The fox" }])("after '$given', in the middle of a text in a format", async ({
+    given,
+  }) => {
+    const edge = new CutEdge(6, false);
+    const session = remoteSession(edge, info);
+    const start = remoteSession(new Edge(site.url, undefined), info);
+    if (given !== "") {
+      await finish(start.append(given, { ...options, maxTokens: 3 }, signal));
+      await session.pull(await start.push(undefined));
+    }
+    const schema = { type: "string", pattern: "^[a-z ]{40,90}$" };
+    const responseFormat = { type: "json_schema", json_schema: { name: "words", schema } } as const;
+    const asked = { seed: 5, maxTokens: 100, responseFormat };
+    const { result } = await finish(session.append(" It said: ", asked, edge.controller.signal));
+    expect(result).toMatchObject({ finishReason: "cancelled", seed: 5 });
+    expect(result.text).toMatch(/^"[a-z ]{3,30}$/);
+    expect(session.tokens).toBe(result.promptTokens + result.completionTokens);
+    // What it goes on with is what goes on from that text.
+    const rest = await finish(session.append("", { maxTokens: 12, logitBias: { 0: -100 } }, signal));
+    await finish(start.append(` It said: ${result.text}`, { seed: 5, maxTokens: 0 }, signal));
+    const same = await finish(start.append("", { maxTokens: 12, logitBias: { 0: -100 } }, signal));
+    expect(rest.result.text).toBe(same.result.text);
+  });
+
   test.each([
     { given: "", ended: false },
     { given: "", ended: true },

@@ -31,6 +31,24 @@ export interface LoadOptions {
   readonly store?: boolean;
 }
 
+/** What a text must be, as the REST interface's response_format. */
+export type ResponseFormat =
+  | { readonly type: "text" }
+  /** A JSON object. */
+  | { readonly type: "json_object" }
+  /** JSON that a schema (draft 2020-12; which of its keywords, worker/edge/routes/README.md says) allows; without one, any. */
+  | {
+      readonly type: "json_schema";
+      readonly json_schema: {
+        /** 1 to 64 letters, digits, _ or -. */
+        readonly name: string;
+        readonly schema?: object;
+        /** A schema is always kept to. */
+        readonly strict?: boolean;
+        readonly description?: string;
+      };
+    };
+
 export interface GenerateOptions {
   /** Default 128; 0 only appends. */
   readonly maxTokens?: number;
@@ -54,6 +72,8 @@ export interface GenerateOptions {
   readonly seed?: number;
   /** up to 16 texts that end the reply and are not part of it. */
   readonly stop?: readonly string[];
+  /** The text is whole, within maxTokens, and ends by itself, unless a stop text or the signal cuts it. Default any text. */
+  readonly responseFormat?: ResponseFormat;
   /**
    * Ends the generation after the token in work. A session keeps what was generated and can go on; one at the edge has it computed there
    * once more.

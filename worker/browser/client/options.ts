@@ -26,6 +26,7 @@ const GENERATE: Names<GenerateOptions> = {
   logitBias: true,
   seed: true,
   stop: true,
+  responseFormat: true,
   signal: true,
 };
 

@@ -1,9 +1,12 @@
+import { ParameterError } from "../../engine/errors.ts";
 import { type GenerationOptions, generate, opening } from "../../engine/generate.ts";
 import type { Sequence } from "../../engine/sequence.ts";
 import type { BackendName, GenerationResult } from "../client/api.ts";
 import type { WireOptions } from "../protocol.ts";
+import { EdgeError } from "./errors.ts";
 import type { HostGeneration } from "./host-model.ts";
 import { isOutOfMemory, type Rest } from "./refuge.ts";
+import { constraintOf } from "./response-format.ts";
 
 interface Run {
   readonly prompt: readonly number[];
@@ -14,6 +17,8 @@ interface Run {
   readonly endTokens?: ReadonlySet<number>;
   /** where the rest of it is computed when there is no more memory here. */
   readonly rescue?: ((sequence: Sequence, rest: Rest, cause: unknown) => HostGeneration) | undefined;
+  /** the same from its beginning: a text in a format is not gone on with in its middle. Where there is a rescue. */
+  readonly again?: ((options: WireOptions, cause: unknown) => HostGeneration) | undefined;
   /** when the caller's work began, on the clock of performance.now(). Default now. */
   readonly begin?: number;
 }
@@ -27,7 +32,7 @@ const DEFAULT_TOKENS = 128;
  */
 export async function* runGeneration(
   sequence: Sequence,
-  { prompt, options, signal, backend, keepHeld, endTokens, rescue, begin = performance.now() }: Run,
+  { prompt, options, signal, backend, keepHeld, endTokens, rescue, again, begin = performance.now() }: Run,
   onEnd: (sampled: readonly number[]) => void = () => {},
 ): HostGeneration {
   const reading = new AbortController();
@@ -37,15 +42,25 @@ export async function* runGeneration(
     if (first === undefined) reading.abort(signal.reason);
   };
   signal.throwIfAborted();
+  const maxTokens = options.maxTokens ?? DEFAULT_TOKENS;
+  const constraint = constraintOf(sequence.model.requireTokenizer(), options.responseFormat);
+  constraint?.checkTokens(maxTokens, "maxTokens");
+  if (constraint !== undefined && prompt.length === 0 && sequence.held.length + sequence.utf8.length > 0) {
+    throw new ParameterError(
+      "responseFormat is of a text from its beginning, and this session goes on in the middle of one, of which it holds back a piece: append a text first, or leave the format out",
+      "responseFormat",
+    );
+  }
   signal.addEventListener("abort", abort);
   const engineOptions: GenerationOptions = {
     prompt,
-    maxTokens: options.maxTokens ?? DEFAULT_TOKENS,
+    maxTokens,
     sampling: {
       ...pick(options),
       logitBias: new Map(Object.entries(options.logitBias ?? {}).map(([token, bias]) => [Number(token), bias])),
     },
     stop: options.stop ?? [],
+    constraint,
     ...(endTokens && { endTokens }),
     keepHeld,
     signal: reading.signal,
@@ -88,10 +103,18 @@ export async function* runGeneration(
     return result;
   } catch (error) {
     if (rescue === undefined || !isOutOfMemory(error)) throw error;
-    const done = sequence.length - promptTokens;
-    const maxTokens = (options.maxTokens ?? DEFAULT_TOKENS) - done;
     const seed = sequence.seed ?? 0;
-    const rest = { options: { ...options, maxTokens, seed }, endTokens, keepHeld, signal };
+    if (constraint !== undefined && again !== undefined) {
+      const result = yield* behind(text, again({ ...options, seed }, error), at);
+      return {
+        ...result,
+        cachedTokens: before.consumed,
+        totalMs: at(),
+        ...(first !== undefined && { firstTokenMs: first }),
+      };
+    }
+    const done = sequence.length - promptTokens;
+    const rest = { options: { ...options, maxTokens: maxTokens - done, seed }, endTokens, keepHeld, signal };
     const chunks = rescue(sequence, rest, error);
     let next = await chunks.next();
     for (; !next.done; next = await chunks.next()) {
@@ -111,6 +134,28 @@ export async function* runGeneration(
   } finally {
     signal.removeEventListener("abort", abort);
   }
+}
+
+/**
+ * A generation without the text that was given out before. It is drawn with the same seed, so it begins with that.
+ * @throws EdgeError when it does not
+ */
+async function* behind(given: string, chunks: HostGeneration, at: () => number): HostGeneration {
+  let left = given;
+  let next = await chunks.next();
+  for (; !next.done; next = await chunks.next()) {
+    const { text } = next.value;
+    const known = Math.min(left.length, text.length);
+    if (!left.startsWith(text.slice(0, known))) {
+      await chunks.return(undefined as never);
+      throw new EdgeError(
+        "this browser's memory ran out in the middle of a text in a format, and the edge, which was asked for it anew, came to another one: generate it again",
+      );
+    }
+    left = left.slice(known);
+    if (text.length > known) yield { ...next.value, text: text.slice(known), at: at() };
+  }
+  return next.value;
 }
 
 function pick(options: WireOptions): GenerationOptions["sampling"] {

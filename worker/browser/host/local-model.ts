@@ -36,9 +36,11 @@ export function localModel(model: Model, chosen: Chosen, edge: Edge, refuge?: Re
     }
   }
 
-  async function* alone(sequence: Sequence, tokens: readonly number[], options: WireOptions, signal: AbortSignal) {
+  async function* alone(sequence: Sequence, text: string, options: WireOptions, signal: AbortSignal): HostGeneration {
+    const prompt = model.requireTokenizer().encode(text);
+    const again = refuge && ((anew: WireOptions, cause: unknown) => refuge.move(cause).generate(text, anew, signal));
     try {
-      return yield* runGeneration(sequence, { prompt: tokens, options, signal, backend, keepHeld: false, rescue });
+      return yield* runGeneration(sequence, { prompt, options, signal, backend, keepHeld: false, rescue, again });
     } finally {
       sequence.dispose();
     }
@@ -55,7 +57,7 @@ export function localModel(model: Model, chosen: Chosen, edge: Edge, refuge?: Re
     generate(prompt, options, signal): HostGeneration {
       const sequence = sequenceOr(() => new Sequence(model));
       if (!(sequence instanceof Sequence)) return sequence.generate(prompt, options, signal);
-      return alone(sequence, model.requireTokenizer().encode(prompt), options, signal);
+      return alone(sequence, prompt, options, signal);
     },
     async *chat(messages: readonly ChatMessage[], options, signal) {
       const begin = performance.now();
@@ -78,6 +80,7 @@ export function localModel(model: Model, chosen: Chosen, edge: Edge, refuge?: Re
           begin,
           keepHeld: false,
           rescue,
+          again: refuge && ((anew: WireOptions, cause: unknown) => refuge.move(cause).chat(messages, anew, signal)),
         };
         const keep = (sampled: readonly number[]): void => conversations.keep(sequence, [...tokens, ...sampled]);
         return { ...(yield* runGeneration(sequence, run, keep)), cachedTokens };
@@ -166,8 +169,16 @@ function localSession(home: Home, first: Sequence): HostSession {
             there = session;
           });
         });
+      const again =
+        refuge &&
+        async function* fromBefore(anew: WireOptions, cause: unknown): HostGeneration {
+          refuge.move(cause);
+          there = await refuge.take(before);
+          return yield* there.append(text, anew, signal);
+        };
       try {
-        const result = yield* runGeneration(sequence, { prompt, options, signal, backend, keepHeld: true, rescue });
+        const run = { prompt, options, signal, backend, keepHeld: true, rescue, again };
+        const result = yield* runGeneration(sequence, run);
         before.dispose();
         return result;
       } catch (error) {

@@ -3,6 +3,7 @@ import type { WireOptions } from "../protocol.ts";
 import type { CompletionEvent } from "./edge.ts";
 import { EdgeError } from "./errors.ts";
 import type { HostGeneration } from "./host-model.ts";
+import { outputFormat } from "./response-format.ts";
 
 /** A completion's stream as the client gives it. An aborted signal ends it with the text that came until then. */
 export async function* remoteGeneration(
@@ -52,12 +53,14 @@ export async function* remoteGeneration(
   return result;
 }
 
-/** Options as the REST interface spells them. */
+/** Options as the REST interface spells them. @throws ParameterError on a format that is none, as on every backend */
 export function wireFields(options: WireOptions): Record<string, unknown> {
-  const { maxTokens, topP, topK, minP, repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, ...same } =
-    options;
+  const { maxTokens, topP, topK, minP, repetitionPenalty, frequencyPenalty, presencePenalty, ...others } = options;
+  const { logitBias, responseFormat, ...same } = others;
+  outputFormat(responseFormat);
   return {
     ...same,
+    response_format: responseFormat,
     max_tokens: maxTokens,
     top_p: topP,
     top_k: topK,

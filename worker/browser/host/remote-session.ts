@@ -4,6 +4,13 @@ import { EdgeError } from "./errors.ts";
 import type { HostSession } from "./host-model.ts";
 import { remoteGeneration, wireFields } from "./remote-generation.ts";
 
+/** What of an append's reply is used. */
+interface Kept {
+  readonly session: string;
+  readonly snapshot: string;
+  readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number };
+}
+
 /** A session that computes at the edge. @param session there; made when it is first needed */
 export function remoteSession(edge: Edge, info: ModelInfo, session?: EdgeSession): HostSession {
   let current = session;
@@ -54,20 +61,28 @@ export function remoteSession(edge: Edge, info: ModelInfo, session?: EdgeSession
       }
       if (result.finishReason !== "cancelled") return result;
       const nothing = { ...result, promptTokens: tokens, completionTokens: 0 };
-      if (result.completionTokens === 0) return nothing;
-      // The edge keeps nothing of a stream that is broken off. It is asked once more for what came of it, with the same draws.
-      const json = { ...body, max_tokens: result.completionTokens, seed: result.seed };
+      if (result.completionTokens === 0 || text + result.text === "") return nothing;
+      // The edge keeps nothing of a stream that is broken off. It is asked once more for what came of it, with the same draws; a text in a
+      // format, which would be closed within so many tokens, is given to it.
+      const { response_format: format, ...plain } = body as typeof body & { readonly response_format?: unknown };
+      const json =
+        format === undefined
+          ? { ...body, max_tokens: result.completionTokens, seed: result.seed }
+          : { ...plain, text: text + result.text, max_tokens: 0, seed: result.seed };
       try {
         const reply = await edge.request("POST", path(await ensure()), { json });
-        const { session: kept, snapshot: latest } = (await reply.json()) as { session: string; snapshot: string };
-        become({ id: kept, tokens: result.promptTokens + result.completionTokens, snapshot: latest });
+        const { session: kept, snapshot: latest, usage } = (await reply.json()) as Kept;
+        const length = usage.prompt_tokens + usage.completion_tokens;
+        become({ id: kept, tokens: length, snapshot: latest });
+        // Told as a text, it may have other tokens.
+        const promptTokens = Math.min(result.promptTokens, length);
+        return { ...result, promptTokens, completionTokens: length - promptTokens };
       } catch (cause) {
         throw new EdgeError(
           `what was written until the stop could not be kept, the session is as it was before: ${(cause as Error).message}`,
           cause instanceof EdgeError ? cause.status : undefined,
         );
       }
-      return result;
     },
     async fork() {
       return remoteSession(edge, info, current && (await edge.forkSession(current.id, current.snapshot)));
