@@ -65,7 +65,8 @@ describe("GGUF is told, with what to give instead", () => {
 });
 
 test("a path that looks like a model's name on the hub comes with the command that downloads it, others do not", async () => {
-  const command = /`hf download state-spaces\/mamba-130m-hf --local-dir mamba-130m-hf`, and give mamba-130m-hf/;
+  const command =
+    /`hf download state-spaces\/mamba-130m-hf --local-dir checkpoints\/mamba-130m-hf`, and give checkpoints\/mamba-130m-hf/;
   await refused("state-spaces/mamba-130m-hf", command);
   for (const path of ["./state-spaces/mamba-130m-hf", join(root, "nowhere"), "nowhere"]) {
     await refused(path, /cannot be opened \(ENOENT[^)]*\); check the path$/);

@@ -36,7 +36,7 @@ export function refuseGgufFolder(files: readonly string[], description: string):
 /** How to get a model of Hugging Face's hub; nothing where the path looks like none. */
 export function downloadHint(path: string): string {
   if (!HUB_NAME.test(path)) return "";
-  const folder = basename(path);
+  const folder = `checkpoints/${basename(path)}`;
   return (
     `. If it is a model's name on Hugging Face's hub, download it (\`pip install huggingface_hub\` brings hf): ` +
     `\`hf download ${path} --local-dir ${folder}\`, and give ${folder} in its place`

@@ -34,17 +34,15 @@ const served = new Set(
   (await buildAssets(join(root, "weights/models"), join(root, "dist/assets"))).map(({ name }) => name),
 );
 
-/** Whether the model that a call names is none of them. */
-function brought(code: string): boolean {
+/** The model that a call names, where it is none of them: one that has to be brought. */
+function brought(code: string): string | undefined {
   const [, model] = /"model":"([^"]+)"/.exec(code) ?? [];
-  return model !== undefined && !served.has(model);
+  return model !== undefined && !served.has(model) ? model : undefined;
 }
 
-/** The blocks that call a running Worker. The Worker's own READMEs also show calls of models that one has to bring. */
-const blocks = (await Promise.all(READMES.map(blocksOf)))
-  .flat()
-  .filter(({ code }) => code.includes(ADDRESS))
-  .filter(({ file, code }) => file === "README.md" || !brought(code));
+/** The blocks that call a running Worker. */
+const calls = (await Promise.all(READMES.map(blocksOf))).flat().filter(({ code }) => code.includes(ADDRESS));
+const blocks = calls.filter(({ code }) => brought(code) === undefined);
 
 /** In the project's tree, where packages are found; not in git. */
 let folder = "";
@@ -62,6 +60,11 @@ afterAll(async () => {
 describe("what the READMEs show works as it stands there", () => {
   test("they show calls with curl and with the client in both of its languages", () => {
     expect(new Set(blocks.map((b) => b.language))).toEqual(new Set(["ts", "sh", "python"]));
+  });
+
+  test("the only model that the main README brings is the one it says how to convert", () => {
+    const models = calls.filter(({ file }) => file === "README.md").flatMap(({ code }) => brought(code) ?? []);
+    expect(models).toEqual(served.has("mamba-130m") ? [] : ["mamba-130m"]);
   });
 
   test("the example in Python says what its neighbour says, and the same client in TypeScript does it", async () => {
