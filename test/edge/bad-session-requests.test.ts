@@ -29,6 +29,7 @@ describe("of a session", () => {
     ["max_tokens", { max_tokens: 0 }, /give text to append/],
     ["prompt", { prompt: "a" }, /unknown field "prompt"/],
     ["model", { text: "a", model: "other" }, /unknown field "model"/],
+    ["on_disconnect", { text: "a", on_disconnect: "save" }, /on_disconnect is "save": it must be "discard" or "keep"/],
     [null, "{", /not JSON/],
   ];
   test.each(rows)("append, %s: %j is a 400 and changes nothing", async (param, body, message) => {

@@ -10,6 +10,7 @@ import {
   newSession,
   session,
   state,
+  textOf,
 } from "./support/client.ts";
 import { intercept, separate } from "./support/separate.ts";
 
@@ -53,6 +54,43 @@ describe("a client that goes away", () => {
     expectSameBytes(await state(id), before);
     expect((await session(id)).snapshot).toBe(meta.snapshot);
     expect((await append(id, { max_tokens: 2 })).session).toBe(id);
+  });
+
+  test('in the middle of an append with on_disconnect: "keep" stores what was generated, as max_tokens would', async () => {
+    const [cut, whole] = [await newSession({ model: "slow" }), await newSession({ model: "slow" })];
+    const { model: _, ...fields } = endless;
+    // Halves of characters and of the stop string wait for what comes next.
+    const body = { ...fields, text: prompt, seed: 4, stop: "\u0000\u0000" };
+    const response = await call("POST", `/v1/sessions/${cut.id}/append`, {
+      ...{ ...body, on_disconnect: "keep", stream: true },
+      stream_options: { continuous_usage_stats: true },
+    });
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let sent = 0;
+    while (sent < 5) sent = Number(/"completion_tokens":(\d+)/.exec((await reader.read()).value!)?.[1] ?? sent);
+    await reader.cancel();
+    await eventually(async () => idle() && (await session(cut.id)).snapshot !== null, "the session is stored");
+    const kept = (await session(cut.id)).tokens - prompt.length - 1;
+    expect(kept).toBeGreaterThanOrEqual(sent);
+    expect(kept).toBeLessThan(sent + 20);
+    await append(whole.id, { ...body, max_tokens: kept });
+    expectSameBytes(await state(cut.id), await state(whole.id));
+    const [next, same] = [await append(cut.id, { max_tokens: 8 }), await append(whole.id, { max_tokens: 8 })];
+    expect(textOf(next)).toBe(textOf(same));
+  });
+
+  test('before the first token of an append with on_disconnect: "keep" leaves the session as it was', async () => {
+    const { services, send } = separate({});
+    const { id } = await newSession({ model: "slow" });
+    const abort = new AbortController();
+    const { model: _, ...fields } = endless;
+    const body = JSON.stringify({ ...fields, text: "x".repeat(2000), on_disconnect: "keep", stream: true });
+    const reply = send(`/v1/sessions/${id}/append`, { method: "POST", body, signal: abort.signal });
+    await eventually(() => !idle(services), "the request has begun");
+    abort.abort();
+    await eventually(() => idle(services), "the isolate is idle", 50);
+    await reply.catch(() => {});
+    expect((await session(id)).snapshot).toBe(null);
   });
 
   test("while a long prompt is read ends that", async () => {

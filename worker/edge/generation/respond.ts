@@ -2,7 +2,9 @@ import type { Context } from "hono";
 import type { GeneratedToken, GenerationResult } from "../../engine/generate.ts";
 import type { AppEnv } from "../env.ts";
 import { eventStream } from "../http/event-stream.ts";
+import { toApiError } from "../http/to-api-error.ts";
 import type { Completion, Usage } from "../schemas/completion.ts";
+import type { CutOff } from "./cut-off.ts";
 import type { Generation } from "./start-generation.ts";
 
 /** What storing an append adds to its reply. */
@@ -15,6 +17,8 @@ export interface RespondOptions {
   readonly usageSoFar: boolean;
   /** the end of an append: what it throws is the reply. */
   readonly store?: () => Promise<Stored>;
+  /** what a client that goes away has had generated is stored too. */
+  readonly cut?: CutOff | undefined;
 }
 
 /**
@@ -93,7 +97,10 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
       let next = first;
       for (; !next.done; next = await pieces.next()) {
         const { text, tokens } = next.value;
-        await send({ ...object(text, tokens, null), ...soFar(tokens) });
+        await send({ ...object(text, tokens, null), ...soFar(tokens) }).catch(async (gone: unknown) => {
+          await storeCut();
+          throw gone;
+        });
       }
       const { tail, finishReason } = next.value;
       // What the reply's end says must be true when it is read: the state is stored before.
@@ -106,6 +113,18 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
   });
   c.executionCtx.waitUntil(done);
   return response;
+
+  /** Nobody is there to be told when it fails: what is unexpected is logged. */
+  async function storeCut(): Promise<void> {
+    if (options.cut === undefined) return;
+    try {
+      options.cut.leave();
+      for (let left = await pieces.next(); !left.done; ) left = await pieces.next();
+      await options.store?.();
+    } catch (error) {
+      toApiError(error, `${c.req.method} ${c.req.path}`);
+    }
+  }
 }
 
 type Counts = Pick<GenerationResult, "promptTokens" | "completionTokens" | "cachedTokens" | "computedTokens">;

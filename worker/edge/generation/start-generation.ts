@@ -41,6 +41,8 @@ export interface GenerationRequest {
   /** a session: text that may become a stop string is kept for the next request. */
   readonly keepHeld: boolean;
   readonly signal: AbortSignal;
+  /** asked after each token: true ends the reply there, as max_tokens would. */
+  readonly enough?: (() => boolean) | undefined;
   /** where a long prompt's states are kept on the way. */
   readonly marks?: Marks | undefined;
   /** of the request, for the metrics and the log. */
@@ -117,6 +119,7 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
       constraint,
       logprobs,
       ...(request.endTokens && { endTokens: request.endTokens }),
+      ...(request.enough && { enough: request.enough }),
       keepHeld: request.keepHeld,
       signal,
       more: lease.more,

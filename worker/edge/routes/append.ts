@@ -1,6 +1,7 @@
 import { OpenAPIHono, z } from "@hono/zod-openapi";
 import { decodeSnapshot } from "../../engine/snapshot.ts";
 import type { AppEnv } from "../env.ts";
+import { CutOff } from "../generation/cut-off.ts";
 import { respond } from "../generation/respond.ts";
 import { startGeneration } from "../generation/start-generation.ts";
 import { badValue } from "../http/api-error.ts";
@@ -59,7 +60,8 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       );
     }
     const entry = await catalog.find(c.env, session.model);
-    const { signal } = c.req.raw;
+    const client = c.req.raw.signal;
+    const cut = body.on_disconnect === "keep" ? new CutOff(client) : undefined;
     const record = c.get("record");
     const generation = await startGeneration(c.env, pool, {
       entry,
@@ -70,15 +72,17 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
       ...(body.stop_token_ids && { endTokens: new Set(body.stop_token_ids) }),
       keepHeld: true,
       marks: sessionMarks(c.env, session.owner, session.id, snapshot?.id, record),
-      signal,
+      signal: cut?.signal ?? client,
+      enough: cut?.enough,
       record,
     });
     return respond(c, generation, {
       stream: body.stream === true,
       includeUsage: body.stream_options?.include_usage === true,
       usageSoFar: body.stream_options?.continuous_usage_stats === true,
+      cut,
       store: () => {
-        signal.throwIfAborted();
+        if (cut === undefined) client.throwIfAborted();
         return record.time("store", () => storeAppend(c.env, session, snapshot?.id, generation.sequence, record));
       },
     });

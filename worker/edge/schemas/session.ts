@@ -30,6 +30,10 @@ export const AppendRequest = z
           description:
             "Tokens that end the reply as <|endoftext|> does, such as the one that a chat template writes after it.",
         }),
+      on_disconnect: z.enum(["discard", "keep"], { error: '"discard" or "keep"' }).nullish().openapi({
+        description:
+          "What becomes of an append whose client goes away: nothing of it is stored, the default, or all that was generated until then.",
+      }),
       ...ignoredFields,
     },
     { error: objectMessage("a JSON object") },
