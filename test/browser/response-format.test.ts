@@ -76,6 +76,24 @@ test("a text, a chat's reply and an append are JSON of the format, the same on W
   for (const text of texts.slice(6)) expect(() => JSON.parse(text)).not.toThrow();
 });
 
+test("WebGPU writes the same JSON", async () => {
+  const page = await blankPage(browser.current);
+  const texts = await page.evaluate(
+    async ({ url, responseFormat }) => {
+      const said: string[] = [];
+      for (const backend of ["wasm", "webgpu"] as const) {
+        const model = await loadModel(url, { backend });
+        said.push((await model.generate("Once", { responseFormat, seed: 3, maxTokens: 60 }).result).text);
+        await model.dispose();
+      }
+      return said;
+    },
+    { url: packageUrl(site.small), responseFormat: person },
+  );
+  expectPerson(texts[0]!);
+  expect(texts[1]).toBe(texts[0]);
+});
+
 test("what is wrong with a format is a ParameterError that names it, on every backend, and changes nothing", async () => {
   const page = await blankPage(browser.current);
   const seen = await page.evaluate(

@@ -304,6 +304,7 @@ export type LoadImageModel = (url: string | URL, options?: LoadOptions) => Promi
  * Loads a model package, in a Web Worker of its own.
  * @param url the package's folder, such as https://host/weights/name@0123456789ab; or https://host/weights/name for the package that the
  * deployment's /weights/index.json has of that name
- * @throws Error whose `name` says what failed: PackageError, StorageError, MemoryBudgetError, BackendError, EdgeError, AbortError …
+ * @throws Error whose `name` says what failed: PackageError (with the names that there are, where the address is no package's),
+ * StorageError, MemoryBudgetError, BackendError, EdgeError, AbortError …
  */
 export type LoadModel = (url: string | URL, options?: LoadOptions) => Promise<BrowserModel>;
