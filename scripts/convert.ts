@@ -9,6 +9,7 @@ import { convertCheckpoint, outlinePackage } from "../worker/engine/convert.ts";
 import { Model } from "../worker/engine/model.ts";
 import { countTokens, excerptsOf, inputImportance, perplexityOf } from "./lib/calibrate.ts";
 import { ErrorTable } from "./lib/calibrate-table.ts";
+import { carryCard } from "./lib/carry-card.ts";
 import { choice, progressBar, runCommand, UsageError, wholeNumber } from "./lib/cli.ts";
 import { openCheckpoint } from "./lib/open-checkpoint.ts";
 import { openBackend, QUANTIZATIONS } from "./lib/open-model.ts";
@@ -76,6 +77,8 @@ await runCommand({
         `${manifest.id}\n${manifest.tensors.length} tensors, ${(weights / 1e6).toFixed(1)} M weights, ${manifest.shards.length} shards, ` +
           `${(bytes / 2 ** 20).toFixed(1)} MiB (${((8 * bytes) / weights).toFixed(2)} bits a weight) in ${values.out}\n${table}`,
       );
+      const carried = await carryCard(path, values.out);
+      if (carried.length > 0) process.stdout.write(`with ${carried.join(" and ")} of the checkpoint\n`);
     } finally {
       bar.stop();
     }

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -161,4 +161,24 @@ describe("a tokenizer", () => {
     expect([status, stdout, made]).toEqual([1, "", false]);
     expect(stderr).toMatch(message);
   });
+});
+
+test("a checkpoint's card and licence go with its package, and take no other card's place", () => {
+  const folder = checkpointFolder(tinyCheckpoint(), byteTokenizer());
+  try {
+    writeFileSync(join(folder, "README.md"), "---\nlicense: mit\n---\n");
+    const out = join(folder, "package");
+    const again = (path: string) =>
+      spawnSync(process.execPath, ["scripts/convert.ts", path, "--out", out], { encoding: "utf8" }).stdout;
+    expect(again(folder)).toMatch(/\nwith README\.md of the checkpoint\n/);
+    expect(readFileSync(join(out, "README.md"), "utf8")).toContain("license: mit");
+    writeFileSync(join(out, "README.md"), "my own");
+    writeFileSync(join(folder, "LICENSE"), "the text");
+    expect(again(join(folder, "model.safetensors"))).toMatch(/\nwith LICENSE of the checkpoint\n/);
+    expect(readFileSync(join(out, "README.md"), "utf8")).toBe("my own");
+    expect(readFileSync(join(out, "LICENSE"), "utf8")).toBe("the text");
+    expect(again(folder)).not.toContain("of the checkpoint");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
