@@ -186,6 +186,7 @@ test.each([
   "demo",
   "bench",
   "build-assets",
+  "deploy",
 ])("%s --help prints help", async (script) => {
   const { code, stdout } = await run(script, ["--help"]);
   expect(code).toBe(0);
