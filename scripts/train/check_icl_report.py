@@ -55,6 +55,14 @@ def main() -> None:
     code, rows, _, _ = report(trained("linear", final=0.7), trained("linear", tag="again"), trained("linear", search=True, final=0.1))
     equal("of attempts the best, without the search's", rows[2][1], "0.5000 (0.4000–0.6000), best of 2, short: 12 steps")
 
+    counts = list(range(24))
+    least = {**baseline("linear", "least squares"), "examples": counts, "curve": [1.0] * 20 + [0.0] * 4}
+    late = trained("linear", curve=[1.0] * 22 + [0.02, 0.019])
+    never = trained("linear", "s4d", curve=[1.0] * 22 + [0.01, 0.021])
+    _, _, files, _ = report(late, never, trained("linear", "transformer", curve=[1.0] * 21 + [0.02] * 3), least)
+    found = json.loads(files["study.json"])["tasks"][0]["withinFrom"]
+    equal("from when on it is as good as least squares", found, {"transformer": 21, "mamba": 22})
+
     _, _, files, _ = report(trained("mixture", curve=[4.0, 3.0, 2.5]))
     equal("densities are no errors, also without baselines", "mixture: −ln p by the number of examples" in files["mixture.svg"], True)
 

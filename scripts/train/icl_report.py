@@ -33,7 +33,8 @@ SOLVED_BELOW, FAILED_ABOVE = {"sparse-parity": 0.05, "retrieval": 0.1}, {"sparse
 LIGHT = ("#1f6fb0", "#c9302c", "#8c564b", "#c0408f", "#1f8a1f", "#7d4fb3", "#111111", "#666666", "#8a7000", "#00727f", "#111111", "#a04000")
 DARK = ("#6db3f2", "#ff8a80", "#d0a294", "#f29ad0", "#6fd36f", "#c4a2ee", "#f2f2f2", "#b0b0b0", "#e0c04a", "#5fd0e6", "#f2f2f2", "#f0a060")
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 280, 60, 18, 12, 48
-COLUMN, ROW = 194, 20  # of the legend, which lies below: beside the plot it would make its letters small
+COLUMN, ROW = 200, 20  # of the legend, which lies below: beside the plot it would make its letters small
+TOGETHER = 8  # points of a curve of hundreds that are drawn as their mean
 
 
 def verdict(task: str, line: dict) -> str:
@@ -75,9 +76,20 @@ def rows(setups: list[tuple], columns: tuple[str, ...], last: tuple[str, dict[st
     return [f"| {' | '.join(row)} |" for row in text]
 
 
-def points(line: dict) -> list[tuple[int, float]]:
+def points(line: dict) -> list[tuple[float, float]]:
+    """(examples, score); of hundreds of examples, means over TOGETHER of them: one prompt's noise at every point would be a band."""
     examples = line.get("examples") or range(len(line["curve"]))
-    return [(n, value) for n, value in zip(examples, line["curve"]) if value is not None]
+    found = [(n, value) for n, value in zip(examples, line["curve"]) if value is not None]
+    if len(found) < 200:
+        return found
+    groups = [found[at : at + TOGETHER] for at in range(0, len(found), TOGETHER)]
+    return [tuple(sum(column) / len(group) for column in zip(*group)) for group in groups]
+
+
+def tick(low: float, high: float) -> float:
+    """The least of 1, 2 and 5 times a power of ten that goes at most five times into what is shown."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 5))
+    return next(power * of for of in (1, 2, 5, 10) if power * of * 5 >= (high - low) * (1 - 1e-9))
 
 
 def style() -> str:
@@ -107,7 +119,9 @@ def plot(setup: str, lines: list[dict]) -> str:
     density = TASKS[lines[0]["task"]].chance == "density"
     low = math.floor(min(values)) if density else 0.0
     first = max(curve[0][1] for name, curve in curves.items() if name in ARCHITECTURES)
-    high = math.ceil(max(values)) if density else min(max(values), max(1.0, 1.5 * first)) or 1.0
+    high = max(values) if density else min(max(values), max(1.0, 1.5 * first)) or 1.0
+    between = tick(low, high)
+    high = low + between * math.ceil(round((high - low) / between, 6))
     measure = "−ln p" if density else "error"
 
     def x(n: float) -> float:
@@ -116,7 +130,7 @@ def plot(setup: str, lines: list[dict]) -> str:
     def y(value: float) -> float:
         return TOP + (high - min(value, high)) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
-    columns = (WIDTH - 8) // COLUMN
+    columns = WIDTH // COLUMN
     whole = HEIGHT + ROW * -(-len(curves) // columns) + 4
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole}" font-family="sans-serif" font-size="14">',
@@ -125,20 +139,24 @@ def plot(setup: str, lines: list[dict]) -> str:
         f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle">{measure}</text>',
         f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 10}" text-anchor="middle">examples in the prompt</text>',
     ]
-    for i in range(5):
-        value, n = low + i / 4 * (high - low), least + i / 4 * (most - least)
+    for i in range(round((high - low) / between) + 1):
+        value = low + i * between
         parts.append(f'<path d="M{LEFT} {y(value):.1f}H{WIDTH - RIGHT}" class="grid"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.2f}</text>')
-        parts.append(f'<text x="{x(n):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{n:.0f}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
+    step = tick(least, most)
+    for n in range(math.ceil(least / step), math.floor(most / step) + 1):
+        parts.append(f'<text x="{x(n * step):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{n * step:g}</text>')
     for i, (name, curve) in enumerate(curves.items()):
         curve_class = f"c{(*ARCHITECTURES, *BASELINES).index(name) % len(LIGHT)}"
         dash = ' stroke-dasharray="5 3"' if name in BASELINES else ""
         path = " ".join(f"{x(n):.1f},{y(value):.1f}" for n, value in curve)
-        parts.append(f'<polyline points="{path}" fill="none" class="{curve_class}" stroke-width="2"{dash}/>')
-        left, at = 8 + COLUMN * (i % columns), HEIGHT + 14 + ROW * (i // columns)
-        parts.append(f'<path d="M{left} {at - 5}h20" class="{curve_class}" stroke-width="2.5"{dash}/>')
+        # Each narrower than the one before, so that of curves that lie on one another all are seen.
+        wide = 1.5 if name in BASELINES else max(1.5, 4.5 - 0.5 * i)
+        parts.append(f'<polyline points="{path}" fill="none" class="{curve_class}" stroke-width="{wide:g}"{dash}/>')
+        left, at = 6 + COLUMN * (i % columns), HEIGHT + 14 + ROW * (i // columns)
+        parts.append(f'<path d="M{left} {at - 5}h18" class="{curve_class}" stroke-width="{wide:g}"{dash}/>')
         note = " (short)" if best[name].get("short") else ""
-        parts.append(f'<text x="{left + 26}" y="{at}">{TITLES.get(name, name)}{note}</text>')
+        parts.append(f'<text x="{left + 23}" y="{at}" font-size="13">{TITLES.get(name, name)}{note}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 

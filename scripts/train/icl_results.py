@@ -37,11 +37,11 @@ def add(line: dict, file: Path = RESULTS) -> None:
 
 
 def read(file: Path = RESULTS) -> list[dict]:
-    """All lines; of one training (task, architecture, seed, and how it was trained) the one with the most steps."""
+    """All lines; of one training (task, architecture, seed, how it was trained, and for how long that was planned) the one with the most steps."""
     best: dict[tuple, dict] = {}
     for text in file.read_text().splitlines() if file.exists() else []:
         line = json.loads(text)
-        how = (line.get(name) for name in ("seed", "search", "curriculum", "lr", "tag"))
+        how = (line.get(name) for name in ("seed", "search", "curriculum", "lr", "tag", "planned"))
         key = (line["task"], line["architecture"], *how)
         if key not in best or line.get("steps", 0) >= best[key].get("steps", 0):
             best[key] = line

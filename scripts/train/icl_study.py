@@ -40,6 +40,25 @@ def shortest(line: dict) -> dict:
     return {"name": line["architecture"]} | kept | ({"steps": line["steps"], "short": bool(line.get("short"))} if "steps" in line else {})
 
 
+def within(lines: dict[str, dict]) -> dict[str, int]:
+    """By architecture the examples from which on its error stays within 1.3 times least squares' + 0.02; without those where it never does.
+
+    Least squares is exact from as many examples as dimensions on, so that fewer than one more are not looked at.
+    """
+    first = TASKS[TASK].inputs + 1
+    known = lines["least squares"]
+    exact = {n: error for n, error in zip(known["examples"], known["curve"]) if n >= first}
+    if any(exact.values()):
+        raise ValueError(f"least squares is not exact beyond {first - 1} examples of {TASK}")
+    found = {}
+    for name in icl_models.ARCHITECTURES:
+        curve = lines[name]["curve"] if name in lines else []
+        beyond = [n for n in range(first, len(curve)) if curve[n] > 0.02]
+        if curve and (beyond[-1:] or [0])[0] < len(curve) - 1:
+            found[name] = beyond[-1] + 1 if beyond else first
+    return found
+
+
 def study(results: list[dict], paper: dict[str, str], solved: dict[str, float], failed: dict[str, float]) -> dict:
     """Of several attempts the best. results: lines of icl_results.jsonl without the search's; paper: verdicts by task."""
     tasks = []
@@ -49,13 +68,14 @@ def study(results: list[dict], paper: dict[str, str], solved: dict[str, float], 
             kept = best.get(line["architecture"])
             if kept is None or line["final"] < kept["final"]:
                 best[line["architecture"]] = line
+        solved_from = {"withinFrom": within(best)} if name == TASK and "least squares" in best else {}
         models = [shortest(best.pop(name)) for name in icl_models.ARCHITECTURES if name in best]
         if not models:
             continue
         words = {name: word for name, word in zip(("transformer", "mamba", "mambaformer"), paper[task].split(", ")) if word != "–"}
         known = {"task": name, "measure": MEASURES[TASKS[task].chance], "last": TASKS[task].last, "paper": words}
         lines = {"solvedBelow": solved[task], "failedAbove": failed[task]} if task in solved else {}
-        tasks.append(known | lines | {"models": models, "baselines": [shortest(line) for line in best.values()]})
+        tasks.append(known | lines | solved_from | {"models": models, "baselines": [shortest(line) for line in best.values()]})
     first, points = TASKS[TASK].curriculum
     plan = recipe(TASK)
     training = {

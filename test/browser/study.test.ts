@@ -61,6 +61,14 @@ describe("what was found", () => {
     expect(finding({ ...result, models: result.models.slice(2) })).toMatch(/Ours come out the same\.$/);
   });
 
+  test("of linear regression is said who is as good as least squares, and from when on", () => {
+    const withinFrom = { mamba: 26, mambaformer: 21 };
+    expect(finding({ ...result, withinFrom })).toContain(
+      "Within 1.3 times least squares' error + 0.02: MambaFormer from 21 examples on; Mamba from 26 examples on; Transformer never.",
+    );
+    expect(finding(result)).not.toContain("least squares");
+  });
+
   test("where no line is drawn there is no verdict", () => {
     const { solvedBelow, failedAbove, ...open } = result;
     expect([solvedBelow, failedAbove, verdict(open, result.models[0]!)]).toEqual([0.1, 0.5, undefined]);

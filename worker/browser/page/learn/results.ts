@@ -1,5 +1,5 @@
 import { byId, element } from "../dom.ts";
-import { bestOn, finding, TASKS, titleOf } from "./study.ts";
+import { ARCHITECTURES, bestOn, finding, TASKS } from "./study.ts";
 
 /** Plots that scripts/train/icl_report.py made of the committed results, by their file's name: the task. */
 const PLOTS = import.meta.glob<string>("../results/*.svg", { query: "?url", import: "default", eager: true });
@@ -22,11 +22,11 @@ export function showResults(): void {
 
 /** Who is best, and on how many tasks. */
 function summary(): string {
-  const names = ["mambaformer", "mamba", "transformer"];
-  const counts = names.map((name) => {
+  const counts = ARCHITECTURES.map(({ name, title }) => {
     const [best, of] = bestOn(name);
-    return of === 0 ? "" : `${titleOf(name)} on ${best} of ${of}`;
+    return { best, of, told: `${title} on ${best} of ${of}` };
   });
-  const told = counts.filter((count) => count !== "").join(", ");
-  return told === "" ? "" : `Best, or within the best one's 95 % interval: ${told} tasks.`;
+  const told = counts.filter(({ of }) => of > 0).sort((a, b) => b.best - a.best);
+  if (told.length === 0) return "";
+  return `Best of the six, or within the best one's 95 % interval: ${told.map((count) => count.told).join(", ")} tasks. Of several trainings the best counts.`;
 }

@@ -22,6 +22,8 @@ export interface TaskResult {
   readonly paper: Readonly<Record<string, string>>;
   readonly solvedBelow?: number;
   readonly failedAbove?: number;
+  /** by architecture the examples from which on its error is within 1.3 times least squares' + 0.02. */
+  readonly withinFrom?: Readonly<Record<string, number>>;
   readonly models: readonly Score[];
   readonly baselines: readonly Score[];
 }
@@ -70,6 +72,7 @@ export function finding(result: TaskResult): string {
     sentences.push(`The paper: ${list(paper.map(([name, verdict]) => `${titleOf(name)} ${verdict}`))}.`);
     sentences.push(comparison(result));
   }
+  if (result.withinFrom !== undefined) sentences.push(regression(result.withinFrom, models));
   const short = models.filter((m) => m.short).map((m) => m.steps ?? 0);
   if (short.length > 0) sentences.push(`Short trainings: ${steps(short)} steps; the paper's had 500,000.`);
   return sentences.filter((s) => s !== "").join(" ");
@@ -115,6 +118,18 @@ function comparison(result: TaskResult): string {
   const other = judged.filter(({ same }) => !same).map(({ title }) => title);
   if (other.length === 0) return "Ours come out the same.";
   return other.length === judged.length ? "Ours come out differently." : `Ours differ for ${list(other)}.`;
+}
+
+/** Who is as good as least squares, and from how many examples on. */
+function regression(from: Readonly<Record<string, number>>, models: readonly Score[]): string {
+  const counts = [...new Set(Object.values(from))].sort((a, b) => a - b);
+  const solved = counts.map((n) => {
+    const names = models.filter(({ name }) => from[name] === n).map(({ name }) => titleOf(name));
+    return `${list(names)} from ${n} examples on`;
+  });
+  const never = models.filter(({ name }) => from[name] === undefined).map(({ name }) => titleOf(name));
+  const told = [...solved, ...(never.length > 0 ? [`${list(never)} never`] : [])];
+  return `Within 1.3 times least squares' error + 0.02: ${told.join("; ")}.`;
 }
 
 function steps(counts: readonly number[]): string {
