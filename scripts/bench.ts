@@ -3,6 +3,7 @@ import { chat } from "./bench/chat.ts";
 import { coldStart } from "./bench/cold-start.ts";
 import { contextLength } from "./bench/context-length.ts";
 import { costs } from "./bench/costs.ts";
+import { examples } from "./bench/examples.ts";
 import { formats } from "./bench/formats.ts";
 import { imagePeers } from "./bench/image-peers.ts";
 import { images } from "./bench/images.ts";
@@ -27,6 +28,7 @@ chat        milliseconds to the first token in turns 2 and 20 of a chat that is 
             local edge runtime
 costs       CPU time of a token, and what Cloudflare asks for a million of them and for a session kept for a month
 formats     milliseconds a token to find which tokens a format allows, beside the model's pass
+examples    milliseconds of one more example in a session of in-context learning, beside sending all again, in the local edge runtime
 images      one image through VMamba-T's shape with random weights, q8 and f32: multiply-adds a second, over those of the fastest bare
             product of its matrices
 
@@ -45,6 +47,7 @@ const parts: Readonly<Record<string, () => Promise<Row[]>>> = {
   chat,
   costs,
   formats,
+  examples,
   images,
 };
 
