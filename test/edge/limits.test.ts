@@ -87,11 +87,53 @@ test("MAX_TOKENS limits the output of every request", async () => {
 test("MAX_TOKENS is shared by the choices of a request", () => {
   const model = { manifest: { id: "m" }, multiplyAddsPerToken: 1, multiplyAddsPerHead: 1 } as never;
   const limits = { maxMultiplyAdds: 1e9, maxPromptTokens: 100, maxTokens: 10 };
-  expect(maxTokensWithin(model, limits, 5, undefined)).toBe(10);
-  expect(maxTokensWithin(model, limits, 5, undefined, 4)).toBe(2);
-  expect(maxTokensWithin(model, limits, 5, 2, 4)).toBe(2);
-  expect(() => maxTokensWithin(model, limits, 5, 3, 4)).toThrow(/max_tokens is 3, .* 2 for each of 4 choices/);
-  expect(() => maxTokensWithin(model, limits, 5, 11)).toThrow(/max_tokens is 11, .* may generate 10:/);
+  const within = (maxTokens: number | undefined, choices?: number): number =>
+    maxTokensWithin(model, limits, { promptTokens: 5, promptParam: "prompt", maxTokens, ...(choices && { choices }) });
+  expect(within(undefined)).toBe(10);
+  expect(within(undefined, 4)).toBe(2);
+  expect(within(2, 4)).toBe(2);
+  expect(() => within(3, 4)).toThrow(/max_tokens is 3, .* 2 for each of 4 choices/);
+  expect(() => within(11)).toThrow(/max_tokens is 11, .* may generate 10:/);
+});
+
+describe("a prompt that alone takes the budget, where the request says no max_tokens", async () => {
+  const { post, send } = separate({ MAX_MULTIPLY_ADDS_PER_REQUEST: 5_000_000 });
+  const tokens = (count: number): number[] => Array.from({ length: count }, (_, i) => 1 + i);
+  const { message } = await errorOf(await post({ prompt: tokens(200) }));
+  const most = Number(/may have (\d+)/.exec(message)![1]);
+  const asked = { model: "tiny", logit_bias: { 0: -100 } };
+  const tooMuch = {
+    status: 400,
+    code: "context_length_exceeded",
+    message: expect.stringMatching(
+      / costs \d+ multiply-adds on tiny@.*, a request may cost 5000000 \(MAX_.*: send less/,
+    ),
+  };
+
+  test("is answered with no text where it takes all of it", async () => {
+    const reply = await post({ ...asked, prompt: tokens(most - 1) });
+    expect(await reply.json()).toMatchObject({
+      choices: [{ text: "", finish_reason: "length" }],
+      usage: { completion_tokens: 0 },
+    });
+  });
+
+  test.each<[what: string, body: Record<string, unknown>]>([
+    // `<|endoftext|>` comes before it.
+    ["one", { prompt: tokens(most) }],
+    ["a stream's", { prompt: tokens(most), stream: true }],
+    ["several", { prompt: [tokens(most - 5), tokens(most - 5)] }],
+    ["with max_tokens 0", { prompt: tokens(most), max_tokens: 0 }],
+  ])("is refused where it takes more: %s", async (_, body) => {
+    expect(await errorOf(await post({ ...asked, ...body }))).toMatchObject({ ...tooMuch, param: "prompt" });
+  });
+
+  test("is refused where it takes more: an append's", async () => {
+    const { id } = await newSession({ model: "tiny" });
+    const body = JSON.stringify({ tokens: tokens(most), logit_bias: { 0: -100 } });
+    const reply = await send(`/v1/sessions/${id}/append`, { method: "POST", body });
+    expect(await errorOf(reply)).toMatchObject({ ...tooMuch, param: "tokens" });
+  });
 });
 
 test("what the budget leaves is said with what bounds it, and the prompt's tokens as usage counts them", async () => {

@@ -117,6 +117,21 @@ describe("generation", () => {
     expect(single.text).toBe(new TextDecoder("utf-8", { ignoreBOM: true }).decode(new Uint8Array(bytes(single.ids))));
   });
 
+  test.each([
+    -1,
+    1.5,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    "5" as never,
+  ])("maxTokens %j, which no count comes to, is refused before anything is fed", async (maxTokens) => {
+    const sequence = new Sequence(await tinyModel(reference));
+    const enough = (): boolean => true;
+    await expect(run(sequence, { prompt: [1], maxTokens, enough })).rejects.toThrow(
+      /^maxTokens is .*: it must be a whole/,
+    );
+    expect(sequence.length).toBe(0);
+  });
+
   test("stop strings end the text before them, wherever the tokens cut it", async () => {
     const free = await run(new Sequence(model), { prompt, maxTokens: 60, sampling: { seed: 4 } });
     const at = [...free.text].findIndex((c, i) => i > 5 && c >= "!" && c <= "~");

@@ -71,7 +71,7 @@ export interface GenerationResult {
  * Control tokens are never given out as text: a sampled one ends the generation. A token that ends it stays pending: sampled, not yet
  * fed. A stop string stays part of the sequence's past, though it is not given out.
  *
- * @throws ParameterError on sampling out of range, nothing to continue or too few tokens for the format, before anything is fed; the signal's reason when aborted (the sequence is then part-way)
+ * @throws ParameterError on sampling or maxTokens out of range, nothing to continue or too few tokens for the format, before anything is fed; the signal's reason when aborted (the sequence is then part-way)
  */
 export async function* generate(
   sequence: Sequence,
@@ -81,6 +81,7 @@ export async function* generate(
   const tokenizer = model.requireTokenizer();
   const sampling = validateSampling({ ...options.sampling, seed: options.sampling.seed ?? sequence.seed }, model.vocab);
   const { seed } = sampling;
+  checkMaxTokens(options.maxTokens);
   const ends = new Set(options.endTokens);
   if (tokenizer.endOfText !== undefined) ends.add(tokenizer.endOfText);
   const format = options.constraint?.begin(options.maxTokens, ends);
@@ -189,6 +190,13 @@ export async function* generate(
     const computedTokens = sequence.consumed - cachedTokens;
     return { finishReason, promptTokens, cachedTokens, computedTokens, completionTokens, seed, tail };
   }
+}
+
+/** No count of tokens would ever come to any other number. */
+function checkMaxTokens(maxTokens: number): void {
+  if (Number.isInteger(maxTokens) && maxTokens >= 0) return;
+  const seen = typeof maxTokens === "string" ? `"${maxTokens}"` : String(maxTokens);
+  throw new ParameterError(`maxTokens is ${seen}: it must be a whole number from 0`, "maxTokens");
 }
 
 /** The text that a sequence holds back, given out because nothing comes after it. */

@@ -87,11 +87,14 @@ export async function startChat(env: Env, pool: ModelPool, request: ChatStart): 
   };
   const options = { signal, more: lease.more };
   try {
-    const prompt = chatPrompt(model, limits, body.messages, request.names?.messages ?? "messages");
+    const promptParam = request.names?.messages ?? "messages";
+    const prompt = chatPrompt(model, limits, body.messages, promptParam);
     const { tokens } = prompt;
     const choices = body.n ?? 1;
     const asked = body.max_completion_tokens ?? body.max_tokens ?? undefined;
-    const maxTokens = maxTokensWithin(model, limits, tokens.length, asked, choices, request.names?.maxTokens);
+    const param = request.names?.maxTokens;
+    const asking = { promptTokens: tokens.length, promptParam, maxTokens: asked, param, choices };
+    const maxTokens = maxTokensWithin(model, limits, asking);
     const { format } = request;
     const constraint = format && constraintFor(model.requireTokenizer(), format.format, format.param);
     constraint?.checkTokens(maxTokens, request.names?.maxTokens);

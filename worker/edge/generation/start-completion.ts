@@ -103,15 +103,13 @@ export async function startCompletion(
     const logprobs = body.logprobs ?? undefined;
     const scores = body.echo === true ? logprobs : undefined;
     const total = prompts.reduce((sum, { tokens }) => sum + openingOf(tokenizer, tokens).length + tokens.length, 0);
-    const maxTokens = maxTokensWithin(
-      model,
-      limits,
-      total,
-      body.max_tokens ?? undefined,
-      prompts.length * candidates,
-      "max_tokens",
-      scores === undefined ? total : scoredCost(model, total),
-    );
+    const maxTokens = maxTokensWithin(model, limits, {
+      promptTokens: total,
+      promptParam: "prompt",
+      cost: scores === undefined ? total : scoredCost(model, total),
+      maxTokens: body.max_tokens ?? undefined,
+      choices: prompts.length * candidates,
+    });
     const constraint = format && constraintFor(tokenizer, format.format, format.param);
     constraint?.checkTokens(maxTokens);
     const seed = body.seed ?? randomSeed();

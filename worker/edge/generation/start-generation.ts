@@ -89,7 +89,12 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
     const { snapshot, marks } = request;
     const fed = prompt.length + (snapshot?.pending.length ?? openingOf(model.requireTokenizer(), prompt).length);
     const given = (snapshot?.consumed ?? 0) + fed;
-    const maxTokens = maxTokensWithin(model, limits, given, fields.max_tokens ?? undefined, 1, "max_tokens", fed);
+    const maxTokens = maxTokensWithin(model, limits, {
+      promptTokens: given,
+      promptParam: request.param,
+      cost: fed,
+      maxTokens: fields.max_tokens ?? undefined,
+    });
     const constraint = format && constraintFor(model.requireTokenizer(), format.format, format.param);
     constraint?.checkTokens(maxTokens);
     sequence =

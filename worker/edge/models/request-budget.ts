@@ -49,24 +49,41 @@ export function promptTooLong(model: Cost, limits: RequestLimits, param: string,
   );
 }
 
+/** What of a request decides how much it may generate. */
+export interface Asked {
+  /** tokens in front of the first generated one, as `usage` counts them: `<|endoftext|>` and stored ones included. */
+  readonly promptTokens: number;
+  /** the field that the prompt came in. */
+  readonly promptParam: string;
+  /** tokens that cost what is to be computed of the prompt. Default promptTokens. */
+  readonly cost?: number;
+  /** undefined where the request does not say. */
+  readonly maxTokens: number | undefined;
+  /** the field that maxTokens came in. Default max_tokens. */
+  readonly param?: string | undefined;
+  /** Default 1. */
+  readonly choices?: number;
+}
+
 /**
- * How many tokens a request may generate after its prompt, for each of its choices.
- * @param promptTokens as `usage` counts them: `<|endoftext|>` in front and stored ones included
- * @param param the field that maxTokens came in
- * @param cost tokens that cost what is to be computed of the prompt
- * @throws ApiError 400 with the limit and the number seen
+ * How many tokens a request may generate after its prompt, for each of its choices: 0 where the prompt takes all.
+ * @throws ApiError 400 with the limit and the number seen, also where the prompt alone costs too much
  */
 export function maxTokensWithin(
   model: Cost,
   limits: RequestLimits,
-  promptTokens: number,
-  maxTokens: number | undefined,
-  choices = 1,
-  param = "max_tokens",
-  cost = promptTokens,
+  { promptTokens, promptParam, cost = promptTokens, maxTokens, param = "max_tokens", choices = 1 }: Asked,
 ): number {
   const perToken = model.multiplyAddsPerToken + model.multiplyAddsPerHead;
-  const left = Math.floor((limits.maxMultiplyAdds - cost * model.multiplyAddsPerToken) / (choices * perToken));
+  const over = limits.maxMultiplyAdds - cost * model.multiplyAddsPerToken;
+  if (over < 0) {
+    throw badValue(
+      promptParam,
+      `${promptParam} costs ${cost * model.multiplyAddsPerToken} multiply-adds on ${model.manifest.id}, a request may cost ${limits.maxMultiplyAdds} (MAX_MULTIPLY_ADDS_PER_REQUEST): send less, or append it to a session piece by piece`,
+      "context_length_exceeded",
+    );
+  }
+  const left = Math.floor(over / (choices * perToken));
   const allowed = Math.floor(limits.maxTokens / choices);
   const each = choices > 1 ? ` for each of ${choices} choices` : "";
   if (maxTokens !== undefined && maxTokens > allowed) {
@@ -78,7 +95,7 @@ export function maxTokensWithin(
   if (maxTokens !== undefined && maxTokens > left) {
     throw badValue(
       param,
-      `${param} is ${maxTokens}, a request to ${model.manifest.id} with ${promptTokens} prompt token${promptTokens === 1 ? "" : "s"} may generate ${Math.max(0, left)}${each}: all its tokens may cost ${limits.maxMultiplyAdds} multiply-adds (MAX_MULTIPLY_ADDS_PER_REQUEST); ask for less, and go on in a session`,
+      `${param} is ${maxTokens}, a request to ${model.manifest.id} with ${promptTokens} prompt token${promptTokens === 1 ? "" : "s"} may generate ${left}${each}: all its tokens may cost ${limits.maxMultiplyAdds} multiply-adds (MAX_MULTIPLY_ADDS_PER_REQUEST); ask for less, and go on in a session`,
       "context_length_exceeded",
     );
   }
