@@ -51,6 +51,23 @@ describe("of a session", () => {
     await untouched();
   });
 
+  test("what was sent is shown cut: in a name, and wherever it makes a message long", async () => {
+    const long = "x".repeat(100_000);
+    for (const [path, sent] of [
+      [`/v1/sessions/${id}/append`, { text, snapshot: long }],
+      ["/v1/responses", { model: "chat", input: "a", previous_response_id: long }],
+    ] as const) {
+      const { status, message } = await errorOf(await call("POST", path, sent));
+      expect([status, message.length < 300], path).toEqual([404, true]);
+    }
+    const { message } = await errorOf(
+      await call("POST", `/v1/sessions/${id}/append`, { text, grammar: long.slice(0, 60_000) }),
+    );
+    expect(message).toHaveLength(2000);
+    expect(message).toMatch(/^grammar, line 1: there is an end .*x…x+"$/);
+    await untouched();
+  });
+
   test("an empty session cannot go on from nothing", async () => {
     const empty = await newSession();
     const error = await errorOf(await call("POST", `/v1/sessions/${empty.id}/append`, { max_tokens: 4 }));

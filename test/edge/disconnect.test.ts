@@ -79,6 +79,21 @@ describe("a client that goes away", () => {
     expect(textOf(next)).toBe(textOf(same));
   });
 
+  test('before the reply of an append with on_disconnect: "keep" without a stream has it stored too, and is a 499', async () => {
+    const { services, send } = separate({});
+    const { id } = await newSession({ model: "slow" });
+    const abort = new AbortController();
+    const { model: _, ...fields } = endless;
+    const body = JSON.stringify({ ...fields, text: prompt, on_disconnect: "keep" });
+    const reply = send(`/v1/sessions/${id}/append`, { method: "POST", body, signal: abort.signal });
+    await eventually(() => services.pool.stats().some((s) => s.loaded), "the model is loaded");
+    await new Promise((wake) => setTimeout(wake, 100));
+    abort.abort();
+    expect((await reply).status).toBe(499);
+    expect((await session(id)).tokens).toBeGreaterThan(prompt.length + 1);
+    await eventually(() => idle(services), "the isolate is idle");
+  });
+
   test('before the first token of an append with on_disconnect: "keep" leaves the session as it was', async () => {
     const { services, send } = separate({});
     const { id } = await newSession({ model: "slow" });

@@ -161,11 +161,15 @@ describe("packages in a bucket", () => {
     expect(await (await get("/v1/models")).json()).toMatchObject({ data: [{ id: entry.id, weights_url: null }] });
   });
 
-  test("no models at all is a 503 that says what to do", async () => {
+  test("no models at all is a 503 that says what to do, with DEFAULT_MODEL and without", async () => {
     await env.WEIGHTS.delete("index.json");
     const assets = intercept((file, fetch) => (file === "index.json" ? new Response(null, { status: 404 }) : fetch()));
-    const { post } = separate({ ASSETS: assets });
-    expect(await errorOf(await post({ prompt }))).toMatchObject({ status: 503, code: "no_models" });
+    for (const DEFAULT_MODEL of ["", "tiny"]) {
+      const { post } = separate({ ASSETS: assets, DEFAULT_MODEL });
+      expect(await errorOf(await post({ prompt }))).toMatchObject({ status: 503, code: "no_models" });
+      const { status, message } = await errorOf(await post({ prompt, model: "tiny" }));
+      expect([status, message]).toEqual([404, 'model "tiny" is not served here: no models are']);
+    }
   });
 });
 

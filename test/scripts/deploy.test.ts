@@ -62,6 +62,18 @@ describe("the configuration", () => {
       [],
       /holds "https:\/\/a\.example\/": .*without a path/,
     ],
+    [
+      "has numbers, and no lists or switches, where numbers belong",
+      { MEMORY_BUDGET_MB: true, RATE_LIMIT_PER_MINUTE: [5], PRIVATE_WEIGHTS: [] },
+      [],
+      /^variable MEMORY_BUDGET_MB is true: .*\nvariable RATE_LIMIT_PER_MINUTE is \[5\]: .*\nvariable PRIVATE_WEIGHTS is \[\]: it must be 0/,
+    ],
+    [
+      "counts in whole numbers",
+      { MAX_SEQUENCES: 1.5, MAX_TOKENS: "2.5", MAX_PROMPT_TOKENS: "1e3" },
+      [],
+      /^variable MAX_SEQUENCES is 1\.5: it must be a whole .*\nvariable MAX_TOKENS is "2\.5": it must be a whole number above 0$/,
+    ],
     ["names a model in words", { DEFAULT_MODEL: 7 }, [], /DEFAULT_MODEL is 7: it must be a text/],
     [
       "is told all that is wrong at once",

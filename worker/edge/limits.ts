@@ -53,14 +53,14 @@ export interface Limits {
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
-/** @throws Error when a variable is not a positive number */
+/** @throws Error when a variable is not what it must be */
 export function limitsOf(env: Variables): Limits {
   return {
     memoryBudget: positive("MEMORY_BUDGET_MB", env.MEMORY_BUDGET_MB, DEFAULT_MEMORY_BUDGET / 1e6) * 1e6,
-    maxSequences: positive("MAX_SEQUENCES", env.MAX_SEQUENCES, DEFAULT_SEQUENCES),
+    maxSequences: count("MAX_SEQUENCES", env.MAX_SEQUENCES, DEFAULT_SEQUENCES),
     maxMultiplyAdds: positive("MAX_MULTIPLY_ADDS_PER_REQUEST", env.MAX_MULTIPLY_ADDS_PER_REQUEST, 1e12),
-    maxPromptTokens: positive("MAX_PROMPT_TOKENS", env.MAX_PROMPT_TOKENS, 32_768),
-    maxTokens: positive("MAX_TOKENS", env.MAX_TOKENS, Number.POSITIVE_INFINITY),
+    maxPromptTokens: count("MAX_PROMPT_TOKENS", env.MAX_PROMPT_TOKENS, 32_768),
+    maxTokens: count("MAX_TOKENS", env.MAX_TOKENS, Number.POSITIVE_INFINITY),
     sessionTtl: positive("SESSION_TTL_DAYS", env.SESSION_TTL_DAYS, 30) * DAY,
     prefixStore: onOrOff("PREFIX_STORE", env.PREFIX_STORE),
     prefixBytes: positive("PREFIX_STORE_MB", env.PREFIX_STORE_MB, 64) * 1e6,
@@ -71,9 +71,10 @@ export function limitsOf(env: Variables): Limits {
 
 /** @throws Error when the variable is neither 0 nor 1: a mistake in it must not make weights public */
 export function privateWeights({ PRIVATE_WEIGHTS = "" }: Variables): boolean {
-  const value = String(PRIVATE_WEIGHTS);
-  if (value === "1") return true;
-  if (value === "" || value === "0") return false;
+  // By what it is, not by how it reads: an empty list is no empty text.
+  const value: unknown = PRIVATE_WEIGHTS;
+  if (value === "1" || value === 1) return true;
+  if (value === "" || value === "0" || value === 0) return false;
   throw new Error(`variable PRIVATE_WEIGHTS is ${JSON.stringify(value)}: it must be 0 or 1`);
 }
 
@@ -87,9 +88,17 @@ function onOrOff(name: string, value = "on"): boolean {
 /** @throws Error when a variable is not a positive number */
 export function positive(name: string, value: string | number | undefined, fallback: number): number {
   if (value === undefined || value === "") return fallback;
-  const number = Number(value);
-  if (!(number > 0 && Number.isFinite(number))) {
+  // Number() would make 1 of true, and 5 of [5].
+  const number = typeof value === "string" ? Number(value) : value;
+  if (!(Number.isFinite(number) && number > 0)) {
     throw new Error(`variable ${name} is ${JSON.stringify(value)}: it must be a number above 0`);
   }
   return number;
+}
+
+/** @throws Error when a variable is not a positive integer */
+function count(name: string, value: string | number | undefined, fallback: number): number {
+  const number = positive(name, value, fallback);
+  if (number === fallback || Number.isInteger(number)) return number;
+  throw new Error(`variable ${name} is ${JSON.stringify(value)}: it must be a whole number above 0`);
 }

@@ -61,10 +61,13 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
         tokens.push(...next.value.tokens);
       }
       const { tail, finishReason } = next.value;
-      return c.json({
+      const reply = {
         ...object(text + tail.text, [...tokens, ...tail.tokens], finishReason),
         ...(await ending(next.value)),
-      });
+      };
+      // Of a client that has gone the rest is stored, and nobody reads the reply.
+      if (options.cut !== undefined) c.req.raw.signal.throwIfAborted();
+      return c.json(reply);
     } finally {
       generation.close();
     }

@@ -1,7 +1,10 @@
 import { ERROR_CODES, type ErrorCode, type ErrorStatus } from "./error-codes.ts";
 
+/** Characters of a message. What is seen may be as long as a body. */
+const MOST = 2000;
+
 export interface ErrorDetails {
-  /** what was wrong, what was seen, what to do. */
+  /** what was wrong, what was seen, what to do. Cut in its middle where it is long. */
   readonly message: string;
   /** the field at fault, such as "stop[1]". */
   readonly param?: string | undefined;
@@ -34,7 +37,7 @@ export class ApiError extends Error {
   readonly headers: Readonly<Record<string, string>>;
 
   constructor({ message, param, code, headers = {} }: ErrorDetails) {
-    super(message);
+    super(cut(message));
     this.status = ERROR_CODES[code];
     this.param = param;
     this.code = code;
@@ -44,6 +47,13 @@ export class ApiError extends Error {
   get body(): ErrorBody {
     return { error: { message: this.message, type: typeOf(this.status), param: this.param ?? null, code: this.code } };
   }
+}
+
+/** The beginning says what is wrong, the end what to do. */
+function cut(message: string): string {
+  if (message.length <= MOST) return message;
+  const [begin, end] = [message.slice(0, MOST - 500), message.slice(-499)];
+  return `${begin.toWellFormed()}…${end.toWellFormed()}`;
 }
 
 /** OpenAI's names for kinds of errors. */

@@ -58,13 +58,14 @@ export function createCatalog(): Catalog {
       found = named(entries, wanted);
     }
     if (found !== undefined) return found;
+    if (entries.length === 0 && isSet) throw noModel("tokens");
     const served = entries.map((e) => e.id).join(", ");
     throw new ApiError({
       code: "model_not_found",
       param: "model",
       message: isSet
         ? `the request names no model, and DEFAULT_MODEL is ${show(wanted)}, which is not served here: send model, or set DEFAULT_MODEL (under [vars] of wrangler.toml) to one of ${served}`
-        : `model ${show(wanted)} is not served here: use one of ${served}`,
+        : `model ${show(wanted)} is not served here: ${served === "" ? "no models are" : `use one of ${served}`}`,
     });
   }
 

@@ -1,6 +1,7 @@
 import type { Env } from "../env.ts";
 import { limitsOf } from "../env.ts";
 import { ApiError } from "../http/api-error.ts";
+import { show } from "../http/show.ts";
 import { evict, responsesPlace } from "../prefixes/evict.ts";
 import type { PrefixPlace } from "../prefixes/prefix-ledger.ts";
 import { logged } from "../prefixes/prefixes.ts";
@@ -39,7 +40,7 @@ function storeOf(env: Env, id: string): DurableObjectStub<ResponseStore> {
 function noResponse(id: string): ApiError {
   return new ApiError({
     code: "response_not_found",
-    message: `response ${JSON.stringify(id)} does not exist, was not stored, was deleted, has expired or made room for newer ones, or is another key's`,
+    message: `response ${show(id)} does not exist, was not stored, was deleted, has expired or made room for newer ones, or is another key's`,
   });
 }
 

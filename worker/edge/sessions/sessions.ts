@@ -2,6 +2,7 @@ import type { Snapshot } from "../../engine/snapshot.ts";
 import { encodeSnapshot, snapshotId } from "../../engine/snapshot.ts";
 import type { Env } from "../env.ts";
 import { ApiError } from "../http/api-error.ts";
+import { show } from "../http/show.ts";
 import type { Session } from "../schemas/session.ts";
 import type { NewSession, SessionInfo, SessionRead, SessionStore } from "./session-store.ts";
 import type { SnapshotBytes } from "./session-tables.ts";
@@ -36,7 +37,7 @@ export function noSession(id: string): ApiError {
   return new ApiError({
     code: "session_not_found",
     param: "session",
-    message: `session ${JSON.stringify(id)} does not exist, was deleted, has expired, or is another key's: POST /v1/sessions makes one`,
+    message: `session ${show(id)} does not exist, was deleted, has expired, or is another key's: POST /v1/sessions makes one`,
   });
 }
 
@@ -55,7 +56,7 @@ export async function readSession(env: Env, owner: string, id: string, snapshot?
     throw new ApiError({
       code: "snapshot_not_found",
       param: "snapshot",
-      message: `session ${id} does not hold snapshot ${JSON.stringify(snapshot)}: it retains ${retained}`,
+      message: `session ${id} does not hold snapshot ${show(snapshot)}: it retains ${retained}`,
     });
   }
   return read;
