@@ -77,8 +77,14 @@ await runCommand({
         `${manifest.id}\n${manifest.tensors.length} tensors, ${(weights / 1e6).toFixed(1)} M weights, ${manifest.shards.length} shards, ` +
           `${(bytes / 2 ** 20).toFixed(1)} MiB (${((8 * bytes) / weights).toFixed(2)} bits a weight) in ${values.out}\n${table}`,
       );
-      const carried = await carryCard(path, values.out);
+      const { carried, kept } = await carryCard(path, values.out);
       if (carried.length > 0) process.stdout.write(`with ${carried.join(" and ")} of the checkpoint\n`);
+      if (kept.length > 0) {
+        const [verb, they] = kept.length === 1 ? ["was", "it is"] : ["were", "they are"];
+        process.stdout.write(
+          `${kept.join(" and ")} ${verb} there before and stayed: look whether ${they} this model's\n`,
+        );
+      }
     } finally {
       bar.stop();
     }

@@ -5,7 +5,7 @@
 export function licenceOf(card: string): string | undefined {
   const [, front = ""] = /^---\r?\n([\s\S]*?)\n---\s*$/m.exec(card.startsWith("---") ? card : "") ?? [];
   const field = (name: string): string | undefined =>
-    new RegExp(`^${name}:[ \\t]*["']?([^"'\\r\\n]+)`, "m").exec(front)?.[1]?.trim();
+    new RegExp(`^${name}:[ \\t]*["']?([^"'\\r\\n]+)`, "m").exec(front)?.[1]?.trim() || undefined;
   const [, row] = /^\|\s*(?:licen[cs]e|terms)\b[^|]*\|\s*(.+?)\s*\|\s*$/im.exec(card) ?? [];
   const named = field("license");
   // "other" has its name beside it.

@@ -23,7 +23,7 @@ const person: ResponseFormat = { type: "json_schema", json_schema: { name: "pers
 const formats: ResponseFormat[] = [
   person,
   { type: "json_object" },
-  { type: "json_schema", json_schema: { name: "any" } },
+  { type: "json_schema", json_schema: { name: "any", schema: null as never, strict: true } },
 ];
 
 const story = folderSource(fileURLToPath(new URL("../../dist/browser-test-models/a-story", import.meta.url)));
@@ -109,6 +109,8 @@ test("what is wrong with a format is a ParameterError that names it, on every ba
         named({ name: "a b" }),
         named({ name: "a", scheme: {} }),
         named({ name: "a", schema: [] }),
+        named({ name: "a", strict: "yes" }),
+        named({ name: "a", description: 5 }),
       ];
       const all: string[][] = [];
       for (const backend of ["wasm", "rest"] as const) {
@@ -140,13 +142,15 @@ test("what is wrong with a format is a ParameterError that names it, on every ba
     'responseFormat.json_schema.name is "a b": it must be a name',
     'responseFormat.json_schema has no field "scheme": there are name, schema, strict, description',
     "responseFormat.json_schema.schema is []: it must be a JSON Schema",
+    'responseFormat.json_schema.strict is "yes": it must be true or false',
+    "responseFormat.json_schema.description is 5: it must be a text",
   ];
-  expect(local.slice(0, 9)).toEqual([...own.map((text) => expect.stringContaining(`ParameterError: ${text}`)), "0"]);
-  expect(remote.slice(0, 9)).toEqual(local.slice(0, 9));
-  expect(local[9]).toMatch(/^ParameterError: responseFormat\.json_schema\.schema.*not/);
-  expect(local[10]).toMatch(/^ParameterError: maxTokens is 3.* \d+ tokens/);
-  expect(remote[9]).toMatch(/^EdgeError: response_format\.json_schema\.schema.*not/);
-  expect(remote[10]).toMatch(/^EdgeError: max_tokens is 3/);
+  expect(local.slice(0, 11)).toEqual([...own.map((text) => expect.stringContaining(`ParameterError: ${text}`)), "0"]);
+  expect(remote.slice(0, 11)).toEqual(local.slice(0, 11));
+  expect(local[11]).toMatch(/^ParameterError: responseFormat\.json_schema\.schema.*not/);
+  expect(local[12]).toMatch(/^ParameterError: maxTokens is 3.* \d+ tokens/);
+  expect(remote[11]).toMatch(/^EdgeError: response_format\.json_schema\.schema.*not/);
+  expect(remote[12]).toMatch(/^EdgeError: max_tokens is 3/);
 });
 
 test("a format is refused where a session holds back a piece of a text, until there is new text", async () => {

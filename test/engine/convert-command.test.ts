@@ -171,13 +171,19 @@ test("a checkpoint's card and licence go with its package, and take no other car
     const again = (path: string) =>
       spawnSync(process.execPath, ["scripts/convert.ts", path, "--out", out], { encoding: "utf8" }).stdout;
     expect(again(folder)).toMatch(/\nwith README\.md of the checkpoint\n/);
+    expect(again(folder)).not.toMatch(/of the checkpoint|there before/);
     expect(readFileSync(join(out, "README.md"), "utf8")).toContain("license: mit");
     writeFileSync(join(out, "README.md"), "my own");
     writeFileSync(join(folder, "LICENSE"), "the text");
     expect(again(join(folder, "model.safetensors"))).toMatch(/\nwith LICENSE of the checkpoint\n/);
     expect(readFileSync(join(out, "README.md"), "utf8")).toBe("my own");
     expect(readFileSync(join(out, "LICENSE"), "utf8")).toBe("the text");
-    expect(again(folder)).not.toContain("of the checkpoint");
+    const third = again(folder);
+    expect(third).not.toContain("of the checkpoint");
+    // Who converts another checkpoint into the folder of an older package is told whose licence would go out.
+    expect(third).toMatch(/\nREADME\.md was there before and stayed: look whether it is this model's\n/);
+    rmSync(join(folder, "LICENSE"));
+    expect(again(folder)).toMatch(/\nREADME\.md and LICENSE were there before and stayed: look whether they are this/);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -29,10 +29,18 @@ export function outputFormat(format: ResponseFormat | undefined): OutputFormat |
   const named = format.json_schema;
   if (!isObject(named)) throw wrong(`${PARAM}.json_schema`, String(named), "an object such as {name, schema}");
   checkKeys(`${PARAM}.json_schema`, named, NAMED);
-  const { name, schema = {} } = named;
+  const { name, strict, description } = named;
+  const schema = named.schema ?? {};
   if (typeof name !== "string" || !/^[A-Za-z0-9_-]{1,64}$/.test(name)) {
     const seen = JSON.stringify(name) ?? "missing";
     throw wrong(`${PARAM}.json_schema.name`, seen, "a name of 1 to 64 letters, digits, _ or -");
+  }
+  // They change no text, and are checked as the edge does.
+  if (strict != null && typeof strict !== "boolean") {
+    throw wrong(`${PARAM}.json_schema.strict`, JSON.stringify(strict), "true or false");
+  }
+  if (description != null && typeof description !== "string") {
+    throw wrong(`${PARAM}.json_schema.description`, JSON.stringify(description), "a text");
   }
   if (!isObject(schema)) throw wrong(SCHEMA_PARAM, JSON.stringify(schema), "a JSON Schema, an object");
   return { type: "json_schema", schema };
