@@ -79,6 +79,26 @@ describe("a client that goes away", () => {
     expect(textOf(next)).toBe(textOf(same));
   });
 
+  test('in the middle of an append with on_disconnect: "keep", where the session has moved on, keeps it as another one', async () => {
+    const { id } = await newSession({ model: "slow" });
+    const { model: _, ...fields } = endless;
+    const body = { ...fields, text: prompt, on_disconnect: "keep", stream: true };
+    const response = await call("POST", `/v1/sessions/${id}/append`, body);
+    const reader = response.body!.getReader();
+    for (let i = 0; i < 3; i++) await reader.read();
+    await append(id, { text: "!", max_tokens: 0 });
+    await reader.cancel();
+    const forks = async (): Promise<unknown[]> => {
+      const { data } = await (await call("GET", "/v1/sessions")).json<{ data: { forked_from: string | null }[] }>();
+      return data.filter(({ forked_from }) => forked_from === id);
+    };
+    await eventually(async () => idle() && (await forks()).length > 0, "what was generated is kept");
+    expect(await forks()).toEqual([
+      expect.objectContaining({ tokens: expect.toSatisfy((n: number) => n > prompt.length + 1) }),
+    ]);
+    expect((await session(id)).tokens).toBe(2);
+  });
+
   test('before the reply of an append with on_disconnect: "keep" without a stream has it stored too, and is a 499', async () => {
     const { services, send } = separate({});
     const { id } = await newSession({ model: "slow" });

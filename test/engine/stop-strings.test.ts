@@ -108,7 +108,7 @@ describe("held text", () => {
   });
 });
 
-test.each([[[""]], [["a", ""]], [["\ud83d"]]])("stop %j is refused", (stops) => {
+test.each([[[""]], [["a", ""]], [["\ud83d"]], ["ab" as never], [[5 as never]]])("stop %j is refused", (stops) => {
   expect(() => new StopMatcher(stops)).toThrow(ParameterError);
   expect(() => new StopMatcher(stops)).toThrow(expect.objectContaining({ param: "stop" }));
 });

@@ -28,9 +28,12 @@ export class StopMatcher {
 
   /**
    * @param held what `held` gave when the text was left; the stops may be others than then
-   * @throws {ParameterError} for an empty stop string, or one with half a surrogate pair
+   * @throws {ParameterError} for stops that are no list of texts, an empty one, or one with half a surrogate pair
    */
   constructor(stops: readonly string[], held = "") {
+    if (!Array.isArray(stops) || stops.some((stop) => typeof stop !== "string")) {
+      throw new ParameterError(`stop is ${JSON.stringify(stops)}: it must be a list of texts`, "stop");
+    }
     for (const stop of stops) {
       if (stop === "") throw new ParameterError("stop holds an empty string: leave it out or give text", "stop");
       if (!stop.isWellFormed()) {

@@ -3,7 +3,7 @@ import type { GeneratedToken, GenerationResult } from "../../engine/generate.ts"
 import type { AppEnv } from "../env.ts";
 import { eventStream } from "../http/event-stream.ts";
 import { toApiError } from "../http/to-api-error.ts";
-import type { Completion, Usage } from "../schemas/completion.ts";
+import type { Completion } from "../schemas/completion.ts";
 import type { CutOff } from "./cut-off.ts";
 import type { Generation } from "./start-generation.ts";
 
@@ -45,7 +45,7 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
   const ending = async (
     result: GenerationResult,
   ): Promise<Pick<Completion, "usage" | "timings" | "seed"> & Stored> => ({
-    usage: usageOf(result),
+    usage: generation.usage(),
     timings: generation.timings(),
     seed: result.seed,
     ...(await options.store?.()),
@@ -73,20 +73,10 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
     }
   }
 
-  const { sequence } = generation;
-  const cached = sequence.consumed;
-  let made = 0;
   /** Of a piece that was just generated: the sequence ends with it. */
-  const soFar = (tokens: readonly GeneratedToken[]): Pick<Completion, "usage" | "seed"> => {
-    if (!options.usageSoFar) return {};
-    made += tokens.length;
-    const usage = usageOf({
-      promptTokens: sequence.length - made,
-      completionTokens: made,
-      cachedTokens: cached,
-      computedTokens: sequence.consumed - cached,
-    });
-    return { usage, ...(sequence.seed !== undefined && { seed: sequence.seed }) };
+  const soFar = (): Pick<Completion, "usage" | "seed"> => {
+    const { seed } = generation.sequence;
+    return options.usageSoFar ? { usage: generation.usage(), ...(seed !== undefined && { seed }) } : {};
   };
   let first: Awaited<ReturnType<typeof pieces.next>>;
   try {
@@ -100,7 +90,7 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
       let next = first;
       for (; !next.done; next = await pieces.next()) {
         const { text, tokens } = next.value;
-        await send({ ...object(text, tokens, null), ...soFar(tokens) }).catch(async (gone: unknown) => {
+        await send({ ...object(text, tokens, null), ...soFar() }).catch(async (gone: unknown) => {
           await storeCut();
           throw gone;
         });
@@ -128,16 +118,4 @@ export async function respond(c: Context<AppEnv>, generation: Generation, option
       toApiError(error, `${c.req.method} ${c.req.path}`);
     }
   }
-}
-
-type Counts = Pick<GenerationResult, "promptTokens" | "completionTokens" | "cachedTokens" | "computedTokens">;
-
-function usageOf({ promptTokens, completionTokens, cachedTokens, computedTokens }: Counts): Usage {
-  return {
-    prompt_tokens: promptTokens,
-    completion_tokens: completionTokens,
-    total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: cachedTokens },
-    computed_tokens: computedTokens,
-  };
 }

@@ -17,7 +17,7 @@ import type { ModelPool } from "../models/model-pool.ts";
 import { packageSource } from "../models/package-source.ts";
 import { maxTokensWithin } from "../models/request-budget.ts";
 import type { RequestRecord } from "../ops/request-record.ts";
-import type { Timings } from "../schemas/completion.ts";
+import type { Timings, Usage } from "../schemas/completion.ts";
 import type { FormatFields } from "../schemas/format.ts";
 import type { GenerationFields } from "../schemas/generation.ts";
 import { createLogprobsReport, type LogprobsReport } from "./logprobs-report.ts";
@@ -26,6 +26,7 @@ import { promptTokens } from "./prompt-tokens.ts";
 import { requestedFormat } from "./requested-format.ts";
 import { Tally } from "./tally.ts";
 import { timingsOf } from "./timings.ts";
+import { usageOf } from "./usage.ts";
 
 export interface GenerationRequest {
   readonly entry: CatalogEntry;
@@ -56,6 +57,8 @@ export interface Generation {
   readonly pieces: AsyncGenerator<GenerationChunk, GenerationResult>;
   /** present when the request asked for log-probabilities. */
   readonly logprobs: LogprobsReport | undefined;
+  /** so far. */
+  usage(): Usage;
   timings(): Timings;
   /** Safe to call twice. */
   close(): void;
@@ -134,7 +137,8 @@ export async function startGeneration(env: Env, pool: ModelPool, request: Genera
     };
     pieces = counted(sequence, marked?.generate(options) ?? generate(sequence, options));
     const timings = (): Timings => timingsOf(begin, ready, first);
-    return { model, sequence, pieces, logprobs: report, timings, close };
+    const usage = (): Usage => usageOf(tally.tokens);
+    return { model, sequence, pieces, logprobs: report, usage, timings, close };
 
     function promptRead(): void {
       if (first !== undefined) return;
