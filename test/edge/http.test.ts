@@ -145,6 +145,30 @@ test("the body is read as JSON whatever its content-type says", async () => {
   }
 });
 
+test("a body that breaks off is a 400, and not in the log as a failure", async () => {
+  const lines: unknown[] = [];
+  const { error } = console;
+  console.error = (line: unknown) => lines.push(line);
+  try {
+    const parts = [new TextEncoder().encode('{"prompt":')];
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        const part = parts.shift();
+        if (part === undefined) controller.error(new Error("Network connection lost."));
+        else controller.enqueue(part);
+      },
+    });
+    expect(await errorOf(await separate({}).send("/v1/completions", { method: "POST", body }))).toMatchObject({
+      status: 400,
+      code: "invalid_body",
+      message: "the body broke off after 10 bytes (Network connection lost.): send the request again",
+    });
+  } finally {
+    console.error = error;
+  }
+  expect(lines).toEqual([]);
+});
+
 test("a variable that is no number is a 500 whose log says which", async () => {
   const lines: string[] = [];
   const log = console.error;

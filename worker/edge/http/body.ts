@@ -7,7 +7,7 @@ export const JSON_BYTES = 4 * 1024 * 1024;
 
 /**
  * The bytes of a request's body, at most `limit` of them.
- * @throws ApiError 413, before reading where the client says the length
+ * @throws ApiError 413, before reading where the client says the length; 400 when it breaks off
  */
 export async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
   const stated = Number(request.headers.get("content-length") ?? 0);
@@ -15,7 +15,7 @@ export async function readBytes(request: Request, limit: number): Promise<Uint8A
   const parts: Uint8Array[] = [];
   let size = 0;
   // The stated length may be absent (chunked) or wrong.
-  for await (const part of request.body ?? []) {
+  for await (const part of whole(request.body, () => size)) {
     size += part.byteLength;
     if (size > limit) throw tooLarge(size, limit);
     parts.push(part);
@@ -36,6 +36,18 @@ export async function readBytes(request: Request, limit: number): Promise<Uint8A
 export async function readJson<T extends z.ZodType>(request: Request, schema: T): Promise<z.output<T>> {
   const bytes = await readBytes(request, JSON_BYTES);
   return validate(schema, bytes.length === 0 ? {} : parse(bytes));
+}
+
+/** A client that goes away before it has sent all is no failure of the server's. */
+async function* whole(body: ReadableStream<Uint8Array> | null, read: () => number): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body ?? [];
+  } catch (error) {
+    throw new ApiError({
+      code: "invalid_body",
+      message: `the body broke off after ${read()} bytes (${(error as Error).message}): send the request again`,
+    });
+  }
 }
 
 function parse(bytes: Uint8Array): unknown {
