@@ -1,8 +1,8 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { expect, test } from "vitest";
-import type { IclReply } from "../../worker/edge/schemas/icl.ts";
 import { draw } from "../../worker/engine/random.ts";
 import { call, expectSameBytes, newSession, state, storeOf } from "./support/client.ts";
+import { predicted } from "./support/icl.ts";
 
 /** One layer's keys and values of 1,000 positions of width 256 are 2,048,000 bytes, more than a row holds. */
 const [EXAMPLES, LAYER_BYTES] = [500, 1000 * 2 * 256 * 4];
@@ -14,13 +14,6 @@ const examples = Array.from({ length: EXAMPLES + 2 }, (_, e) => ({
   y: number(6 * e + 5),
 }));
 const query = [[1, -1, 0.5, 0, 2]];
-
-async function predicted(body: Record<string, unknown>): Promise<IclReply> {
-  const response = await call("POST", "/v1/icl/predictions", body);
-  const reply = await response.json<IclReply>();
-  expect({ status: response.status, reply }).toMatchObject({ status: 200 });
-  return reply;
-}
 
 function rowsOf(id: string): Promise<number[]> {
   return runInDurableObject(storeOf(id), (_, { storage }) => {

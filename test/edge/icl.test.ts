@@ -1,30 +1,13 @@
 import { describe, expect, test } from "vitest";
-import type { IclReply } from "../../worker/edge/schemas/icl.ts";
 import mamba from "../golden/icl-mamba/golden.json";
 import mambaformer from "../golden/icl-mambaformer/golden.json";
 import { call, errorOf, expectSameBytes, fork, newSession, session, state } from "./support/client.ts";
+import { ask, examplesOf, expectClose, predicted } from "./support/icl.ts";
 
 const goldens = [
   ["icl-mamba", mamba],
   ["icl-mambaformer", mambaformer],
 ] as const;
-
-const ask = (body: unknown): Promise<Response> => call("POST", "/v1/icl/predictions", body);
-async function predicted(body: Record<string, unknown>): Promise<IclReply> {
-  const response = await ask(body);
-  const reply = await response.json<IclReply>();
-  expect({ status: response.status, reply }).toMatchObject({ status: 200 });
-  return reply;
-}
-
-const examplesOf = ({ xs, ys }: { xs: number[][]; ys: number[] }) => xs.map((x, i) => ({ x, y: ys[i]! }));
-function expectClose(seen: unknown, wanted: readonly number[]): void {
-  expect(seen).toHaveLength(wanted.length);
-  const largest = Math.max(...wanted.map(Math.abs));
-  (seen as number[]).forEach((v, i) => {
-    expect(Math.abs(v - wanted[i]!) / largest).toBeLessThan(1e-4);
-  });
-}
 
 describe.each(goldens)("POST /v1/icl/predictions on %s", (model, { cases }) => {
   test("predicts what the official implementation does", async () => {
@@ -171,67 +154,6 @@ describe("what cannot be answered", () => {
     expect(usage).toMatchObject({ examples: 4, max_examples: 4 });
   });
 
-  test("more examples than a model was trained with are answered, with a note that says so", async () => {
-    const one = { x, y: 1 };
-    const { id } = await newSession({ model: "icl-short" });
-    const three = await predicted({ session: id, examples: [one, one, one], query: [x] });
-    expect(three.usage).toMatchObject({ examples: 3, trained_examples: 3 });
-    expect(three).not.toHaveProperty("note");
-    const note =
-      "icl-short was trained with up to 3 examples before a question and has 4: the further beyond, the worse its predictions may be";
-    expect(await predicted({ session: id, examples: [one] })).toMatchObject({ note });
-    expect(await predicted({ session: id, query: [x] })).toMatchObject({ note, usage: { trained_examples: 3 } });
-    // Of others nobody knows.
-    const many = await predicted({ model, examples: Array(200).fill(one) });
-    expect(many.usage.trained_examples).toBe(null);
-    expect(many).not.toHaveProperty("note");
-  });
-
-  test.each([
-    ["icl-short", 4, 3],
-    ["icl-mambaformer", 100, null],
-    ["icl-mamba", null, null],
-  ])("%s says beforehand that it holds %s examples and was trained with %s", async (name, most, trained) => {
-    const one = await (await call("GET", `/v1/models/${name}`)).json();
-    expect(one).toMatchObject({ max_examples: most, trained_examples: trained });
-    const { data } = await (await call("GET", "/v1/models")).json<{ data: { name: string }[] }>();
-    expect(data.find((entry) => entry.name === name)).toEqual(one);
-    expect(data.find((entry) => entry.name === "tiny")).not.toHaveProperty("max_examples");
-    expect(data.find((entry) => entry.name === "tiny")).not.toHaveProperty("trained_examples");
-    expect(await (await call("GET", `/v2/models/${name}`)).json()).toMatchObject({
-      parameters: { max_examples: most, trained_examples: trained },
-    });
-  });
-
-  test("a model without interleaving takes vectors, says so, and is nobody's default", async () => {
-    const name = "icl-vectors";
-    const one = await (await call("GET", `/v1/models/${name}`)).json();
-    expect(one).toMatchObject({ interleave: false });
-    expect(one).not.toHaveProperty("max_examples");
-    expect(await (await call("GET", `/v2/models/${name}`)).json()).toMatchObject({ parameters: { interleave: false } });
-    const { id } = await newSession({ model: name });
-    for (const [body, param] of [
-      [{ model: name, examples: [{ x, y: 1 }] }, "model"],
-      [{ model: name, query: [x] }, "model"],
-      [{ session: id, query: [x] }, "session"],
-    ] as const) {
-      expect(await errorOf(await ask(body))).toMatchObject({
-        status: 400,
-        param,
-        message: expect.stringMatching(
-          /^icl-vectors@\w+ was trained without interleaving .* \/v2\/models\/icl-vectors\/infer/,
-        ),
-      });
-    }
-    const inputs = [{ name: "vectors", datatype: "FP32", shape: [2, 5], data: [x, x] }];
-    const { outputs } = await (await call("POST", `/v2/models/${name}/infer`, { inputs })).json<{
-      outputs: unknown[];
-    }>();
-    expect(outputs).toMatchObject([{ shape: [1, 5] }]);
-    // Its folder comes before the others'.
-    expect((await predicted({ query: [x] })).model).toMatch(/^icl-mamba@/);
-  });
-
   test("an unknown model or session is a 404, both at once a 400", async () => {
     expect(await errorOf(await ask({ model: "none", query: [x] }))).toMatchObject({ status: 404 });
     expect(await errorOf(await ask({ session: "sess_0", query: [x] }))).toMatchObject({
@@ -273,94 +195,5 @@ describe("what cannot be answered", () => {
     });
     expect((await predicted({ session: id, query: [x] })).usage).toMatchObject({ examples: 4, max_examples: 4 });
     expect((await predicted({ model, query: [x] })).usage.max_examples).toBe(null);
-  });
-});
-
-describe("POST /v2/models/{name}/infer with vectors", () => {
-  const golden = mambaformer.cases[1]!;
-  const rows = golden.xs.flatMap((x, i) => [x, [golden.ys[i]!, 0, 0, 0, 0]]).slice(0, -1);
-  const tensor = (fields: Record<string, unknown> = {}) => ({
-    name: "vectors",
-    datatype: "FP32",
-    shape: [rows.length, 5],
-    data: rows.flat(),
-    ...fields,
-  });
-  const infer = (body: unknown, model = "icl-mambaformer") => call("POST", `/v2/models/${model}/infer`, body);
-  interface Reply {
-    outputs: { name: string; datatype: string; shape: number[]; data: number[] }[];
-  }
-
-  test("says what it is fed", async () => {
-    expect(await (await call("GET", "/v2/models/icl-mamba")).json()).toMatchObject({
-      inputs: [{ name: "vectors", datatype: "FP32", shape: [1, -1, 5] }],
-      outputs: [{ name: "outputs", datatype: "FP32" }],
-    });
-  });
-
-  test("gives the outputs of the last position, or of all", async () => {
-    const batch = { shape: [1, rows.length, 5], datatype: "FP64" };
-    const forms = [tensor(), tensor({ data: rows }), tensor(batch), tensor({ ...batch, data: [rows] })];
-    for (const form of forms) {
-      const all = await (await infer({ inputs: [form], parameters: { positions: "all" } })).json<Reply>();
-      expect(all.outputs).toMatchObject([{ name: "outputs", datatype: "FP32", shape: [1, rows.length, 1] }]);
-      expectClose(
-        all.outputs[0]!.data.filter((_, i) => i % 2 === 0),
-        golden.predictions,
-      );
-      const last = await (await infer({ id: "mine", inputs: [form], outputs: [{ name: "outputs" }] })).json<Reply>();
-      expect(last).toMatchObject({ id: "mine", outputs: [{ shape: [1, 1], data: all.outputs[0]!.data.slice(-1) }] });
-    }
-  });
-
-  const bad: [what: string, body: unknown, message: RegExp][] = [
-    ["tokens", { inputs: [tensor({ name: "tokens" })] }, /inputs\[0\].name is "tokens": .*this model is fed vectors/],
-    ["whole numbers", { inputs: [tensor({ datatype: "INT32" })] }, /datatype is "INT32"/],
-    ["another width", { inputs: [tensor({ shape: [15, 3] })] }, /vectors of 5 numbers: it must be \[n, 5\]/],
-    ["a batch", { inputs: [tensor({ shape: [2, 5, 5] })] }, /must be \[n, 5\] or \[1, n, 5\]/],
-    ["another count", { inputs: [tensor({ shape: [4, 5] })] }, /takes 20 numbers, the data are 45/],
-    ["uneven rows", { inputs: [tensor({ data: [[1, 2, 3, 4, 5], [1]] })] }, /row 1 of inputs\[0\].data has 1 numbers/],
-    ["uneven rows of a batch", { inputs: [tensor({ shape: [1, 2, 5], data: [[[1, 2, 3, 4, 5], [1]]] })] }, /row 1 of/],
-    [
-      "a batch where the shape has none",
-      { inputs: [tensor({ data: [rows] })] },
-      /^inputs\[0\].data is nested as \[1,9,5\], inputs\[0\].shape is \[9,5\]: give the numbers flat, or nested as the shape says$/,
-    ],
-    [
-      "no batch where the shape has one",
-      { inputs: [tensor({ shape: [1, 9, 5], data: rows })] },
-      /data is nested as \[9,5\], inputs\[0\].shape is \[1,9,5\]: /,
-    ],
-    ["an empty batch", { inputs: [tensor({ data: [[]] })] }, /row 0 of inputs\[0\].data has 0 numbers/],
-    ["null", { inputs: [tensor({ data: [null] })] }, /data/],
-    ["two lists of rows", { inputs: [tensor({ data: [rows, rows] })] }, /data/],
-    [
-      "deeper lists",
-      { inputs: [tensor({ data: [[rows]] })] },
-      /^inputs\[0\].data\[0\]\[0\] is \[\[.*it must be a finite number/,
-    ],
-    ["more than f32 holds", { inputs: [tensor({ shape: [1, 5], data: [1, 2, 3, 4, 1e39] })] }, /number 4 .* 1e\+39/],
-    ["no tensor", { inputs: [] }, /inputs is \[\]/],
-    ["log_probs", { inputs: [tensor()], outputs: [{ name: "log_probs" }] }, /outputs\[0\].name is "log_probs"/],
-  ];
-  test.each(bad)("%s is a 400", async (_, body, message) => {
-    const response = await infer(body);
-    expect([response.status, await response.json()]).toEqual([400, { error: expect.stringMatching(message) }]);
-  });
-
-  test("more than a request may have is a 400 with both numbers", async () => {
-    const response = await infer({ inputs: [tensor({ shape: [2049, 5], data: Array(10_245).fill(0) })] }, "icl-mamba");
-    expect([response.status, await response.json()]).toEqual([
-      400,
-      { error: expect.stringMatching(/2049 vectors, a request to icl-mamba@\w+ may have 2048: /) },
-    ]);
-  });
-
-  test("more than attention holds is a 400 with both numbers", async () => {
-    const response = await infer({ inputs: [tensor({ shape: [11, 5], data: Array(55).fill(0) })] }, "icl-short");
-    expect(response.status).toBe(400);
-    expect(await response.json()).toEqual({
-      error: expect.stringMatching(/11 vectors, .* holds at most 10 positions/),
-    });
   });
 });
