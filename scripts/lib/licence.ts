@@ -8,6 +8,6 @@ export function licenceOf(card: string): string | undefined {
     new RegExp(`^${name}:[ \\t]*["']?([^"'\\r\\n]+)`, "m").exec(front)?.[1]?.trim() || undefined;
   const [, row] = /^\|\s*(?:licen[cs]e|terms)\b[^|]*\|\s*(.+?)\s*\|\s*$/im.exec(card) ?? [];
   const named = field("license");
-  // "other" has its name beside it.
-  return (named === "other" ? field("license_name") : undefined) ?? named ?? row;
+  // "other" has its name beside it. A card is of others' making, and this goes to a terminal.
+  return ((named === "other" ? field("license_name") : undefined) ?? named ?? row)?.replace(/\p{Cc}/gu, "");
 }

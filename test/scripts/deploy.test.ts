@@ -144,6 +144,7 @@ test.each<[card: string, licence: string | undefined]>([
   ["---\nlicense: other\n---\n", "other"],
   ["# A model\n\n| | |\n|---|---|\n| layers | 3 |\n| licence of the weights | CC BY-SA 4.0 |\n", "CC BY-SA 4.0"],
   ["---\nlicense: \nlanguage: en\n---\n| licence | MIT |\n", "MIT"],
+  ["---\nlicense: mit\u001b[2J\n---\n", "mit[2J"],
   ["| terms | for research only |\n", "for research only"],
   ["# A model\n\nlicense: mit\n", undefined],
   ["", undefined],
