@@ -1,9 +1,8 @@
 import type { Backend } from "../../../kernels/backend.ts";
 import { readManifest } from "../../../weights/loader.ts";
 import type { PackageSource } from "../../../weights/source.ts";
-import { blocksOf } from "../../engine/architectures/index.ts";
-import { heldTensors } from "../../engine/decoded.ts";
 import { MemoryBudgetError } from "../../engine/errors.ts";
+import { memoryOfPackage } from "../../engine/memory.ts";
 
 export interface BudgetOptions {
   readonly memoryBudget: number;
@@ -12,7 +11,7 @@ export interface BudgetOptions {
   readonly signal: AbortSignal;
 }
 
-/** Before anything is downloaded. @throws MemoryBudgetError with the numbers */
+/** Before anything is downloaded, as it is counted when it is loaded. @throws MemoryBudgetError with the numbers */
 export async function checkFits(network: PackageSource, backend: Backend, options: BudgetOptions): Promise<void> {
   const { memoryBudget, sequences, signal } = options;
   const manifest = await readManifest(network, signal).catch((error: unknown) => {
@@ -22,11 +21,7 @@ export async function checkFits(network: PackageSource, backend: Backend, option
     return undefined;
   });
   if (manifest === undefined) return;
-  const blocks = blocksOf(manifest.architecture, manifest.hyperparameters);
-  const { image } = manifest;
-  const compile = image && { maxImage: { height: image.height, width: image.width } };
-  const plan = backend.plan(blocks, heldTensors(manifest, blocks), compile);
-  const need = plan.weights + plan.activations + sequences * plan.statePerSequence;
+  const need = memoryOfPackage(manifest, backend.plan).need(sequences);
   if (need <= memoryBudget) return;
   throw new MemoryBudgetError(
     `${manifest.id} needs ${(need / 1e6).toFixed(1)} MB of memory`,
