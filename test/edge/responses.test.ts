@@ -149,6 +149,10 @@ describe("POST /v1/responses", () => {
     const asReplied = { reasoning: { effort: null, summary: null }, tool_choice: "auto" };
     for (const body of [ignored, nulls, asReplied])
       expect(textOf(await respond({ input, ...body, store: false }))).toBe(wanted);
+    // The reply says what was asked for.
+    const { tool_choice, reasoning } = ignored;
+    expect(await respond({ input, ...ignored })).toMatchObject({ tool_choice, reasoning });
+    expect(await respond({ input, ...nulls })).toMatchObject(asReplied);
   });
 
   test("a stream has OpenAI's events in their order, and the same text", async () => {

@@ -123,7 +123,7 @@ function beginning(body: ResponseRequest, id: string, model: string, store: bool
     max_tool_calls: body.max_tool_calls ?? null,
     tools: [],
     tool_choice: body.tool_choice ?? "auto",
-    reasoning: { effort: null, summary: null },
+    reasoning: { effort: body.reasoning?.effort ?? null, summary: null },
     usage: null,
   };
 }

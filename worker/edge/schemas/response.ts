@@ -84,7 +84,7 @@ export const ResponseObject = z
     max_tool_calls: z.int().nullable(),
     tools: z.array(z.unknown()),
     tool_choice: z.enum(["auto", "none"]),
-    reasoning: z.object({ effort: z.null(), summary: z.null() }),
+    reasoning: z.object({ effort: z.literal("none").nullable(), summary: z.null() }),
     usage: Usage.nullable(),
     timings: Timings.optional(),
     seed: z.int().optional(),
