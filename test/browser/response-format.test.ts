@@ -7,6 +7,8 @@ import type { GenerationResult, ResponseFormat } from "../../worker/browser/clie
 import { Edge } from "../../worker/browser/host/edge.ts";
 import type { HostGeneration } from "../../worker/browser/host/host-model.ts";
 import { localModel } from "../../worker/browser/host/local-model.ts";
+import { wireFields } from "../../worker/browser/host/remote-generation.ts";
+import { outputFormat } from "../../worker/browser/host/response-format.ts";
 import { Model } from "../../worker/engine/model.ts";
 import { blankPage, packageUrl, site, useBrowser } from "./visit.ts";
 
@@ -92,6 +94,13 @@ test("WebGPU writes the same JSON", async () => {
   );
   expectPerson(texts[0]!);
   expect(texts[1]).toBe(texts[0]);
+});
+
+test("null and the type text are no format, as at the edge", async () => {
+  for (const format of [null as never, { type: "text" } as const]) {
+    expect(outputFormat(format)).toBe(undefined);
+    expect(wireFields({ responseFormat: format }).response_format).toBe(format);
+  }
 });
 
 test("what is wrong with a format is a ParameterError that names it, on every backend, and changes nothing", async () => {

@@ -17,7 +17,8 @@ const NAMED = ["name", "schema", "strict", "description"];
  * @throws ParameterError as the edge refuses the same response_format
  */
 export function outputFormat(format: ResponseFormat | undefined): OutputFormat | undefined {
-  if (format === undefined) return undefined;
+  // Null is none, as of the other options and at the edge.
+  if (format == null) return undefined;
   if (!isObject(format) || !Object.hasOwn(KEYS, format.type)) {
     const seen = isObject(format) ? JSON.stringify(format.type) : String(format);
     const types = Object.keys(KEYS).join('", "');
