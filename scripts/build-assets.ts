@@ -15,16 +15,19 @@ import { runCommand } from "./lib/cli.ts";
 
 /** The variable of the environment that says which packages are put there: names or ids, with commas between. All where it is not set. */
 export const ONLY_MODELS = "ONLY_MODELS";
+/** The variable of the environment that says into which folder the assets are built. */
+export const ASSETS_DIR = "ASSETS_DIR";
+export const DEFAULT_ASSETS = "dist/assets";
 
 const HELP = `Usage: node scripts/build-assets.ts [--models DIR] [--only NAME,NAME] [--out DIR]
 
-Puts every model package below DIR (default weights/models) into the folder of static assets that the Worker serves (default
-dist/assets): weights/<package id>/ with hard links where the disk allows, weights/index.json, and _headers. What is no longer
-there is removed; other assets are left alone. It warns of packages that have one name.
+Puts every model package below DIR (default weights/models) into the folder of static assets that the Worker serves: weights/<package id>/
+with hard links where the disk allows, weights/index.json, and _headers. What is no longer there is removed; other assets are left alone.
+It warns of packages that have one name.
 
   --models DIR   folder of package folders
   --only NAMES   names or ids of the packages that are put there, with commas between (default ${ONLY_MODELS} of the environment, or all)
-  --out DIR      folder of static assets
+  --out DIR      folder of static assets (default ${ASSETS_DIR} of the environment, or ${DEFAULT_ASSETS})
   --help
 `;
 
@@ -72,6 +75,11 @@ export async function buildAssets(models: string, out: string, only?: readonly s
   await writeFile(join(weights, INDEX_FILE), `${JSON.stringify(index, null, 2)}\n`);
   await writeFile(join(out, "_headers"), HEADERS);
   return index;
+}
+
+/** Where the environment wants the assets. */
+export function assetsDirectory(): string {
+  return process.env[ASSETS_DIR] || DEFAULT_ASSETS;
 }
 
 /** What to say of packages whose name another has too: a name finds the first only. */
@@ -176,7 +184,7 @@ if (import.meta.main) {
     help: HELP,
     options: { models: { type: "string" }, only: { type: "string" }, out: { type: "string" } },
     positionals: { min: 0, max: 0 },
-    async run(_, { models = "weights/models", only = process.env[ONLY_MODELS], out = "dist/assets" }) {
+    async run(_, { models = "weights/models", only = process.env[ONLY_MODELS], out = assetsDirectory() }) {
       const names = only === undefined || only === "" ? undefined : namesIn(String(only));
       const index = await buildAssets(String(models), String(out), names);
       for (const warning of sharedNames(index)) process.stderr.write(`warning: ${warning}\n`);

@@ -3,16 +3,17 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, type InlineConfig, type Plugin } from "vite";
+import { ASSETS_DIR, assetsDirectory, DEFAULT_ASSETS } from "./build-assets.ts";
 import { runCommand } from "./lib/cli.ts";
 import { noticesBeside } from "./lib/notices.ts";
 
 const HELP = `Usage: node scripts/build-browser.ts [--out DIR]
 
-Builds the browser's part into the static assets that the Worker serves (default dist/assets): client.js, one file with its Web Worker
-and kernels inside, client.d.ts, client.notices.txt, the licences of the packages in it, and the playground, index.html and page/, with
-four sample photographs. Prints the client's size.
+Builds the browser's part into the static assets that the Worker serves: client.js, one file with its Web Worker and kernels inside,
+client.d.ts, client.notices.txt, the licences of the packages in it, and the playground, index.html and page/, with four sample
+photographs. Prints the client's size.
 
-  --out DIR      folder of static assets
+  --out DIR      folder of static assets (default ${ASSETS_DIR} of the environment, or ${DEFAULT_ASSETS})
   --help
 `;
 
@@ -108,7 +109,7 @@ if (import.meta.main) {
     help: HELP,
     options: { out: { type: "string" } },
     positionals: { min: 0, max: 0 },
-    async run(_, { out = "dist/assets" }) {
+    async run(_, { out = assetsDirectory() }) {
       const client = await buildBrowser(resolve(String(out)));
       const kb = (bytes: number): string => `${(bytes / 1e3).toFixed(0)} kB`;
       process.stderr.write(`client.js: ${kb(client.length)}, gzip ${kb(gzipSync(client).length)}\n`);

@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { unstable_readConfig } from "wrangler";
-import { ONLY_MODELS } from "./build-assets.ts";
+import { ASSETS_DIR, DEFAULT_ASSETS, ONLY_MODELS } from "./build-assets.ts";
 import { runCommand, UsageError } from "./lib/cli.ts";
 import {
   type Check,
@@ -29,6 +29,8 @@ Builds, looks at everything that a deployment needs, says what is missing and wh
 --config   default wrangler.toml
 `;
 
+/** What goes out is built here: `npm start` may serve dist/assets meanwhile, all of it. On the same disk, for hard links. */
+const OUTGOING = "dist/deploy";
 const WRANGLER = fileURLToPath(new URL("bin/wrangler.js", import.meta.resolve("wrangler/package.json")));
 
 await runCommand({
@@ -41,10 +43,10 @@ await runCommand({
     // The build that wrangler runs has it from there.
     if (typeof models === "string") process.env[ONLY_MODELS] = models;
     const wrangler: Wrangler = (...args) => runWrangler([...args, "--config", config]);
-    const { vars, assets, bucket } = readConfig(config);
+    const { vars, assets, bucket } = await withOwnAssets(readConfig(config));
     const outdir = await mkdtemp(join(tmpdir(), "mamba-edge-deploy-"));
     try {
-      const bundled = await wrangler("deploy", "--dry-run", "--outdir", outdir);
+      const bundled = await wrangler("deploy", "--dry-run", "--assets", assets.directory, "--outdir", outdir);
       if (bundled.code !== 0) throw new DeployError(bundlingProblem(bundled));
       const checks: Check[] = [
         ...checkConfig({ vars, assets }),
@@ -70,13 +72,22 @@ await runCommand({
         const how = `npm run deploy${typeof models === "string" ? ` -- --models ${models}` : ""}`;
         process.stdout.write(`nothing is missing: \`${how}\` looks at the account too, and uploads\n`);
       } else {
-        process.exitCode = await deploy(config);
+        process.exitCode = await deploy("--assets", assets.directory, "--config", config);
       }
     } finally {
-      await rm(outdir, { recursive: true, force: true });
+      for (const folder of [outdir, OUTGOING]) await rm(folder, { recursive: true, force: true });
     }
   },
 });
+
+/** Has the build write into a folder of its own; where a configuration names other assets than the build's, they are left at that. */
+async function withOwnAssets(config: DeployConfig): Promise<DeployConfig> {
+  if (config.assets.directory !== resolve(DEFAULT_ASSETS)) return config;
+  await rm(OUTGOING, { recursive: true, force: true });
+  await mkdir(OUTGOING, { recursive: true });
+  process.env[ASSETS_DIR] = resolve(OUTGOING);
+  return { ...config, assets: { ...config.assets, directory: resolve(OUTGOING) } };
+}
 
 function readConfig(config: string): DeployConfig {
   const { vars, assets, r2_buckets: buckets } = parse(config);
@@ -120,8 +131,8 @@ function runWrangler(args: readonly string[]): ReturnType<Wrangler> {
 }
 
 /** The deployment itself, which shows what it does and may ask. @returns its exit code */
-function deploy(config: string): Promise<number> {
-  const child = spawn(process.execPath, [WRANGLER, "deploy", "--config", config], { stdio: "inherit" });
+function deploy(...args: readonly string[]): Promise<number> {
+  const child = spawn(process.execPath, [WRANGLER, "deploy", ...args], { stdio: "inherit" });
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code) => resolve(code ?? 1));

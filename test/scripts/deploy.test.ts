@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -169,7 +170,12 @@ describe("the account", () => {
   });
 });
 
-test("npm run deploy -- --dry-run bundles this tree's Worker and checks it, its assets and its packages", async () => {
+test("npm run deploy -- --dry-run bundles this tree's Worker and checks it, its assets and its packages; dist/assets stays as it is", async () => {
+  const served = async (): Promise<unknown> => {
+    const names = ["index.html", "client.js", "weights/index.json"];
+    return Promise.all(names.map(async (name) => (await stat(join(root, "dist/assets", name))).mtimeMs));
+  };
+  const before = await served();
   const args = ["scripts/deploy.ts", "--dry-run"];
   const { stdout, stderr } = await run(process.execPath, args, { cwd: root, timeout: 110_000 });
   expect(stderr).toBe("");
@@ -185,6 +191,8 @@ test("npm run deploy -- --dry-run bundles this tree's Worker and checks it, its 
   }
   expect(stdout).toMatch(/\nnothing is missing: `npm run deploy` looks at the account too, and uploads\n$/);
   expect(problems(await checkScript(join(folder, "nothing")))).toMatch(/there is no script/);
+  expect(await served()).toEqual(before);
+  expect(existsSync(join(root, "dist/deploy"))).toBe(false);
 });
 
 /** Runs a dry run with a configuration beside this tree's, whose assets have a folder of their own. */
