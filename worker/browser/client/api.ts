@@ -110,9 +110,12 @@ export interface GenerationResult {
   readonly backend: BackendName;
 }
 
-/** Pieces of text as they come. Leaving the loop ends the generation. It starts at once, whether it is iterated or not. */
+/**
+ * Pieces of text as they come. Leaving the loop ends the generation. It starts at once, whether it is iterated or not. What fails, also
+ * before it starts, is thrown by the loop.
+ */
 export interface Generation extends AsyncIterable<Chunk> {
-  /** Settles at the end; it does not reject when cancelled. */
+  /** Settles at the end; it rejects with what failed, and does not when cancelled. */
   readonly result: Promise<GenerationResult>;
 }
 
@@ -125,7 +128,7 @@ export interface ChatMessage {
 export interface Session {
   /** tokens of the text so far. */
   readonly tokens: number;
-  /** Feeds text and generates. An append that fails leaves the session as it was. One at a time. */
+  /** Feeds text and generates. An append that fails leaves the session as it was. One at a time, or its result is a SessionBusyError. */
   append(text: string, options?: GenerateOptions): Generation;
   /** A second session with the same past. Neither changes the other. */
   fork(): Promise<Session>;
@@ -159,7 +162,7 @@ export interface PredictOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What a model makes of examples. A prediction has as many numbers as `ModelInfo.outputs` says. */
+/** What a model makes of examples. A prediction is a list of as many numbers as `ModelInfo.outputs` says: [2.6] where REST has 2.6. */
 export interface PredictionResult {
   /** of each query, all examples seen. */
   readonly predictions: readonly (readonly number[])[];
@@ -210,7 +213,7 @@ export interface BrowserModel {
   session(): Promise<Session>;
   /**
    * What a model that learns in its context (`info.inputs` > 0) says of queries after examples. The queries do not see one another.
-   * @throws Error named ParameterError on numbers that it cannot take, ModelError on a language model
+   * @throws Error named ParameterError on what it cannot take, ModelError on a language model
    */
   predict(
     examples: readonly Example[],

@@ -76,7 +76,14 @@ export class Channel {
   }
 
   #send(request: Request): void {
-    if (this.#closed === undefined) this.#worker.postMessage(request);
+    if (this.#closed !== undefined) return;
+    try {
+      this.#worker.postMessage(request);
+    } catch (cause) {
+      const message = `what was given cannot go to the Web Worker, it must be plain data: ${(cause as Error).message}`;
+      this.#pending.get(request.id)?.reject(named("ParameterError", message));
+      this.#pending.delete(request.id);
+    }
   }
 
   #receive(reply: Reply): void {

@@ -56,17 +56,21 @@ export function startGeneration<K extends keyof Streams>(
   return { result: observed(result), [Symbol.asyncIterator]: () => iterate() };
 }
 
-/** One that could not begin. */
-export function refusedGeneration(error: Error): Generation {
-  const result = observed(Promise.reject(error));
-  return {
-    result,
-    [Symbol.asyncIterator]: () => ({
-      next: async () => {
-        throw error;
-      },
-    }),
-  };
+/** What keeps one from beginning is told as all that fails later: by its result, and by the loop over it. */
+export function begun(start: () => Generation): Generation {
+  try {
+    return start();
+  } catch (error) {
+    const result = observed(Promise.reject(error));
+    return {
+      result,
+      [Symbol.asyncIterator]: () => ({
+        next: async () => {
+          throw error;
+        },
+      }),
+    };
+  }
 }
 
 /** Who iterates gets the error there: it is not unhandled because nobody looks at the result too. */

@@ -1,7 +1,8 @@
 import type { LoadedImages } from "../protocol.ts";
 import type { ImageModel } from "./api.ts";
 import type { Channel } from "./channel.ts";
-import { checkOptions } from "./options.ts";
+import { check, picture as pictures } from "./kinds.ts";
+import { optionsOf } from "./options.ts";
 import { placeOf } from "./place.ts";
 
 /** The page's view of the image model in the Web Worker. */
@@ -15,9 +16,9 @@ export function createImageModel(channel: Channel, { info, ...chosen }: LoadedIm
     get reason() {
       return place.reason;
     },
-    async classify(picture, given = {}) {
-      checkOptions("classify", given);
-      const { signal, ...options } = given;
+    async classify(picture, given) {
+      check("picture", picture, pictures);
+      const { signal, ...options } = optionsOf("classify", given);
       return channel.call("classify", { picture, options }, { signal });
     },
     onBackendChange: place.onChange,

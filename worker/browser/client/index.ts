@@ -1,10 +1,11 @@
 import HostWorker from "../host/index.ts?worker&inline";
 import type { Calls } from "../protocol.ts";
 import type { LoadImageModel, LoadModel, LoadOptions } from "./api.ts";
+import { addressOf } from "./arguments.ts";
 import { Channel, named } from "./channel.ts";
 import { createImageModel } from "./image-model.ts";
 import { createModel } from "./model.ts";
-import { checkOptions } from "./options.ts";
+import { optionsOf } from "./options.ts";
 
 export type * from "./api.ts";
 
@@ -28,8 +29,8 @@ async function load<K extends "load" | "loadImages", M>(
   options: LoadOptions,
   create: (channel: Channel, loaded: Calls[K][1]) => M,
 ): Promise<M> {
-  checkOptions(call === "load" ? "loadModel" : "loadImageModel", options);
-  const { onProgress, signal, ...rest } = options;
+  const given = optionsOf(call === "load" ? "loadModel" : "loadImageModel", options);
+  const { onProgress, signal, edge, ...rest } = given;
   signal?.throwIfAborted();
   if (typeof Worker === "undefined") {
     throw named(
@@ -37,19 +38,18 @@ async function load<K extends "load" | "loadImages", M>(
       "models run in a Web Worker, which is missing here: call this in a browser, or ask a running mamba-edge over its REST API",
     );
   }
+  // The Web Worker has no address that a relative one could start from.
+  const args = {
+    url: addressOf("url", url, base()),
+    options: { ...rest, ...(edge !== undefined && { edge: addressOf("edge", edge, base()) }) },
+  };
   const channel = new Channel(new HostWorker());
   try {
-    const args = { url: new URL(url, base()).href, options: absolute(rest) };
     return create(channel, await channel.call(call, args, { onProgress, signal }));
   } catch (error) {
     channel.close();
     throw error;
   }
-}
-
-/** The Web Worker has no address that a relative one could start from. */
-function absolute(options: Omit<LoadOptions, "onProgress" | "signal">): Omit<LoadOptions, "onProgress" | "signal"> {
-  return options.edge === undefined ? options : { ...options, edge: new URL(options.edge, base()).href };
 }
 
 /** What a relative address starts from: the page's, or that of the Web Worker that the client is called in. */

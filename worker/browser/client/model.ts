@@ -1,8 +1,10 @@
-import type { Loaded, SessionHandle, WireOptions } from "../protocol.ts";
-import type { BrowserModel, GenerateOptions, Generation, Session } from "./api.ts";
+import type { Loaded, SessionHandle } from "../protocol.ts";
+import type { BrowserModel, ModelInfo, Session } from "./api.ts";
+import { checkExamples, checkMessages, checkQueries } from "./arguments.ts";
 import { type Channel, named } from "./channel.ts";
-import { refusedGeneration, startGeneration } from "./generation.ts";
-import { checkOptions, unknownOption } from "./options.ts";
+import { begun, startGeneration } from "./generation.ts";
+import { check, stateBytes, text } from "./kinds.ts";
+import { optionsOf } from "./options.ts";
 import { placeOf } from "./place.ts";
 
 /** The page's view of the model in the Web Worker. */
@@ -16,22 +18,25 @@ export function createModel(channel: Channel, { info, ...chosen }: Loaded): Brow
     get reason() {
       return place.reason;
     },
-    generate(prompt, given = {}) {
-      const refused = unknownOption("generate", given);
-      if (refused !== undefined) return refusedGeneration(refused);
-      const { signal, ...options } = given;
-      return startGeneration(channel, "generate", { prompt, options: plain(options) }, signal);
-    },
-    chat(messages, given = {}) {
-      const refused = unknownOption("chat", given);
-      if (refused !== undefined) return refusedGeneration(refused);
-      const { signal, ...options } = given;
-      return startGeneration(channel, "chat", { messages, options: plain(options) }, signal);
-    },
-    session: async () => createSession(channel, await channel.call("session", undefined)),
-    predict: async (examples, queries, options = {}) => {
-      checkOptions("predict", options);
-      const { signal } = options;
+    generate: (prompt, given) =>
+      begun(() => {
+        check("prompt", prompt, text);
+        requireText(info);
+        const { signal, ...options } = optionsOf("generate", given);
+        return startGeneration(channel, "generate", { prompt, options }, signal);
+      }),
+    chat: (messages, given) =>
+      begun(() => {
+        checkMessages(messages);
+        requireText(info);
+        const { signal, ...options } = optionsOf("chat", given);
+        return startGeneration(channel, "chat", { messages, options }, signal);
+      }),
+    session: async () => createSession(channel, info, await channel.call("session", undefined)),
+    predict: async (examples, queries, given) => {
+      checkExamples(examples);
+      checkQueries(queries);
+      const { signal } = optionsOf("predict", given);
       signal?.throwIfAborted();
       return channel.call("predict", { examples, queries }, { signal });
     },
@@ -43,7 +48,7 @@ export function createModel(channel: Channel, { info, ...chosen }: Loaded): Brow
   };
 }
 
-function createSession(channel: Channel, handle: SessionHandle): Session {
+function createSession(channel: Channel, info: ModelInfo, handle: SessionHandle): Session {
   const { session } = handle;
   let { tokens } = handle;
   let busy = false;
@@ -58,41 +63,45 @@ function createSession(channel: Channel, handle: SessionHandle): Session {
     get tokens() {
       return tokens;
     },
-    append(text: string, given: GenerateOptions = {}): Generation {
-      const refused = unknownOption("append", given);
-      if (refused !== undefined) return refusedGeneration(refused);
-      const { signal, ...options } = given;
-      idle();
-      busy = true;
-      const generation = startGeneration(channel, "append", { session, text, options: plain(options) }, signal);
-      const result = generation.result
-        .then((ended) => {
-          tokens = ended.promptTokens + ended.completionTokens;
-          return ended;
-        })
-        .finally(() => {
-          busy = false;
-        });
-      result.catch(() => {});
-      return { result, [Symbol.asyncIterator]: () => generation[Symbol.asyncIterator]() };
-    },
+    append: (more, given) =>
+      begun(() => {
+        check("text", more, text, ', or "" to go on');
+        requireText(info);
+        const { signal, ...options } = optionsOf("append", given);
+        idle();
+        const generation = startGeneration(channel, "append", { session, text: more, options }, signal);
+        busy = true;
+        const result = generation.result
+          .then((ended) => {
+            tokens = ended.promptTokens + ended.completionTokens;
+            return ended;
+          })
+          .finally(() => {
+            busy = false;
+          });
+        result.catch(() => {});
+        return { result, [Symbol.asyncIterator]: () => generation[Symbol.asyncIterator]() };
+      }),
     async fork() {
       idle();
-      return createSession(channel, await channel.call("fork", { session }));
+      return createSession(channel, info, await channel.call("fork", { session }));
     },
     async save() {
       idle();
       return channel.call("save", { session });
     },
     async restore(bytes) {
+      check("bytes", bytes, stateBytes);
       idle();
       moved(await channel.call("restore", { session, bytes }));
     },
     async push(id) {
+      if (id !== undefined) check("id", id, text, " such as push() gives");
       idle();
       return channel.call("push", { session, id });
     },
     async pull(id) {
+      check("id", id, text, " such as push() gives");
       idle();
       moved(await channel.call("pull", { session, id }));
     },
@@ -100,7 +109,8 @@ function createSession(channel: Channel, handle: SessionHandle): Session {
   };
 }
 
-/** Options go as data: what is undefined is left out. */
-function plain(options: WireOptions): WireOptions {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+/** @throws Error named ModelError */
+function requireText({ id, inputs }: ModelInfo): void {
+  if (inputs === 0) return;
+  throw named("ModelError", `${id} learns from examples and writes no text: call model.predict(examples, queries)`);
 }

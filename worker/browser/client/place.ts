@@ -1,5 +1,6 @@
 import type { BackendName, BrowserModel } from "./api.ts";
 import type { Channel } from "./channel.ts";
+import { listener as aListener, check } from "./kinds.ts";
 
 type Place = Pick<BrowserModel, "backend" | "reason"> & { readonly onChange: BrowserModel["onBackendChange"] };
 
@@ -19,6 +20,7 @@ export function placeOf(channel: Channel, { backend, reason }: Pick<BrowserModel
       return now[1];
     },
     onChange(listener) {
+      check("listener", listener, aListener);
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
