@@ -148,6 +148,27 @@ describe("out of memory in the midst of a generation, the edge goes on from the 
     for (const { text } of cut.slice(0, 3)) expect(JSON.parse(text).name.length).toBeGreaterThanOrEqual(20);
   });
 
+  test("a text in a format that is stopped before the edge has come to where it was keeps what was given out", async () => {
+    const { host } = await open(mortal(wasm, 25, "read"));
+    const session = await host.session();
+    const { stream } = edge;
+    const stop = new AbortController();
+    edge.stream = (...args) => {
+      stop.abort();
+      return stream.apply(edge, args);
+    };
+    const schema = { type: "string", pattern: "^[a-z ]{30,50}$" };
+    const responseFormat = { type: "json_schema", json_schema: { name: "words", schema } } as const;
+    try {
+      const cut = await finish(session.append("Once", { seed: 8, maxTokens: 60, responseFormat }, stop.signal));
+      expect(cut.pieces.length).toBeGreaterThan(5);
+      expect([cut.finishReason, cut.text]).toEqual(["cancelled", cut.pieces]);
+      expect(session.tokens).toBe(cut.promptTokens + cut.completionTokens);
+    } finally {
+      edge.stream = stream;
+    }
+  });
+
   test("a text in a format of which the edge begins another is an error", async () => {
     const { host } = await open(mortal(wasm, 12, "read"));
     const { stream } = edge;

@@ -18,7 +18,7 @@ interface Run {
   /** where the rest of it is computed when there is no more memory here. */
   readonly rescue?: ((sequence: Sequence, rest: Rest, cause: unknown) => HostGeneration) | undefined;
   /** the same from its beginning: a text in a format is not gone on with in its middle. Where there is a rescue. */
-  readonly again?: ((options: WireOptions, cause: unknown) => HostGeneration) | undefined;
+  readonly again?: ((options: WireOptions, cause: unknown, signal: AbortSignal) => HostGeneration) | undefined;
   /** when the caller's work began, on the clock of performance.now(). Default now. */
   readonly begin?: number;
 }
@@ -105,7 +105,8 @@ export async function* runGeneration(
     if (rescue === undefined || !isOutOfMemory(error)) throw error;
     const seed = sequence.seed ?? 0;
     if (constraint !== undefined && again !== undefined) {
-      const result = yield* behind(text, again({ ...options, seed }, error), at);
+      const anew = (stop: AbortSignal): HostGeneration => again({ ...options, seed }, error, stop);
+      const result = yield* behind(text, anew, signal, at);
       return {
         ...result,
         cachedTokens: before.consumed,
@@ -137,25 +138,43 @@ export async function* runGeneration(
 }
 
 /**
- * A generation without the text that was given out before. It is drawn with the same seed, so it begins with that.
- * @throws EdgeError when it does not
+ * A generation without the text that was given out before. It is drawn with the same seed, so it begins with that; only behind it the
+ * signal ends it, so that what a session keeps is not less than what was given out.
+ * @throws EdgeError when it does not begin so
  */
-async function* behind(given: string, chunks: HostGeneration, at: () => number): HostGeneration {
+async function* behind(
+  given: string,
+  begin: (signal: AbortSignal) => HostGeneration,
+  signal: AbortSignal,
+  at: () => number,
+): HostGeneration {
   let left = given;
-  let next = await chunks.next();
-  for (; !next.done; next = await chunks.next()) {
-    const { text } = next.value;
-    const known = Math.min(left.length, text.length);
-    if (!left.startsWith(text.slice(0, known))) {
-      await chunks.return(undefined as never);
-      throw new EdgeError(
-        "this browser's memory ran out in the middle of a text in a format, and the edge, which was asked for it anew, came to another one: generate it again",
-      );
+  const stop = new AbortController();
+  const abort = (): void => {
+    if (left === "") stop.abort(signal.reason);
+  };
+  signal.addEventListener("abort", abort);
+  if (signal.aborted) abort();
+  try {
+    const chunks = begin(stop.signal);
+    let next = await chunks.next();
+    for (; !next.done; next = await chunks.next()) {
+      const { text } = next.value;
+      const known = Math.min(left.length, text.length);
+      if (!left.startsWith(text.slice(0, known))) {
+        await chunks.return(undefined as never);
+        throw new EdgeError(
+          "this browser's memory ran out in the middle of a text in a format, and the edge, which was asked for it anew, came to another one: generate it again",
+        );
+      }
+      left = left.slice(known);
+      if (text.length > known) yield { ...next.value, text: text.slice(known), at: at() };
+      if (signal.aborted) abort();
     }
-    left = left.slice(known);
-    if (text.length > known) yield { ...next.value, text: text.slice(known), at: at() };
+    return next.value;
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
-  return next.value;
 }
 
 function pick(options: WireOptions): GenerationOptions["sampling"] {

@@ -38,7 +38,9 @@ export function localModel(model: Model, chosen: Chosen, edge: Edge, refuge?: Re
 
   async function* alone(sequence: Sequence, text: string, options: WireOptions, signal: AbortSignal): HostGeneration {
     const prompt = model.requireTokenizer().encode(text);
-    const again = refuge && ((anew: WireOptions, cause: unknown) => refuge.move(cause).generate(text, anew, signal));
+    const again =
+      refuge &&
+      ((anew: WireOptions, cause: unknown, stop: AbortSignal) => refuge.move(cause).generate(text, anew, stop));
     try {
       return yield* runGeneration(sequence, { prompt, options, signal, backend, keepHeld: false, rescue, again });
     } finally {
@@ -80,7 +82,9 @@ export function localModel(model: Model, chosen: Chosen, edge: Edge, refuge?: Re
           begin,
           keepHeld: false,
           rescue,
-          again: refuge && ((anew: WireOptions, cause: unknown) => refuge.move(cause).chat(messages, anew, signal)),
+          again:
+            refuge &&
+            ((anew: WireOptions, cause: unknown, stop: AbortSignal) => refuge.move(cause).chat(messages, anew, stop)),
         };
         const keep = (sampled: readonly number[]): void => conversations.keep(sequence, [...tokens, ...sampled]);
         return { ...(yield* runGeneration(sequence, run, keep)), cachedTokens };
@@ -171,10 +175,10 @@ function localSession(home: Home, first: Sequence): HostSession {
         });
       const again =
         refuge &&
-        async function* fromBefore(anew: WireOptions, cause: unknown): HostGeneration {
+        async function* fromBefore(anew: WireOptions, cause: unknown, stop: AbortSignal): HostGeneration {
           refuge.move(cause);
           there = await refuge.take(before);
-          return yield* there.append(text, anew, signal);
+          return yield* there.append(text, anew, stop);
         };
       try {
         const run = { prompt, options, signal, backend, keepHeld: true, rescue, again };
