@@ -50,6 +50,7 @@ export interface Calls {
   pull: [{ session: number; id: string }, SessionHandle];
   release: [{ session: number }, undefined];
   predict: [{ examples: readonly Example[]; queries: readonly (readonly number[])[] }, PredictionResult];
+  setApiKey: [{ apiKey: string | undefined }, undefined];
   dispose: [undefined, undefined];
 }
 

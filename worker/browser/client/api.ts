@@ -220,6 +220,8 @@ export interface BrowserModel {
     queries: readonly (readonly number[])[],
     options?: PredictOptions,
   ): Promise<PredictionResult>;
+  /** Requests to `edge` bear this key from now on, or none, in place of the one before: nothing is loaded anew. */
+  setApiKey(apiKey: string | undefined): Promise<void>;
   /** Called when the backend changes, or its reason: WebGPU is ready, or a GPU is lost. Returns how to end that. */
   onBackendChange(listener: (backend: BackendName, reason: string) => void): () => void;
   /** Frees everything: sessions, memory, the Web Worker. Stored files stay. */
@@ -290,6 +292,8 @@ export interface ImageModel {
    * @throws Error named ImageError (it cannot be decoded), ParameterError, EdgeError, AbortError …
    */
   classify(picture: Blob, options?: ClassifyOptions): Promise<ImageClassification>;
+  /** As BrowserModel's. */
+  setApiKey(apiKey: string | undefined): Promise<void>;
   /** As BrowserModel's. */
   onBackendChange(listener: (backend: BackendName, reason: string) => void): () => void;
   /** Frees everything: memory, the Web Worker. Stored files stay. */

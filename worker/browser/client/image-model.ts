@@ -1,7 +1,7 @@
 import type { LoadedImages } from "../protocol.ts";
 import type { ImageModel } from "./api.ts";
 import type { Channel } from "./channel.ts";
-import { check, picture as pictures } from "./kinds.ts";
+import { check, picture as pictures, text } from "./kinds.ts";
 import { optionsOf } from "./options.ts";
 import { placeOf } from "./place.ts";
 
@@ -20,6 +20,10 @@ export function createImageModel(channel: Channel, { info, ...chosen }: LoadedIm
       check("picture", picture, pictures);
       const { signal, ...options } = optionsOf("classify", given);
       return channel.call("classify", { picture, options }, { signal });
+    },
+    async setApiKey(apiKey) {
+      if (apiKey !== undefined) check("apiKey", apiKey, text, ", or undefined for none");
+      return channel.call("setApiKey", { apiKey });
     },
     onBackendChange: place.onChange,
     async dispose() {

@@ -40,6 +40,10 @@ export function createModel(channel: Channel, { info, ...chosen }: Loaded): Brow
       signal?.throwIfAborted();
       return channel.call("predict", { examples, queries }, { signal });
     },
+    async setApiKey(apiKey) {
+      if (apiKey !== undefined) check("apiKey", apiKey, text, ", or undefined for none");
+      return channel.call("setApiKey", { apiKey });
+    },
     onBackendChange: place.onChange,
     async dispose() {
       await channel.call("dispose", undefined).catch(() => {});

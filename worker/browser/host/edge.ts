@@ -37,12 +37,17 @@ export interface RequestContent {
 /** The Worker's REST interface, as far as the client speaks it (worker/edge/README.md). */
 export class Edge {
   readonly #base: string;
-  readonly #key: string | undefined;
+  #key: string | undefined;
   /** the deployment's files are for who has a key. */
   #keepsFiles = false;
 
   constructor(base: string, key: string | undefined) {
     this.#base = base.replace(/\/+$/, "");
+    this.#key = key;
+  }
+
+  /** Of requests from now on. */
+  setApiKey(key: string | undefined): void {
     this.#key = key;
   }
 

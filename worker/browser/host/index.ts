@@ -14,6 +14,8 @@ const running = new Map<number, AbortController>();
 const sessions = new Map<number, HostSession>();
 let model: HostModel | undefined;
 let imageModel: HostImageModel | undefined;
+/** That of the model that is loaded or being loaded. */
+let edge: Edge | undefined;
 let handles = 0;
 
 /** Of a text of its own that was cancelled while its prompt was read. */
@@ -82,7 +84,7 @@ function open(
 
 const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: AbortSignal) => Promise<Calls[K][1]> } = {
   async load({ url, options }, id, signal) {
-    const edge = edgeOf(url, options);
+    edge = edgeOf(url, options);
     model = await openModel(await packageUrl(url, edge, signal), edge, options, {
       signal,
       onProgress: (progress) => post({ id, progress }),
@@ -92,7 +94,7 @@ const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: Abort
     return { info, backend, reason };
   },
   async loadImages({ url, options }, id, signal) {
-    const edge = edgeOf(url, options);
+    edge = edgeOf(url, options);
     imageModel = await openImageModel(await packageUrl(url, edge, signal), edge, options, {
       signal,
       onProgress: (progress) => post({ id, progress }),
@@ -123,6 +125,10 @@ const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: Abort
     return undefined;
   },
   predict: ({ examples, queries }, _, signal) => loaded().predict(examples, queries, signal),
+  async setApiKey({ apiKey }) {
+    edge?.setApiKey(apiKey);
+    return undefined;
+  },
   async dispose() {
     for (const held of sessions.values()) held.dispose();
     sessions.clear();
@@ -134,8 +140,8 @@ const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: Abort
   },
 };
 
-function edgeOf(url: string, { edge = new URL(url).origin, apiKey }: Calls["load"][0]["options"]): Edge {
-  return new Edge(edge, apiKey);
+function edgeOf(url: string, { edge: base = new URL(url).origin, apiKey }: Calls["load"][0]["options"]): Edge {
+  return new Edge(base, apiKey);
 }
 
 function hold(held: HostSession): { session: number; tokens: number } {
