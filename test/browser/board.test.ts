@@ -1,9 +1,21 @@
+import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
 import { cells, openLearn } from "./learn-page.ts";
 import { site, useBrowser } from "./visit.ts";
 
 const browser = useBrowser();
 const open = () => openLearn(browser.current);
+
+/** Where a point lies, to a tenth. */
+async function placeOf(page: Page, index: number): Promise<{ x: number; y: number }> {
+  const [, x, y] = (await page.getAttribute(`.dot >> nth=${index}`, "aria-label"))!.match(/x (\S+), y (\S+)\. /)!;
+  return { x: Number(x), y: Number(y) };
+}
+
+/** Least squares of one point: of all lines through it the one of the shortest weights. */
+function shortestLine({ x, y }: { x: number; y: number }): (at: number) => number {
+  return (at) => (y * (x * at + 1)) / (x * x + 1);
+}
 
 test("a finger taps points in and scrolls over the board; what it drags keeps its focus; a button adds one for the keys", async () => {
   const page = await (
@@ -34,15 +46,17 @@ test("a finger taps points in and scrolls over the board; what it drags keeps it
   await expect.poll(() => page.evaluate(() => scrollY)).toBeGreaterThan(before);
   expect(await page.locator(".dot").count()).toBe(1);
 
+  const first = await placeOf(page, 0);
   await page.click("#learn-add");
-  expect(await page.evaluate(() => document.activeElement!.getAttribute("aria-label"))).toMatch(
-    /^Example 2: x 0\.0, y 0\.0/,
-  );
-  await page.keyboard.press("Shift+ArrowRight");
+  expect(await page.evaluate(() => document.activeElement!.getAttribute("aria-label"))).toMatch(/^Example 2: /);
+  const added = await placeOf(page, 1);
+  // About the line through the origin and the only point there is, and not always at the same place.
+  expect(Math.abs(added.y - shortestLine(first)(added.x))).toBeLessThan(0.6);
+  await page.keyboard.press("Shift+ArrowLeft");
   await page.keyboard.press("ArrowDown");
-  expect(await page.evaluate(() => document.activeElement!.getAttribute("aria-label"))).toMatch(
-    /^Example 2: x 0\.5, y -0\.3/,
-  );
+  const moved = await placeOf(page, 1);
+  expect(moved.x - added.x).toBeCloseTo(-0.5, 1);
+  expect(moved.y - added.y).toBeCloseTo(-0.3, 1);
   await page.keyboard.press("Delete");
   expect(await page.evaluate(() => document.activeElement!.getAttribute("aria-label"))).toMatch(/^Example 1/);
   await page.context().close();
@@ -142,6 +156,24 @@ test("every architecture's state stands beside the curves: the caches grow with 
   await page.context().close();
 });
 
+test("points that are added lie at places of their own, in view, about the line of the others", async () => {
+  const page = await open();
+  await page.waitForSelector(".curve.m1");
+  const line = await page.evaluate(() => document.querySelectorAll(".dot").length);
+  for (let i = 0; i < 5; i++) await page.click("#learn-add");
+  const places = await Promise.all(Array.from({ length: line + 5 }, (_, i) => placeOf(page, i)));
+  const mean = (of: (place: { x: number; y: number }) => number) =>
+    places.reduce((sum, p) => sum + of(p), 0) / places.length;
+  const [x, y] = [mean((p) => p.x), mean((p) => p.y)];
+  const slope = mean((p) => (p.x - x) * (p.y - y)) / mean((p) => (p.x - x) ** 2);
+  for (const place of places) {
+    expect(Math.abs(place.x)).toBeLessThanOrEqual(2);
+    expect(Math.abs(place.y - y - slope * (place.x - x))).toBeLessThan(1.5);
+  }
+  expect(new Set(places.slice(line).map((p) => p.x)).size).toBeGreaterThan(1);
+  await page.context().close();
+});
+
 test("a model that is full says so and has no curve, while others go on; with fewer examples it is back", async () => {
   const page = await open();
   await page.waitForSelector(".curve.m0");
@@ -151,15 +183,80 @@ test("a model that is full says so and has no curve, while others go on; with fe
     for (let i = 0; i < 102; i++) document.querySelector<HTMLElement>("#learn-add")!.click();
   });
   await expect
-    .poll(() => page.textContent("#learn-status"))
-    .toMatch(/^icl-gpt2-linear@\w+ looks back at up to .* 100 examples/);
+    .poll(() => page.textContent("#learn-room"))
+    .toBe("icl-gpt2-linear has room for 100 examples and draws no curve beyond that.");
   await expect.poll(async () => (await cells(page, 2))[2]).toMatch(/^\d+ ms, WASM$/);
   expect(await cells(page, 1)).toEqual(["–", "–", "–"]);
   expect(await page.locator(".curve.m0").count()).toBe(0);
-  expect(await page.textContent("#learn-status")).toMatch(/^icl-gpt2-linear@/);
+  expect(await page.textContent("#learn-beyond")).toBe(
+    "icl-mamba-linear was trained with up to 5 examples: beyond them the curve may be worse.",
+  );
+  // Nothing is asked that can only be refused.
+  const errors: string[] = [];
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  for (const where of ["rest", "session"]) {
+    await page.selectOption("#learn-where", where);
+    await expect.poll(async () => (await cells(page, 2))[2]).toMatch(/^\d+ ms, (edge|session)/);
+    await page.click("#learn-add");
+    await expect.poll(async () => (await cells(page, 2))[2]).toMatch(/^\d+ ms, (edge|session)/);
+  }
+  await page.selectOption("#learn-where", "wasm");
+  expect(errors).toEqual([]);
+  await page.click("#learn-last");
+  await page.click("#learn-last");
   await page.click("#learn-last");
   await page.click("#learn-last");
   await expect.poll(async () => (await cells(page, 1))[2]).toMatch(/^\d+ ms, WASM$/);
-  expect(await page.textContent("#learn-status")).toBe("");
+  expect(await page.textContent("#learn-room")).toBe("");
+  await page.context().close();
+});
+
+test("a slow answer leaves no curve of the last line as if it were this one's: it is dimmed, and said to be computing", async () => {
+  const page = await open();
+  await page.waitForSelector(".curve.m1");
+  await page.selectOption("#learn-where", "rest");
+  await expect.poll(async () => (await cells(page, 2))[2]).toMatch(/edge$/);
+  const before = await page.getAttribute(".curve.m1", "d");
+  const answer = Promise.withResolvers<void>();
+  await page.route("**/v1/icl/predictions", async (route) => {
+    await answer.promise;
+    await route.continue();
+  });
+  await page.click("#learn-line");
+  await page.waitForSelector(".curve.m1.stale");
+  expect((await cells(page, 2))[2]).toBe("computing …");
+  expect(await page.getAttribute(".curve.m1", "d")).toBe(before);
+  answer.resolve();
+  await expect.poll(async () => (await cells(page, 2))[2]).toMatch(/^\d+ ms, edge$/);
+  expect(await page.locator(".stale").count()).toBe(0);
+  expect(await page.getAttribute(".curve.m1", "d")).not.toBe(before);
+  await page.context().close();
+});
+
+test("the board leaves room for what plays it; Play becomes Pause and goes on from there; more points are told", async () => {
+  const page = await (await browser.current.newContext({ viewport: { width: 1280, height: 900 } })).newPage();
+  await page.goto(site.url);
+  await page.click("#tab-learn");
+  await page.waitForSelector(".curve.m1");
+  const play = (await page.locator("#learn-play").boundingBox())!;
+  expect(play.y + play.height).toBeLessThanOrEqual(900);
+  const seen = async () => Number((await page.textContent("#learn-seen-label"))!.match(/\d+/)![0]);
+  await page.click("#learn-play");
+  await expect.poll(() => page.textContent("#learn-play")).toBe("Pause");
+  await expect.poll(seen).toBeGreaterThan(0);
+  await page.click("#learn-play");
+  const paused = await seen();
+  expect([await page.textContent("#learn-play"), paused < 12]).toEqual(["Play", true]);
+  await page.click("#learn-play");
+  await expect.poll(seen).toBeGreaterThan(paused);
+  await page.click("#learn-line");
+  expect([await page.textContent("#learn-play"), await seen()]).toEqual(["Play", 12]);
+  await page.selectOption("#learn-layout", "noise");
+  expect(await page.textContent("#learn-layout-note")).toBe(
+    "40 new points: among 5 numbers a line takes more examples.",
+  );
+  expect(await page.locator(".dot").count()).toBe(40);
+  await page.click("#learn-line");
+  expect(await page.textContent("#learn-layout-note")).toBe("");
   await page.context().close();
 });

@@ -26,6 +26,13 @@ test("by click: load, stream, stop, fork, hand over and back, reload and go on",
   await page.click("#load");
   await status(page, /Ready/);
   expect(await page.textContent("#model-note")).toBe("a-story on WebAssembly, as chosen.");
+  // What is loaded need not be loaded: another choice may be.
+  const loud = () => page.locator("#load").evaluate((load) => load.classList.contains("primary"));
+  expect(await loud()).toBe(false);
+  await page.selectOption("#backend", "rest");
+  expect(await loud()).toBe(true);
+  await page.selectOption("#backend", "wasm");
+  expect(await loud()).toBe(false);
 
   await page.fill("#words", "Once upon a time");
   await page.click(".settings summary");
@@ -42,6 +49,7 @@ test("by click: load, stream, stop, fork, hand over and back, reload and go on",
   expect(await page.getAttribute("#memory-plot svg", "aria-label")).toMatch(
     /the state has .* transformer's cache would/,
   );
+  expect(await page.locator("#memory-plot text").allTextContents()).not.toContain("0 kB");
 
   await page.click("#fork");
   await status(page, /same past/);

@@ -14,3 +14,10 @@ export function element<K extends keyof HTMLElementTagNameMap>(
   made.append(...children);
   return made;
 }
+
+/** Gives the visitor a file. */
+export function download(name: string, content: BlobPart): void {
+  const href = URL.createObjectURL(new Blob([content]));
+  element("a", { href, download: name }).click();
+  URL.revokeObjectURL(href);
+}

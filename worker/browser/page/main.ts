@@ -1,3 +1,4 @@
+import { accessPanel } from "./access.ts";
 import { byId } from "./dom.ts";
 import { openLearnPanel } from "./learn/panel.ts";
 import { playground } from "./playground.ts";
@@ -12,6 +13,7 @@ const TAGLINES: Record<Tab, string> = {
   see: `A model that reads a picture in four directions, ${PLACES}`,
 };
 
+accessPanel();
 const opened = playground();
 // The tabs answer before the list of models is there.
 tabs((tab) => {

@@ -64,6 +64,12 @@ export function parameters(count: number): string {
   return count >= 1e6 ? `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} million` : count.toLocaleString("en");
 }
 
+/** Two digits, or whole seconds. @param ms at least 0 */
+export function seconds(ms: number): string {
+  const s = ms / 1000;
+  return `${s < 10 ? Number(s.toPrecision(2)) : s.toFixed(0)} s`;
+}
+
 export function rate(tokensPerMs: number): string {
   const rate = tokensPerMs * 1000;
   return rate >= 100 ? rate.toFixed(0) : rate.toFixed(1);

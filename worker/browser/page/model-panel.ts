@@ -1,5 +1,5 @@
 import { type BackendName, type BrowserModel, type LoadProgress, loadModel } from "../client/index.ts";
-import { access } from "./access.ts";
+import { access, inWords } from "./access.ts";
 import { byId, element } from "./dom.ts";
 import { bytes } from "./measurements.ts";
 
@@ -48,6 +48,12 @@ export async function modelPanel(onLoad: () => void): Promise<ModelPanel> {
   button.disabled = listed.length === 0;
   button.addEventListener("click", onLoad);
 
+  /** What the button would load; where that is loaded already it is no longer what there is to do. */
+  const wanted = (): string => `${select.value} ${backend.value}`;
+  let loaded: string | undefined;
+  const loud = (): void => void button.classList.toggle("primary", wanted() !== loaded);
+  for (const choice of [select, backend]) choice.addEventListener("change", loud);
+
   function say(text: string, failed = false): void {
     const note = byId("model-note");
     note.textContent = text;
@@ -64,8 +70,9 @@ export async function modelPanel(onLoad: () => void): Promise<ModelPanel> {
       button.disabled = true;
       say("");
       if (asked !== undefined) backend.value = asked;
+      const loading = wanted();
       try {
-        return await loadModel(`/weights/${select.value}`, {
+        const model = await loadModel(`/weights/${select.value}`, {
           backend: backend.value as BackendName | "auto",
           ...access(),
           onProgress({ stage, loaded, total }) {
@@ -74,12 +81,15 @@ export async function modelPanel(onLoad: () => void): Promise<ModelPanel> {
             byId("bar-label").textContent = STAGES[stage] + amount;
           },
         });
+        loaded = loading;
+        return model;
       } catch (error) {
-        say((error as Error).message, true);
+        say(inWords(error as Error), true);
         throw error;
       } finally {
         byId("progress").hidden = true;
         button.disabled = false;
+        loud();
       }
     },
     show(model) {

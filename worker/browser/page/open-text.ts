@@ -1,5 +1,5 @@
 import type { BrowserModel, Session } from "../client/index.ts";
-import type { Timeline } from "./measurements.ts";
+import { Timeline } from "./measurements.ts";
 import { keepText, type StoredText } from "./texts.ts";
 
 /** A text with what lives only as long as the page. */
@@ -7,6 +7,20 @@ export interface OpenText extends StoredText {
   session?: Session;
   timeline: Timeline;
   length: number;
+}
+
+/** @param from a text whose past it has too */
+export function freshText(mode: StoredText["mode"], from?: OpenText): OpenText {
+  return {
+    id: crypto.randomUUID(),
+    mode,
+    model: from?.model ?? "",
+    turns: from?.turns.map((turn) => ({ ...turn })) ?? [],
+    changed: Date.now(),
+    timeline: new Timeline(),
+    length: from?.length ?? 0,
+    ...(from?.state && { state: from.state }),
+  };
 }
 
 export function hasPast({ turns, state }: StoredText): boolean {

@@ -1,9 +1,10 @@
 import type { BackendName, BrowserModel, Generation } from "../client/index.ts";
-import { byId } from "./dom.ts";
+import { access, inWords, onKey } from "./access.ts";
+import { byId, download } from "./dom.ts";
 import { follow } from "./follow.ts";
-import { bytes, drawPlots, Timeline } from "./measurements.ts";
+import { bytes, drawPlots, seconds, Timeline } from "./measurements.ts";
 import { modelPanel } from "./model-panel.ts";
-import { hasPast, keep, type OpenText, sessionOf } from "./open-text.ts";
+import { freshText, hasPast, keep, type OpenText, sessionOf } from "./open-text.ts";
 import { drawPaper, drawShelf, extendPaper } from "./paper.ts";
 import { generateOptions, watchSettings } from "./settings.ts";
 import { type StoredText, storedTexts } from "./texts.ts";
@@ -46,6 +47,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     }
   });
   watchSettings();
+  onKey(() => void model?.setApiKey(access().apiKey));
   draw();
 
   function latest(): OpenText {
@@ -53,17 +55,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
   }
 
   function fresh(from?: OpenText): OpenText {
-    const turns = from?.turns.map((turn) => ({ ...turn })) ?? [];
-    const text: OpenText = {
-      id: crypto.randomUUID(),
-      mode,
-      model: from?.model ?? "",
-      turns,
-      changed: Date.now(),
-      timeline: new Timeline(),
-      length: from?.length ?? 0,
-      ...(from?.state && { state: from.state }),
-    };
+    const text = freshText(mode, from);
     texts.push(text);
     return text;
   }
@@ -95,7 +87,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     try {
       say(await work());
     } catch (error) {
-      say((error as Error).message, true);
+      say(inWords(error as Error), true);
     } finally {
       busy = false;
       running = undefined;
@@ -106,6 +98,8 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
   async function load(backend?: BackendName | "auto"): Promise<string> {
     const next = await panel.load(backend as BackendName | undefined);
     const before = model;
+    // Typed while it was loaded.
+    await next.setApiKey(access().apiKey);
     model = next;
     model.onBackendChange(() => {
       if (model !== undefined) panel.show(model);
@@ -171,7 +165,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
     const { completionTokens, totalMs, cachedTokens, finishReason } = result;
     const reused = cachedTokens > 0 ? `, ${cachedTokens} tokens came from the state` : "";
     const ended = finishReason === "cancelled" ? "Stopped after" : "Wrote";
-    return `${ended} ${completionTokens} tokens in ${(totalMs / 1000).toFixed(1)} s${reused}.`;
+    return `${ended} ${completionTokens} tokens in ${seconds(totalMs)}${reused}.`;
   }
 
   async function fork(): Promise<string> {
@@ -187,11 +181,7 @@ export async function playground(): Promise<{ setMode(mode: Mode): void }> {
   async function save(): Promise<string> {
     const { id, state, turns } = current;
     const content = state ?? new TextEncoder().encode(turns.map((turn) => turn.text).join("\n\n"));
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([content]));
-    link.download = `${id.slice(0, 8)}.${state === undefined ? "txt" : "state"}`;
-    link.click();
-    URL.revokeObjectURL(link.href);
+    download(`${id.slice(0, 8)}.${state === undefined ? "txt" : "state"}`, content);
     return `Saved ${bytes(content.byteLength)}. The text itself stays in this browser too.`;
   }
 

@@ -31,7 +31,7 @@ export function plot(series: readonly Series[], { label, xName, xMax, now, forma
   for (const part of [0, 0.5, 1]) {
     const y = py(part * yMax);
     drawing.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y, y2: y }));
-    drawing.append(text(format(part * yMax), { x: LEFT - 6, y: y + 4, "text-anchor": "end" }));
+    drawing.append(text(part === 0 ? "0" : format(part * yMax), { x: LEFT - 6, y: y + 4, "text-anchor": "end" }));
   }
   for (const part of [0, 0.5, 1]) {
     const anchor = part === 0 ? "start" : part === 1 ? "end" : "middle";

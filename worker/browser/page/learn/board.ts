@@ -52,6 +52,7 @@ export class Board {
       role: "application",
       "aria-label": "Board of examples and curves",
     });
+    this.element.style.setProperty("--aspect", String(WIDTH / HEIGHT));
     for (const at of [-2, -1, 0, 1, 2]) {
       const [x, y] = [px(at), py(3 * at)];
       this.element.append(

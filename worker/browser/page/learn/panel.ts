@@ -1,34 +1,18 @@
+import { onKey } from "../access.ts";
 import { byId, element } from "../dom.ts";
-import { bytesExactly } from "../measurements.ts";
-import { Board, RANGE } from "./board.ts";
-import { noisyLine } from "./examples.ts";
+import { Board } from "./board.ts";
+import { CurveRow, swatch, XS } from "./curve-row.ts";
+import { noisyLine, onTheLine } from "./examples.ts";
 import { features, type Layout, leastSquares, newPoint, type Point } from "./features.ts";
 import { showResults } from "./results.ts";
 import { isRuleModel, showRule } from "./rule.ts";
-import { type Answer, type InContextModel, inContextModels, Learners, type Where } from "./service.ts";
+import { inContextModels, Learners, type Where } from "./service.ts";
 import { crossing, StateTable } from "./states.ts";
-import { beyondOf, errorOf, faultOf, timeOf, training } from "./words.ts";
+import { beyondOf, errorOf, roomOf, training } from "./words.ts";
 
-/** Where the curves are asked: enough for a smooth one, few enough for a request while a point is dragged. */
-const XS = Array.from({ length: 26 }, (_, i) => -RANGE.x + (i / 25) * 2 * RANGE.x);
 /** Between two examples as they are played. */
 const PLAY_MS = 600;
 const STYLES = 6;
-
-interface Shown {
-  readonly model: InContextModel;
-  readonly style: string;
-  readonly chosen: HTMLInputElement;
-  readonly state: HTMLElement;
-  readonly error: HTMLElement;
-  readonly time: HTMLElement;
-  answer?: Answer;
-  /** why there is no answer. */
-  fault?: string;
-  /** a request is on its way; `again` when what it was asked is old. */
-  busy: boolean;
-  again: boolean;
-}
 
 let opened = false;
 
@@ -74,10 +58,15 @@ async function learnPanel(): Promise<void> {
   byId("learn-states").replaceChildren(...states.rows);
   byId("learn-crossing").textContent = crossing();
   byId("learn-training").textContent = training(width);
-  const shown = models.map((model, i) => row(model, `m${i % STYLES}`));
+  const asked = {
+    learners,
+    question: () => ({ where: where(), seen: points.slice(0, range.valueAsNumber), layout: layout() }),
+    onChange: draw,
+  };
+  const shown = models.map((model, i) => new CurveRow(model, `m${i % STYLES}`, asked));
   const linear = shown.filter(({ model }) => /linear|regression/i.test(model.name));
-  for (const each of linear.length > 0 ? linear : shown) each.chosen.checked = true;
-  for (const { chosen } of shown) chosen.addEventListener("change", update);
+  for (const each of linear.length > 0 ? linear : shown) each.choose();
+  for (const each of shown) each.onChoice(update);
   const squares = element("td", { id: "learn-squares-error" });
   byId("learn-rows").replaceChildren(
     element(
@@ -88,10 +77,7 @@ async function learnPanel(): Promise<void> {
       squares,
       element("td", {}, "–"),
     ),
-    ...shown.map(({ model, style, chosen, state, error, time }) => {
-      const name = element("label", {}, chosen, swatch(style), model.name);
-      return element("tr", {}, element("th", { scope: "row" }, name), state, error, time);
-    }),
+    ...shown.map((each) => each.element),
   );
   range.addEventListener("input", () => {
     stop();
@@ -101,16 +87,27 @@ async function learnPanel(): Promise<void> {
     update();
     learners.keepOnly(where());
   });
-  arranged.addEventListener("change", anotherLine);
+  arranged.addEventListener("change", () => {
+    anotherLine();
+    const why = layout() === "noise" ? `: among ${width} numbers a line takes more examples` : "";
+    byId("learn-layout-note").textContent = `${points.length} new points${why}.`;
+  });
+  // What was refused for want of this key is asked again.
+  onKey(() => {
+    if (shown.some(({ fault }) => fault !== undefined)) update();
+  });
   window.addEventListener("pagehide", () => learners.leave());
-  byId("learn-line").addEventListener("click", anotherLine);
+  byId("learn-line").addEventListener("click", () => {
+    byId("learn-layout-note").textContent = "";
+    anotherLine();
+  });
   byId("learn-add").addEventListener("click", () => {
-    change(() => points.push(newPoint(0, 0)));
+    change(() => points.push(onTheLine(points)));
     board.focus(points.length - 1);
   });
   byId("learn-last").addEventListener("click", () => change(() => points.pop()));
   byId("learn-clear").addEventListener("click", () => change(() => points.splice(0)));
-  byId("learn-play").addEventListener("click", play);
+  byId("learn-play").addEventListener("click", () => (playing === undefined ? play() : stop()));
   anotherLine();
 
   function anotherLine(): void {
@@ -128,10 +125,11 @@ async function learnPanel(): Promise<void> {
     update();
   }
 
+  /** From where it was paused; from the start where all are seen. */
   function play(): void {
-    stop();
-    range.value = "0";
+    if (range.valueAsNumber >= points.length) range.value = "0";
     update();
+    byId("learn-play").textContent = "Pause";
     playing = setInterval(() => {
       range.value = String(range.valueAsNumber + 1);
       if (range.valueAsNumber >= points.length) stop();
@@ -141,6 +139,8 @@ async function learnPanel(): Promise<void> {
 
   function stop(): void {
     clearInterval(playing);
+    playing = undefined;
+    byId("learn-play").textContent = "Play";
   }
 
   function update(): void {
@@ -154,64 +154,35 @@ async function learnPanel(): Promise<void> {
       seen,
     );
     draw();
-    for (const each of shown) void renew(each);
-  }
-
-  /** Asks for what is shown now; of what changes while a request is on its way only the last is asked. */
-  async function renew(each: Shown): Promise<void> {
-    each.again = each.busy && each.chosen.checked;
-    if (each.busy || !each.chosen.checked) return;
-    each.busy = true;
-    do {
-      each.again = false;
-      try {
-        const seen = points.slice(0, range.valueAsNumber);
-        each.answer = await learners.ask(each.model, where(), seen, XS, layout());
-        each.state.textContent = bytesExactly(each.answer.stateBytes);
-        each.error.textContent = errorOf(each.answer.before, seen);
-        each.time.textContent = timeOf(each.answer);
-        delete each.fault;
-        draw();
-      } catch (error) {
-        // What was asked elsewhere is asked again here.
-        if (each.again) continue;
-        delete each.answer;
-        for (const cell of [each.state, each.error, each.time]) cell.textContent = "–";
-        each.fault = faultOf(each.model, error as Error);
-        draw();
-      }
-    } while (each.again);
-    each.busy = false;
+    for (const each of shown) void each.renew();
   }
 
   function draw(): void {
-    const faults = shown.flatMap(({ chosen, fault }) => (chosen.checked && fault !== undefined ? [fault] : []));
+    const faults = shown.flatMap(({ chosen, fault }) => (chosen && fault !== undefined ? [fault] : []));
     byId("learn-status").textContent = faults.join(" ");
     const seen = points.slice(0, range.valueAsNumber);
-    const asked = shown.flatMap(({ chosen, model }) => (chosen.checked ? [model] : []));
-    byId("learn-beyond").textContent = beyondOf(asked, seen.length);
+    const [full, others] = [true, false].map((full) => shown.filter((each) => each.chosen && each.full === full));
+    byId("learn-room").textContent = roomOf(full!.map(({ model }) => model));
+    byId("learn-beyond").textContent = beyondOf(
+      others!.map(({ model }) => model),
+      seen.length,
+    );
     const rows = seen.map(({ x, noise }) => features(x, width, layout(), noise));
     const line = fitted(rows, seen);
     board.drawCurves([
       { style: "squares", points: XS.map((x) => [x, line(features(x, width, layout()))]) },
-      ...shown.flatMap(({ chosen, style, answer }) =>
-        chosen.checked && answer ? [{ style, points: XS.map((x, i) => [x, answer.predictions[i]!] as const) }] : [],
+      ...shown.flatMap(({ chosen, style, answer, stale }) =>
+        chosen && answer
+          ? [
+              {
+                style: stale ? `${style} stale` : style,
+                points: XS.map((x, i) => [x, answer.predictions[i]!] as const),
+              },
+            ]
+          : [],
       ),
     ]);
   }
-}
-
-function row(model: InContextModel, style: string): Shown {
-  return {
-    model,
-    style,
-    chosen: element("input", { type: "checkbox" }),
-    state: element("td", {}, "–"),
-    error: element("td", {}, "–"),
-    time: element("td", {}, "–"),
-    busy: false,
-    again: false,
-  };
 }
 
 /** Least squares of the first examples. */
@@ -220,8 +191,4 @@ function fitted(rows: readonly number[][], seen: readonly Point[]): (row: readon
     rows,
     seen.slice(0, rows.length).map(({ y }) => y),
   );
-}
-
-function swatch(style: string): HTMLElement {
-  return element("span", { className: `swatch ${style}` });
 }

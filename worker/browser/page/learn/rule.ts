@@ -1,3 +1,4 @@
+import { inWords, onKey } from "../access.ts";
 import { byId, element } from "../dom.ts";
 import { svg } from "../plot.ts";
 import { type InContextModel, Learners, type Where } from "./service.ts";
@@ -29,6 +30,9 @@ export function showRule(models: readonly InContextModel[]): void {
   });
   byId("rule-rows").replaceChildren(...rows.map(({ row }) => row));
   byId("rule-new").addEventListener("click", () => void again());
+  onKey(() => {
+    if (byId("rule-status").textContent !== "") void again();
+  });
   void again();
 
   async function again(): Promise<void> {
@@ -50,7 +54,7 @@ export function showRule(models: readonly InContextModel[]): void {
           wrong.textContent = `Wrong in the last row: ${mistakes} of ${LAST}`;
         } catch (error) {
           if (mine !== round) return;
-          byId("rule-status").textContent = `${model.name}: ${(error as Error).message}`;
+          byId("rule-status").textContent = `${model.name}: ${inWords(error as Error)}`;
         }
       }),
     );

@@ -1,5 +1,5 @@
 import { type BackendName, type BrowserModel, loadModel, type PredictionResult } from "../../client/index.ts";
-import { access } from "../access.ts";
+import { access, withKey } from "../access.ts";
 import { features, type Layout, type Point } from "./features.ts";
 import { EdgeSessions } from "./sessions.ts";
 
@@ -11,6 +11,8 @@ export interface InContextModel {
   readonly outputs: number;
   /** examples before a question, at most, while it was trained; null where nobody knows. */
   readonly trained: number | null;
+  /** examples that it has room for with a question behind them; Infinity without attention. */
+  readonly room: number;
 }
 
 export interface Answer {
@@ -34,13 +36,16 @@ interface Listed {
   readonly outputs?: number;
   readonly interleave?: false;
   readonly trained_examples?: number | null;
+  readonly max_examples?: number | null;
 }
 
 /** Those installed that predict a number from examples. */
 export async function inContextModels(): Promise<InContextModel[]> {
   const listed = (await (await fetch("/weights/index.json")).json()) as Listed[];
-  return listed.flatMap(({ id, name, inputs, outputs, interleave, trained_examples: trained = null }) =>
-    inputs !== undefined && outputs === 1 && interleave !== false ? [{ id, name, inputs, outputs, trained }] : [],
+  return listed.flatMap(({ id, name, inputs, outputs, interleave, trained_examples: trained = null, max_examples }) =>
+    inputs !== undefined && outputs === 1 && interleave !== false
+      ? [{ id, name, inputs, outputs, trained, room: max_examples ?? Number.POSITIVE_INFINITY }]
+      : [],
   );
 }
 
@@ -50,7 +55,6 @@ export type Where = "wasm" | "webgpu" | "rest" | "session";
 interface Loaded {
   readonly where: BackendName;
   readonly model: Promise<BrowserModel>;
-  readonly apiKey: string | undefined;
 }
 
 /** The models that were asked so far, each loaded when it was first asked. */
@@ -101,18 +105,15 @@ export class Learners {
   }
 
   #load(id: string, where: BackendName): Promise<BrowserModel> {
-    // Only who computes elsewhere is asked for a key.
-    const given = where === "rest" ? access() : {};
     const place = `${id} ${where}`;
     const before = this.#loaded.get(place);
-    if (before !== undefined && before.apiKey === given.apiKey) return before.model;
-    if (before !== undefined) free(before.model);
-    const model = loadModel(`/weights/${id}`, { backend: where, ...given });
-    this.#loaded.set(place, { where, model, apiKey: given.apiKey });
+    if (before !== undefined) return withKey(before.model);
+    const model = loadModel(`/weights/${id}`, { backend: where, ...access() });
+    this.#loaded.set(place, { where, model });
     model.catch(() => {
       if (this.#loaded.get(place)?.model === model) this.#loaded.delete(place);
     });
-    return model;
+    return withKey(model);
   }
 }
 

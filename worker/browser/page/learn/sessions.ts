@@ -89,7 +89,7 @@ async function post(path: string, body: unknown): Promise<Reply> {
   } catch {
     // Not ours: a proxy's page.
   }
-  throw new Error(message);
+  throw Object.assign(new Error(message), { status: response.status });
 }
 
 function headers(): Record<string, string> {

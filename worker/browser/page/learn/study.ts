@@ -141,7 +141,7 @@ function number(value: number): string {
   return value.toFixed(3).replace("-", "−");
 }
 
-function list(parts: readonly string[]): string {
+export function list(parts: readonly string[]): string {
   return parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
 }
 

@@ -1,7 +1,7 @@
-import { beyondTraining } from "../../../engine/in-context.ts";
+import { inWords } from "../access.ts";
 import type { Point } from "./features.ts";
 import type { Answer, InContextModel, Where } from "./service.ts";
-import { TRAINING } from "./study.ts";
+import { list, TRAINING } from "./study.ts";
 
 const PLACES: Record<Where, string> = { wasm: "WASM", webgpu: "WebGPU", rest: "edge", session: "session" };
 
@@ -11,14 +11,36 @@ export function errorOf(before: readonly number[], seen: readonly Point[]): stri
   return (seen.reduce((sum, { y }, i) => sum + (y - before[i]!) ** 2, 0) / seen.length).toFixed(3);
 }
 
-/** With the model's name in front, where the message does not begin with it. */
-export function faultOf({ name }: InContextModel, { message }: Error): string {
-  return `${message.startsWith(`${name}@`) ? message : `${name}: ${message}`}.`;
+/** With the model's name in front, where the message does not begin with it. Which version of it is of no use on the page. */
+export function faultOf({ name }: InContextModel, error: Error): string {
+  const message = inWords(error).replaceAll(/(?<=^|\s)([\w.-]+)@[0-9a-f]{12}\b/g, "$1");
+  return `${message.startsWith(name) ? message : `${name}: ${message}`}`.replace(/\.?$/, ".");
+}
+
+/** Of models that have no room for the examples that are seen. */
+export function roomOf(models: readonly InContextModel[]): string {
+  const told = byCount(models, ({ room }) => room).map(([names, room]) => {
+    const many = names.length > 1;
+    return `${list(names)} ${many ? "have" : "has"} room for ${room} examples and ${many ? "draw" : "draws"} no curve beyond ${many ? "them" : "that"}.`;
+  });
+  return told.join(" ");
 }
 
 /** Of models that see more examples than they were trained with. */
 export function beyondOf(models: readonly InContextModel[], seen: number): string {
-  return models.flatMap(({ name, trained }) => beyondTraining(name, trained, seen)?.concat(".") ?? []).join(" ");
+  const beyond = models.filter(({ trained }) => trained !== null && seen > trained);
+  return byCount(beyond, ({ trained }) => trained ?? 0)
+    .map(
+      ([names, trained]) =>
+        `${list(names)} ${names.length > 1 ? "were" : "was"} trained with up to ${trained} examples: beyond them the curve may be worse.`,
+    )
+    .join(" ");
+}
+
+/** Names of the models that share a number, with it. */
+function byCount(models: readonly InContextModel[], count: (model: InContextModel) => number): [string[], number][] {
+  const groups = Map.groupBy(models, count);
+  return [...groups].map(([number, sharing]) => [sharing.map(({ name }) => name), number]);
 }
 
 export function timeOf({ milliseconds, where, added, kept }: Answer): string {

@@ -1,4 +1,5 @@
 import type { BackendName, ImageClassification, LoadProgress } from "../../client/index.ts";
+import { inWords, onKey } from "../access.ts";
 import { byId, element } from "../dom.ts";
 import { bytes } from "../measurements.ts";
 import { showSamples } from "./samples.ts";
@@ -41,6 +42,10 @@ export async function openSeePanel(): Promise<void> {
   file.addEventListener("change", () => look(file.files?.[0]));
   showSamples(look, fail);
   byId("see-backend").addEventListener("change", () => look(undefined));
+  // What was refused for want of this key is asked again.
+  onKey(() => {
+    if (byId("see-status").classList.contains("failed")) look(undefined);
+  });
   const drop = byId("see-drop");
   drop.addEventListener("dragover", (event) => event.preventDefault());
   drop.addEventListener("drop", (event) => {
@@ -86,7 +91,7 @@ async function show(model: ListedModel, file: Blob | undefined): Promise<void> {
     showResult(seen, photo);
     say(`${verdict(seen)}, of ${photo.width} × ${photo.height} pixels, by ${NAMES[seen.backend]}.`);
   } catch (error) {
-    if (turn === latest) fail((error as Error).message);
+    if (turn === latest) fail(inWords(error as Error));
   }
 }
 

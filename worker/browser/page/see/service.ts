@@ -1,5 +1,5 @@
 import { type BackendName, type ImageModel, type LoadProgress, loadImageModel } from "../../client/index.ts";
-import { access } from "../access.ts";
+import { access, withKey } from "../access.ts";
 
 export interface ListedModel {
   readonly id: string;
@@ -14,7 +14,7 @@ export async function imageModels(): Promise<ListedModel[]> {
   return listed.filter(({ architecture }) => architecture === "vmamba");
 }
 
-/** Models by backend and key: each is loaded once, when a first picture comes. */
+/** Models by backend: each is loaded once, when a first picture comes. */
 const loading = new Map<string, Promise<ImageModel>>();
 
 /** @param onProgress hears of the load, where this call begins one. @throws Error that says what failed */
@@ -23,14 +23,13 @@ export function imageModel(
   backend: BackendName | "auto",
   onProgress: (progress: LoadProgress) => void,
 ): Promise<ImageModel> {
-  const key = access();
-  const name = `${id} ${backend} ${key.apiKey}`;
+  const name = `${id} ${backend}`;
   let model = loading.get(name);
   if (model === undefined) {
-    model = loadImageModel(`/weights/${id}`, { backend, onProgress, ...key });
+    model = loadImageModel(`/weights/${id}`, { backend, onProgress, ...access() });
     loading.set(name, model);
     // The next picture tries again.
     model.catch(() => loading.delete(name));
   }
-  return model;
+  return withKey(model);
 }
