@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { runNode } from "./lib/child.ts";
 
 /*
  * node scripts/with-build.ts kernels|all|bench [NODE_OPTION…] SCRIPT [ARG…]
@@ -27,6 +27,6 @@ const help = command.includes("--help") || command.includes("-h");
 for (const args of help ? [command] : [...build, command]) {
   // What the builds say is no data of the command's.
   const stdout = args === command ? "inherit" : process.stderr.fd;
-  const { status } = spawnSync(process.execPath, args, { stdio: ["inherit", stdout, "inherit"] });
-  if (status !== 0) process.exit(status ?? 1);
+  const code = await runNode(args, { stdio: ["inherit", stdout, "inherit"] });
+  if (code !== 0) process.exit(code);
 }

@@ -8,6 +8,7 @@ import { join } from "node:path";
 // Not import.meta.resolve, which vitest's own imports lack.
 const WRANGLER = join(createRequire(import.meta.url).resolve("wrangler/package.json"), "../bin/wrangler.js");
 const START_TIMEOUT_MS = 60_000;
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 export interface DevServer extends AsyncDisposable {
   /** such as http://127.0.0.1:8787 */
@@ -27,7 +28,7 @@ export interface DevServerOptions {
 }
 
 /**
- * Starts the Worker on the local edge runtime, on a free loopback port.
+ * Starts the Worker on the local edge runtime, on a free loopback port. A signal that ends this process ends it too.
  * @throws Error with the server's output when it does not answer
  */
 export async function startDevServer(options: DevServerOptions = {}): Promise<DevServer> {
@@ -61,15 +62,17 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
   let text = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (text += data.toString()));
   const url = `http://127.0.0.1:${port}`;
-  const server: DevServer = {
-    url,
-    process: child,
-    output: () => text,
-    async [Symbol.asyncDispose]() {
-      await stop(child);
-      if (own !== undefined) rmSync(own, { recursive: true, force: true, maxRetries: 5 });
-    },
+  const stopAll = async (): Promise<void> => {
+    await stop(child);
+    if (own !== undefined) rmSync(own, { recursive: true, force: true, maxRetries: 5 });
+    for (const signal of SIGNALS) process.off(signal, end);
   };
+  const server: DevServer = { url, process: child, output: () => text, [Symbol.asyncDispose]: stopAll };
+  const end = (signal: NodeJS.Signals): void => {
+    // Without a listener the same signal ends this process as it would have.
+    void stopAll().finally(() => process.kill(process.pid, signal));
+  };
+  for (const signal of SIGNALS) process.on(signal, end);
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (!(await answers(`${url}/healthz`))) {
     if (child.exitCode !== null || Date.now() > deadline) {
@@ -99,7 +102,8 @@ async function stop(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-async function freePort(): Promise<number> {
+/** A port of loopback that nothing has now. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
