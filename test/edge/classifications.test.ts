@@ -90,7 +90,13 @@ describe("POST /v1/images/classifications", () => {
       /"size": the fields are image .*, model, top_k and observe$/,
     ],
     ["top_k 0", () => post(zip, "?top_k=0"), 400, "invalid_value", /top_k is "0"/],
-    ["a language model", () => post(zip, "?model=tiny"), 400, "invalid_value", /tiny@.* is not fed images/],
+    [
+      "a language model",
+      () => post(zip, "?model=tiny"),
+      400,
+      "invalid_value",
+      /tiny@\w+ is a language model: .*; here use vmamba@\w+$/,
+    ],
     ["an unknown model", () => post(zip, "?model=none"), 404, "model_not_found", /none/],
     ["a zip", () => post(zip), 415, "image_unsupported", /zip archive/],
     [

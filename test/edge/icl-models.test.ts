@@ -43,11 +43,15 @@ test("a model without interleaving takes vectors, says so, and is nobody's defau
   expect(one).toMatchObject({ interleave: false });
   expect(one).not.toHaveProperty("max_examples");
   expect(await (await call("GET", `/v2/models/${name}`)).json()).toMatchObject({ parameters: { interleave: false } });
-  const { id } = await newSession({ model: name });
+  const refused = await errorOf(await call("POST", "/v1/sessions", { model: name }));
+  expect(refused).toMatchObject({
+    status: 400,
+    param: "model",
+    message: expect.stringMatching(/^icl-vectors@\w+ .* \/v2\/models\/icl-vectors\/infer/),
+  });
   for (const [body, param] of [
     [{ model: name, examples: [{ x, y: 1 }] }, "model"],
     [{ model: name, query: [x] }, "model"],
-    [{ session: id, query: [x] }, "session"],
   ] as const) {
     expect(await errorOf(await ask(body))).toMatchObject({
       status: 400,

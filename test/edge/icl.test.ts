@@ -93,7 +93,12 @@ describe("what cannot be answered", () => {
     ["y of more than is predicted", { model, examples: [{ x, y: [1, 2] }] }, "examples[0].y", /icl-mamba@\w+ predicts/],
     ["an empty y", { model, examples: [{ x, y: [] }] }, "examples[0].y", /at least one number/],
     ["query too long", { model, query: [[...x, 6]] }, "query[0]", /has 6 numbers: icl-mamba@\w+ takes 5/],
-    ["a text model", { model: "tiny", query: [x] }, "model", /tiny@.* is a language model/],
+    [
+      "a text model",
+      { model: "tiny", query: [x] },
+      "model",
+      /tiny@\w+ is a language model: ask it through POST \/v1\/chat\/completions .*; here use one of icl-mamba@/,
+    ],
     ["a query too large", { model, query: [x, HUGE] }, "query[1]", /at query\[1\] is not .* scale them to about 1/],
     [
       "an x too large",
@@ -170,7 +175,12 @@ describe("what cannot be answered", () => {
     expect(await errorOf(await ask({ session: id, query: [x] }))).toMatchObject({ status: 400, param: "session" });
     const { id: ours } = await newSession({ model });
     const appended = await errorOf(await call("POST", `/v1/sessions/${ours}/append`, { text: "a" }));
-    expect(appended).toMatchObject({ status: 400, message: expect.stringMatching(/no tokenizer/) });
+    expect(appended).toMatchObject({
+      status: 400,
+      message: expect.stringMatching(
+        /learns from examples and writes no text: ask it through POST \/v1\/icl\/predictions/,
+      ),
+    });
   });
 
   test("a y too large, alone or last, is not stored: the session keeps what it has", async () => {

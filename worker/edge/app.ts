@@ -7,6 +7,7 @@ import { ApiError } from "./http/api-error.ts";
 import { refusePublishable, requireKey } from "./http/auth.ts";
 import { browsers } from "./http/browsers.ts";
 import { methodNotAllowed } from "./http/method-not-allowed.ts";
+import { nearPath } from "./http/near-path.ts";
 import { outliveClient } from "./http/outlive-client.ts";
 import { toApiError } from "./http/to-api-error.ts";
 import { createMetrics } from "./ops/metrics.ts";
@@ -65,15 +66,14 @@ export function createApp(services: Services): OpenAPIHono<AppEnv> {
   app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: name, version }, security: [{ bearer: [] }] });
   app.all("/openapi.json", methodNotAllowed("GET"));
 
-  app.notFound((c) =>
-    failed(
-      c,
-      new ApiError({
-        code: "not_found",
-        message: `${c.req.method} ${c.req.path}: there is nothing here; GET / lists the endpoints`,
-      }),
-    ),
-  );
+  app.notFound((c) => {
+    const { method, path } = c.req;
+    const near = nearPath(method, path, endpoints());
+    const meant =
+      near === undefined ? "" : ` did you mean ${near}? The base URL of an OpenAI client ends in /v1, without a slash.`;
+    const message = `${method} ${path}: there is nothing here;${meant} GET / lists the endpoints`;
+    return failed(c, new ApiError({ code: "not_found", message }));
+  });
   app.onError((error, c) => failed(c, error instanceof HTTPException ? fromHono(error) : error));
   return app;
 

@@ -31,6 +31,6 @@ export const generation: [param: string, fields: unknown, message: RegExp][] = [
   ["stream_options.x", { stream_options: { x: 1 } }, /unknown field "stream_options.x"/],
   ["logprobs", { logprobs: 6 }, /logprobs is 6: it must be an integer from 0 to 5/],
   ["logprobs", { logprobs: true }, /logprobs is true/],
-  ["temprature", { temprature: 1 }, /unknown field "temprature".*leave it out/],
+  ["temprature", { temprature: 1 }, /unknown field "temprature": did you mean temperature\?.*leave it out/],
   ["typical_p", { typical_p: 0 }, /typical_p is 0: it must be a number above 0, at most 1/],
 ];

@@ -23,7 +23,7 @@ export interface ChatPrompt {
 export function chatPrompt(model: Model, limits: Limits, sent: ChatRequest["messages"], param: string): ChatPrompt {
   const { tokenizer } = model;
   if (tokenizer === undefined) {
-    throw badValue("model", `${model.manifest.id} has no tokenizer, so it cannot generate text: use another model`);
+    throw badValue("model", `${model.manifest.id} has no tokenizer, so it takes and writes no text: use another model`);
   }
   const messages = sent.map(({ role, content }) => ({
     role: role === "developer" ? "system" : role,

@@ -21,7 +21,7 @@ export function promptTokens(
   const { id } = model.manifest;
   const { tokenizer } = model;
   if (tokenizer === undefined) {
-    throw badValue("model", `${id} has no tokenizer, so it cannot generate text: use another model`);
+    throw badValue("model", `${id} has no tokenizer, so it takes and writes no text: use another model`);
   }
   if (prompt === undefined) return [];
   const most = mostPromptTokens(model, limits);

@@ -1,8 +1,8 @@
-import { inputOf } from "../../engine/architectures/index.ts";
 import type { Env } from "../env.ts";
 import { ApiError } from "../http/api-error.ts";
 import { show } from "../http/show.ts";
 import { INDEX_FILE, type IndexEntry, IndexFile, named } from "./index-file.ts";
+import { oneOf, requireUse, serves, type Use } from "./use.ts";
 
 export interface CatalogEntry extends IndexEntry {
   readonly store: "assets" | "r2";
@@ -13,13 +13,12 @@ export interface Catalog {
   list(env: Env): Promise<readonly CatalogEntry[]>;
   /**
    * @param model a name, an id (name@hash), or nothing for the default
-   * @param input what the default shall be fed
-   * @throws ApiError 404, 503 when nothing is served
+   * @param use what is asked of it; any model where nothing is
+   * @param param the field that named the model, or its session. Default model
+   * @throws ApiError 400 when it is for something else, 404, 503 when nothing is served
    */
-  find(env: Env, model: string | undefined, input?: ModelInput): Promise<CatalogEntry>;
+  find(env: Env, model: string | undefined, use?: Use, param?: string): Promise<CatalogEntry>;
 }
-
-export type ModelInput = ReturnType<typeof inputOf>;
 
 /** How long a bucket's index is believed. Assets change only with the deployment, and with it the isolate. */
 const BUCKET_TTL = 60_000;
@@ -46,26 +45,30 @@ export function createCatalog(): Catalog {
     return [...assets, ...bucket];
   }
 
-  async function find(env: Env, model: string | undefined, input: ModelInput = "tokens"): Promise<CatalogEntry> {
+  async function find(env: Env, model: string | undefined, use?: Use, param = "model"): Promise<CatalogEntry> {
     let entries = await list(env);
-    const wanted = model ?? defaultOf(entries, input, env.DEFAULT_MODEL);
+    const wanted = model ?? defaultOf(entries, use ?? "text", env.DEFAULT_MODEL);
     const isSet = model === undefined && wanted === env.DEFAULT_MODEL;
-    if (wanted === undefined) throw noModel(input);
+    if (wanted === undefined) throw noModel(use ?? "text");
     let found = named(entries, wanted);
     if (found === undefined && env.WEIGHTS !== undefined) {
       // It may have been uploaded a moment ago.
       entries = await list(env, 0);
       found = named(entries, wanted);
     }
-    if (found !== undefined) return found;
-    if (entries.length === 0 && isSet) throw noModel("tokens");
-    const served = entries.map((e) => e.id).join(", ");
+    if (found !== undefined) {
+      if (use !== undefined) requireUse(found, use, entries, param);
+      return found;
+    }
+    if (entries.length === 0 && isSet) throw noModel("text");
+    const able = entries.filter((entry) => use === undefined || serves(entry, use)).map(({ id }) => id);
+    const others = able.length > 0 ? `use ${oneOf(able)}` : `no ${entries.length > 0 ? "such " : ""}models are`;
     throw new ApiError({
       code: "model_not_found",
       param: "model",
       message: isSet
-        ? `the request names no model, and DEFAULT_MODEL is ${show(wanted)}, which is not served here: send model, or set DEFAULT_MODEL (under [vars] of wrangler.toml) to one of ${served}`
-        : `model ${show(wanted)} is not served here: ${served === "" ? "no models are" : `use one of ${served}`}`,
+        ? `the request names no model, and DEFAULT_MODEL is ${show(wanted)}, which is not served here: ${able.length > 0 ? `send model, or set DEFAULT_MODEL (under [vars] of wrangler.toml) to ${oneOf(able)}` : others}`
+        : `model ${show(wanted)} is not served here: ${others}`,
     });
   }
 
@@ -73,24 +76,24 @@ export function createCatalog(): Catalog {
 }
 
 /** The name or id of what a request gets that names no model. */
-function defaultOf(entries: readonly CatalogEntry[], input: ModelInput, set: string | undefined): string | undefined {
-  const fits = ({ architecture, tokenizer, interleave }: CatalogEntry): boolean =>
-    inputOf(architecture) === input && (input !== "tokens" || tokenizer !== false) && interleave !== false;
+function defaultOf(entries: readonly CatalogEntry[], use: Use, set: string | undefined): string | undefined {
+  const ofText = use === "text" || use === "session";
   const preferred = set ? named(entries, set) : undefined;
   // A default that cannot be served is said, rather than that another takes its place.
-  if (set && input === "tokens") return set;
-  if (preferred !== undefined && fits(preferred)) return preferred.id;
-  return (entries.find(fits) ?? (input === "tokens" ? entries[0] : undefined))?.id;
+  if (set && ofText) return set;
+  if (preferred !== undefined && serves(preferred, use)) return preferred.id;
+  const first = entries.find((entry) => serves(entry, ofText ? "text" : use));
+  return (first ?? (ofText ? entries[0] : undefined))?.id;
 }
 
-function noModel(input: ModelInput): ApiError {
-  if (input === "tokens") {
+function noModel(use: Use): ApiError {
+  if (use === "text" || use === "session") {
     return new ApiError({
       code: "no_models",
       message: "this deployment has no models: put packages into weights/models or the bucket and build again",
     });
   }
-  const what = input === "images" ? "image" : "in-context";
+  const what = use === "images" ? "image" : "in-context";
   const message = `no ${what} model is served here: put a package of one into weights/models or the bucket, and build again`;
   return new ApiError({ code: "model_not_found", param: "model", message });
 }

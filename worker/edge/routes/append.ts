@@ -59,7 +59,7 @@ export function appendRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
         "missing_field",
       );
     }
-    const entry = await catalog.find(c.env, session.model);
+    const entry = await catalog.find(c.env, session.model, "text", body.tokens == null ? "text" : "tokens");
     const client = c.req.raw.signal;
     const cut = body.on_disconnect === "keep" ? new CutOff(client) : undefined;
     const record = c.get("record");

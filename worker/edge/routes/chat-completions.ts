@@ -32,7 +32,7 @@ export function chatCompletionsRoutes({ catalog, pool }: Services): OpenAPIHono<
   app.post("/chat/completions", async (c) => {
     const body = await readJson(c.req.raw, ChatRequest);
     refuseContradictions(body);
-    const entry = await catalog.find(c.env, body.model ?? undefined);
+    const entry = await catalog.find(c.env, body.model ?? undefined, "text");
     const generation = await startChat(c.env, pool, {
       entry,
       body,

@@ -28,7 +28,7 @@ export function completionsRoutes({ catalog, pool }: Services): OpenAPIHono<AppE
   app.post("/completions", async (c) => {
     const body = await readJson(c.req.raw, CompletionRequest);
     refuseContradictions(body);
-    const entry = await catalog.find(c.env, body.model ?? undefined);
+    const entry = await catalog.find(c.env, body.model ?? undefined, "text");
     const generation = await startCompletion(c.env, pool, {
       entry,
       body,

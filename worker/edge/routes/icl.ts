@@ -1,7 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { stateLayout, stateLength } from "../../../kernels/state.ts";
-import { inputOf } from "../../engine/architectures/index.ts";
-import { beyondTraining, mostExamples, noExamples, observe, predict } from "../../engine/in-context.ts";
+import { beyondTraining, mostExamples, observe, predict } from "../../engine/in-context.ts";
 import type { Model } from "../../engine/model.ts";
 import { Sequence } from "../../engine/sequence.ts";
 import { decodeSnapshot, restoreSnapshot } from "../../engine/snapshot.ts";
@@ -46,14 +45,8 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
     if (examples.length === 0 && query.length === 0)
       throw badValue("query", "there are neither examples nor a query: give one of them", "missing_field");
     const read = body.session == null ? undefined : await readSession(c.env, c.get("owner"), body.session);
-    const entry = await catalog.find(c.env, read?.session.model ?? body.model ?? undefined, "vectors");
-    if (inputOf(entry.architecture) !== "vectors") {
-      throw badValue(
-        read === undefined ? "model" : "session",
-        `${entry.id} is ${inputOf(entry.architecture) === "images" ? "an image" : "a language"} model, it does not learn from (x, y) examples: use a model of architecture in-context (GET /v1/models lists them)`,
-      );
-    }
-    if (entry.interleave === false) throw badValue(read === undefined ? "model" : "session", noExamples(entry));
+    const name = read?.session.model ?? body.model ?? undefined;
+    const entry = await catalog.find(c.env, name, "examples", read === undefined ? "model" : "session");
     const stored = read?.snapshot && (await decodeSnapshot(read.snapshot.bytes));
     const { signal } = c.req.raw;
     const limits = limitsOf(c.env);

@@ -1,5 +1,4 @@
 import { OpenAPIHono, z } from "@hono/zod-openapi";
-import { inputOf } from "../../engine/architectures/index.ts";
 import { ImageError, ModelError } from "../../engine/errors.ts";
 import { prepare } from "../../engine/image/prepare.ts";
 import { bestClasses, imageStages } from "../../engine/images.ts";
@@ -55,10 +54,6 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   app.post("/images/classifications", async (c) => {
     const { files, model: name, topK, observe } = await readImages(c.req.raw);
     const entry = await catalog.find(c.env, name, "images");
-    if (inputOf(entry.architecture) !== "images") {
-      const message = `${entry.id} is not fed images: GET /v1/models lists the models, leave model out for the first that is`;
-      throw badValue("model", message);
-    }
     const { signal } = c.req.raw;
     const limits = limitsOf(c.env);
     const record = c.get("record");

@@ -42,7 +42,7 @@ export function responsesRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv
     const owner = c.get("owner");
     const previous = body.previous_response_id ?? undefined;
     const past = previous === undefined ? [] : await readPrevious(c.env, owner, previous);
-    const entry = await catalog.find(c.env, body.model ?? past.at(-1)?.reply.model);
+    const entry = await catalog.find(c.env, body.model ?? past.at(-1)?.reply.model, "text");
     const store = limits.prefixStore && body.store !== false;
     const input = inputItems(body.input);
     const messages = [...conversationItems(past), ...input].map(messageOf);

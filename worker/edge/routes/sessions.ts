@@ -58,7 +58,7 @@ export function sessionsRoutes({ catalog }: Services): OpenAPIHono<AppEnv> {
 
   app.post("/sessions", async (c) => {
     const body = await readJson(c.req.raw, SessionRequest);
-    const entry = await catalog.find(c.env, body.model ?? undefined);
+    const entry = await catalog.find(c.env, body.model ?? undefined, "session");
     const made = { owner: c.get("owner"), model: entry.id, forkedFrom: null };
     return c.json(sessionReply(await createSession(c.env, made)), 201);
   });
