@@ -79,6 +79,15 @@ describe("what the tensors tell of a config.json", () => {
   });
 });
 
+test("a config.yaml that was copied to config.json: the same", async () => {
+  const folder = mkdtempSync(join(work, "yaml-"));
+  copyFileSync(join(RUN, "state.pt"), join(folder, "state.pt"));
+  copyFileSync(join(RUN, "config.yaml"), join(folder, "config.json"));
+  await expect(openCheckpoint(folder)).rejects.toThrow(
+    /config\.json in .* is YAML, and only JSON is read; write there, as JSON, .* "model" \(family, .*\{"family":"tf-mamba",/,
+  );
+});
+
 test("weights that cannot be read either: the error is of config.json", async () => {
   const folder = mkdtempSync(join(work, "bad-"));
   writeFileSync(join(folder, "state.pt"), "no zip");

@@ -126,6 +126,16 @@ describe("a folder or a file", () => {
     { title: "nothing there", files: undefined, message: /cannot be opened.*check the path/ },
     { title: "no config.json", files: { "model.safetensors": "x" }, message: /no config.json/ },
     {
+      title: "a config.json in YAML",
+      files: { "config.json": "# sizes\n---\nd_model: 64\n", "model.safetensors": "x" },
+      message: /config.json in .* is YAML, and only JSON is read; write there, as JSON, what it says$/,
+    },
+    {
+      title: "a config.json that is cut",
+      files: { "config.json": '{"d_model": 64,\n', "model.safetensors": "x" },
+      message: /config.json: not JSON .*; download it again$/,
+    },
+    {
       title: "no weights",
       files: { "config.json": "{}" },
       message: /no weights in it; it must hold model.safetensors/,

@@ -39,16 +39,22 @@ export async function openCheckpoint(
     const weights = info.isDirectory() ? chooseWeights(files, description) : basename(path);
     return unwrapTensors(await openWeights(folder, weights, description));
   };
-  if (!files.includes("config.json")) {
+  /** @throws CheckpointError always, or what describeConfig throws */
+  const refuseConfig = async (problem: string, remedy: string): Promise<never> => {
     // Weights that cannot be read either are the lesser trouble.
     const tensors = describeConfig && (await read().catch(() => undefined));
+    throw new CheckpointError(`${description}: ${problem}; ${(tensors && describeConfig?.(tensors)) ?? remedy}`);
+  };
+  if (!files.includes("config.json")) {
     const yaml = files.includes("config.yaml") ? " (config.yaml, which is there, is not read)" : "";
-    throw new CheckpointError(
-      `${description}: no config.json in ${folder}, which says the model's sizes${yaml}; ${(tensors && describeConfig?.(tensors)) ?? "put it beside the weights"}`,
-    );
+    await refuseConfig(`no config.json in ${folder}, which says the model's sizes${yaml}`, "put it beside the weights");
   }
   for (const file of SMALL_FILES.filter((name) => files.includes(name))) await refuseOtherFormat(join(folder, file));
-  const config = parseConfig(await readFile(join(folder, "config.json"), "utf8"), join(folder, "config.json"));
+  const text = await readFile(join(folder, "config.json"), "utf8");
+  if (isYaml(text)) {
+    await refuseConfig(`config.json in ${folder} is YAML, and only JSON is read`, "write there, as JSON, what it says");
+  }
+  const config = parseConfig(text, join(folder, "config.json"));
   const tensors = await read();
   const tokenizer = files.includes("tokenizer.json") ? await readFile(join(folder, "tokenizer.json")) : undefined;
   const chatTemplate = await readChatTemplate(folder, files);
@@ -63,6 +69,11 @@ export async function openCheckpoint(
     ...(preprocessor !== undefined && { preprocessor }),
     description,
   };
+}
+
+/** Whether a text begins with a bare key, as YAML's do, after comments and the mark of a document. */
+function isYaml(text: string): boolean {
+  return /^\uFEFF?(?:[ \t]*(?:#.*|---.*)?\r?\n)*[\w.-]+:(?:\s|$)/.test(text);
 }
 
 function chooseWeights(files: readonly string[], description: string): string {

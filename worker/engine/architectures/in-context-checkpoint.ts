@@ -2,7 +2,16 @@ import { type Block, matrixNames, tensorShapes } from "../../../kernels/blocks.t
 import type { CheckpointTensors } from "../../../weights/checkpoint.ts";
 import { ModelError } from "../errors.ts";
 import type { InContextSizes, LayerKind } from "./in-context.ts";
-import { isGpt2, isUnused, type Layer, layersOf, positionTable, refuseTokens, shapeOf } from "./in-context-keys.ts";
+import {
+  isGpt2,
+  isUnused,
+  type Layer,
+  layersOf,
+  positionTable,
+  refuseOtherFamily,
+  refuseTokens,
+  shapeOf,
+} from "./in-context-keys.ts";
 import type { CanonicalTensor } from "./index.ts";
 import { discretize } from "./s4d.ts";
 
@@ -19,6 +28,7 @@ type Settings = Readonly<Record<string, unknown>>;
 export function readInContext(config: Settings, tensors: CheckpointTensors): InContextSizes {
   refuseTokens(config.vocab_size, tensors);
   const layers = layersOf(tensors);
+  refuseOtherFamily(config.family, layers);
   const first = (kind: LayerKind): string | undefined => layers.find((l) => l.kind === kind)?.key;
   const size = (key: string, axis: number): number => shapeOf(tensors, key)[axis] ?? 0;
   const [dim, inputs] = [size("_read_in.weight", 0), size("_read_in.weight", 1)];

@@ -1,6 +1,6 @@
 import type { CheckpointTensors } from "../../../weights/checkpoint.ts";
 import { ModelError } from "../errors.ts";
-import { isGpt2, layersOf, positionTable, refuseTokens, shapeOf } from "./in-context-keys.ts";
+import { familyOf, layersOf, positionTable, refuseTokens, shapeOf } from "./in-context-keys.ts";
 
 /** The keys of `model` in the config.yaml that the official training writes, from which its code builds the model again. */
 const KEYS = "family, n_dims, n_embd, n_layer, n_positions, n_head, mixed_attn, interleave and vocab_size";
@@ -45,12 +45,13 @@ export function describeInContextConfig(tensors: CheckpointTensors): string {
   const table = positionTable(tensors);
   const [dim = 0, inputs = 0] = shapeOf(tensors, "_read_in.weight");
   const [outputs] = shapeOf(tensors, "_read_out.weight");
-  const gpt2 = layers.some(({ key }) => isGpt2(key));
+  const family = familyOf(layers);
+  const gpt2 = family === "gpt2";
   const attention = layers.findIndex(({ kind }) => kind === "attention");
   const mambaformer = !gpt2 && attention > 0;
   const rows = table === undefined ? undefined : shapeOf(tensors, table)[0]!;
   const config = {
-    family: gpt2 ? "gpt2" : attention >= 0 ? "tf-mamba" : layers[0]!.kind,
+    family,
     n_dims: inputs,
     n_embd: dim,
     n_layer: gpt2 ? layers.length / 2 : layers.length - (mambaformer ? 1 : 0),

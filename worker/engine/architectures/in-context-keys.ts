@@ -82,6 +82,27 @@ export function layersOf(tensors: CheckpointTensors): Layer[] {
   return layers;
 }
 
+/** What the official code calls models of such layers. */
+export function familyOf(layers: readonly Layer[]): string {
+  if (layers.some(({ key }) => isGpt2(key))) return "gpt2";
+  return layers.some(({ kind }) => kind === "attention") ? "tf-mamba" : layers[0]!.kind;
+}
+
+/** The official code's names of families; others say nothing here. */
+const FAMILIES = ["gpt2", "mamba", "s4-mamba", "s4d", "tf-mamba", "rnn", "lstm", "mlp-mixer"];
+
+/** @throws ModelError where config.json names another family than the layers are of */
+export function refuseOtherFamily(stated: unknown, layers: readonly Layer[]): void {
+  const seen = familyOf(layers);
+  // Without mixed_attn the official "tf-mamba" is Mamba alone.
+  if (stated === seen || (stated === "tf-mamba" && seen === "mamba") || !FAMILIES.includes(stated as string)) return;
+  const kinds = [...new Set(layers.map(({ kind }) => kind))].join(" and ");
+  throw new ModelError(
+    `config.json says family = "${stated}", and the tensors are of "${seen}", layers of ${kinds}: the two do not belong together; ` +
+      "put the config.json of this checkpoint beside it",
+  );
+}
+
 /** The name of the learned positions. */
 export function positionTable(tensors: CheckpointTensors): string | undefined {
   return ["wpe.weight", "_backbone.wpe.weight"].find((name) => tensors.names().includes(name));
