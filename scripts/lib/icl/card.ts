@@ -23,6 +23,14 @@ const LEARNS: Readonly<Record<string, string>> = {
   mixture: "where a mixture of Gaussians lies",
 };
 
+/** What the prompts of a task were made of: a model knows nothing else. */
+const TAKES: Readonly<Record<string, string>> = {
+  linear:
+    "x of 20 numbers from N(0, 1), y = w·x without noise, w from N(0, 1) for each prompt; `standardize` of `/v1/icl/predictions` brings other data to that",
+  "sparse-parity":
+    "x of 10 numbers, each −1 or 1; y the product of two of them, the same two in all examples of a prompt",
+};
+
 const SCORES: Readonly<Record<string, string>> = {
   "sparse-parity": "share of wrong signs over the last 20 points",
   retrieval: "squared error over the last 16 values, 1 for saying nothing",
@@ -49,6 +57,7 @@ export function card(name: string, quantization: string, e: Evaluation): string 
     most === undefined
       ? ""
       : `\n| examples | trained with up to ${most} before a question; with more it may be worse |`;
+  const takes = TAKES[e.task] === undefined ? "" : `\n| takes | ${TAKES[e.task]} |`;
   return `# ${name}
 
 ${NAMES[e.architecture] ?? e.architecture} of ${millions} M parameters in its layers, which learns ${learns}
@@ -58,7 +67,7 @@ no data with a licence of their own; it has the project's, Apache-2.0.
 | | |
 |---|---|
 | training | ${trained}, ${Math.round(e.seconds).toLocaleString("en")} s beside other trainings |
-| by | \`${command}\`, ${e.source} |${examples}
+| by | \`${command}\`, ${e.source} |${takes}${examples}
 | score | ${e.final.toFixed(4)} (${interval}), ${prompts} prompts, PyTorch in f32: ${score} |
 | matrices | ${quantization}; ${own} |
 | licence | Apache-2.0 |

@@ -4,6 +4,7 @@ import { beyondTraining, mostExamples, observe, predict } from "../../engine/in-
 import type { Model } from "../../engine/model.ts";
 import { Sequence } from "../../engine/sequence.ts";
 import { decodeSnapshot, restoreSnapshot } from "../../engine/snapshot.ts";
+import { standardize } from "../../engine/standardize.ts";
 import { type AppEnv, type Limits, limitsOf } from "../env.ts";
 import { badValue } from "../http/api-error.ts";
 import { readJson } from "../http/body.ts";
@@ -42,6 +43,11 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
     const [examples, query] = [body.examples ?? [], body.query ?? []];
     if (body.session != null && body.model != null)
       throw badValue("model", "model and session are both given: a session has its model, leave model out");
+    if (body.session != null && body.standardize === true)
+      throw badValue(
+        "standardize",
+        "examples of a session come one after another, and standardize needs all of them: give model and examples, or scale them yourself",
+      );
     if (examples.length === 0 && query.length === 0)
       throw badValue("query", "there are neither examples nor a query: give one of them", "missing_field");
     const read = body.session == null ? undefined : await readSession(c.env, c.get("owner"), body.session);
@@ -58,13 +64,14 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
     try {
       const { model } = lease;
       checkWithin(model, limits, examples.length, query.length);
+      const scaled = body.standardize === true ? standardize(examples, query, requireOne(model).inputs) : undefined;
       sequence =
         stored === undefined ? new Sequence(model) : restoreSnapshot(model, stored, { otherQuantization: true });
       const cached = sequence.consumed;
       const options = { signal, more: lease.more };
       const learned = sequence;
-      const before = await record.time("prefill", () => observe(learned, examples, options));
-      const predictions = await record.time("decode", () => predict(learned, query, options));
+      const before = await record.time("prefill", () => observe(learned, scaled?.examples ?? examples, options));
+      const predictions = await record.time("decode", () => predict(learned, scaled?.queries ?? query, options));
       checkFinite(predictions);
       const computed = 2 * examples.length + query.length;
       record.count({ prompt: sequence.consumed, reused: cached, computed });
@@ -72,7 +79,10 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
         read !== undefined && examples.length > 0
           ? await record.time("store", () => storeAppend(c.env, read.session, read.snapshot?.id, learned, record))
           : read && { session: read.session.id, ...(read.snapshot && { snapshot: read.snapshot.id }) };
-      const value = (output: Float32Array): number | number[] => (output.length === 1 ? output[0]! : [...output]);
+      const value = (output: Float32Array): number | number[] => {
+        const numbers = scaled === undefined ? [...output] : [...output].map(scaled.restore);
+        return numbers.length === 1 ? numbers[0]! : numbers;
+      };
       const trained = model.manifest.trainedExamples ?? null;
       const note = beyondTraining(entry.name, trained, sequence.consumed / 2);
       const reply: IclReply = {
@@ -88,6 +98,7 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
           max_examples: Number.isFinite(mostExamples(model)) ? mostExamples(model) : null,
           trained_examples: trained,
         },
+        ...(scaled !== undefined && { standardized: { x: [...scaled.x], y: scaled.y, rest: scaled.rest } }),
         ...(note !== undefined && { note }),
         ...kept,
       };
@@ -100,6 +111,15 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   });
   app.all("/icl/predictions", methodNotAllowed("POST"));
   return app;
+}
+
+/** @throws ApiError 400 where the model predicts more than a number */
+function requireOne(model: Model): Model {
+  if (model.outputs === 1) return model;
+  throw badValue(
+    "standardize",
+    `${model.manifest.id} predicts ${model.outputs} numbers: standardize is for models that predict one`,
+  );
 }
 
 /** @throws ApiError 400 with the limit and the number seen */

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { text } from "./fields.ts";
+import { boolean, text } from "./fields.ts";
 import { objectMessage } from "./generation.ts";
 
 const real = z.number({ error: "a finite number" });
@@ -44,10 +44,17 @@ export const IclRequest = z
           description: "Each is asked after all examples, by itself. It leaves no trace in a session.",
           example: [ASKED],
         }),
+      standardize: boolean.nullish().openapi({
+        description:
+          "Brings data of any scale, of up to as many numbers an x as the model takes, to what models of linear regression were trained on, and predictions back. Not with a session.",
+        default: false,
+      }),
     },
     { error: objectMessage("a JSON object") },
   )
   .openapi("IclRequest");
+
+const Moments = z.object({ mean: z.number(), deviation: z.number() });
 
 const Prediction = z.union([z.number(), z.array(z.number())]);
 
@@ -73,6 +80,14 @@ export const IclReply = z
         .nullable()
         .openapi({ description: "Before a question, at most, while it was trained; null where that is not known." }),
     }),
+    standardized: z
+      .object({
+        x: z.array(Moments).openapi({ description: "Of each number of x; one of deviation 0 is not used." }),
+        y: Moments,
+        rest: z.enum(["spread", "noise"]).openapi({ description: "What fills the numbers that x does not have." }),
+      })
+      .optional()
+      .openapi({ description: "How the examples were scaled, where standardize asked for it." }),
     note: z
       .string()
       .optional()
