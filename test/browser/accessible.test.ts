@@ -64,6 +64,8 @@ test.each([
   await look("a chat");
   for (const tab of ["learn", "see"]) {
     await page.click(`#tab-${tab}`);
+    for (const fold of await page.locator(`#panel-${tab} summary`).all())
+      await fold.evaluate((f) => (f as HTMLElement).click());
     await look(tab);
   }
   await page.goto(`${site.url}/docs`);

@@ -3,15 +3,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readManifest } from "../../weights/loader.ts";
 import { folderSource } from "../../weights/node/folder.ts";
+import { finding, measured, regression, scoreRows } from "../../worker/browser/page/learn/findings.ts";
 import { overtakes, stateBytes } from "../../worker/browser/page/learn/states.ts";
-import {
-  ARCHITECTURES,
-  bestOn,
-  finding,
-  TASKS,
-  type TaskResult,
-  verdict,
-} from "../../worker/browser/page/learn/study.ts";
+import { ARCHITECTURES, bestOn, TASKS, type TaskResult, verdict } from "../../worker/browser/page/learn/study.ts";
 
 const root = "weights/models";
 const packages = readdirSync(root).filter((name) => name.startsWith("icl-"));
@@ -46,33 +40,45 @@ describe("what was found", () => {
     failedAbove: 0.5,
     models: [
       { ...score("transformer", 0.9), steps: 17_020, short: true },
-      score("mamba", 0.2),
-      score("mambaformer", 0.05),
+      { ...score("mamba", 0.2), steps: 30_000 },
+      { ...score("mambaformer", 0.05), steps: 30_000 },
     ],
     baselines: [score("lasso", 0.4)],
   };
 
-  test("is said with its numbers, the paper's verdicts and where ours differ", () => {
+  test("is said in a sentence: who solves it, who fails, and where the paper says something else", () => {
     expect(finding(result)).toBe(
-      "Squared error over the last 16 answers: Transformer 0.900 (failed), Mamba 0.200 (neither solved nor failed) and " +
-        "MambaFormer 0.050 (solved). Without training: lasso 0.400. The paper: Transformer ok, Mamba fails and MambaFormer ok. " +
-        "Ours differ for Transformer and Mamba. Short trainings: 17,020 steps; the paper's had 500,000.",
+      "Solved by MambaFormer; failed by the Transformer; Mamba lies between; in the paper the Transformer solves it and Mamba fails.",
     );
-    expect(finding({ ...result, models: result.models.slice(2) })).toMatch(/Ours come out the same\.$/);
+    expect(finding({ ...result, models: result.models.slice(2) })).toBe("Solved by MambaFormer.");
+    expect(finding({ ...result, models: result.models.slice(0, 1), paper: {} })).toBe("Failed by the Transformer.");
+  });
+
+  test("where no line is drawn there is no verdict: who is best, within its interval, and last is said", () => {
+    const { solvedBelow, failedAbove, ...open } = result;
+    expect([solvedBelow, failedAbove, verdict(open, result.models[0]!)]).toEqual([0.1, 0.5, undefined]);
+    expect(finding(open)).toBe(
+      "The best: MambaFormer with 0.050; the last is the Transformer with 0.900; without training lasso has 0.400.",
+    );
+    const close = [score("mamba", 0.0052), score("s4d", 0.0031)];
+    expect(finding({ ...open, models: close, baselines: [] })).toBe("The best: S4 and Mamba with 0.0031 to 0.0052.");
+  });
+
+  test("its numbers are rows: score, steps, verdict and the paper's; what needs no training comes last", () => {
+    expect(measured(result)).toBe("Squared error over the last 16 answers");
+    expect(scoreRows(result)).toEqual([
+      { title: "Transformer", score: "0.900", steps: "17,020, short", verdict: "failed", paper: "ok" },
+      { title: "Mamba", score: "0.200", steps: "30,000", verdict: "neither", paper: "fails" },
+      { title: "MambaFormer", score: "0.050", steps: "30,000", verdict: "solved", paper: "ok" },
+      { title: "lasso", score: "0.400", verdict: "", paper: "" },
+    ]);
   });
 
   test("of linear regression is said who is as good as least squares, and from when on", () => {
-    const withinFrom = { mamba: 26, mambaformer: 21 };
-    expect(finding({ ...result, withinFrom })).toContain(
-      "Within 1.3 times least squares' error + 0.02: MambaFormer from 21 examples on; Mamba from 26 examples on; Transformer never.",
+    expect(regression({ ...result, withinFrom: { mamba: 26, mambaformer: 21 } })).toBe(
+      "Within 1.3 times least squares' error + 0.02: MambaFormer from 21 examples on; Mamba from 26 examples on; the Transformer never.",
     );
-    expect(finding(result)).not.toContain("least squares");
-  });
-
-  test("where no line is drawn there is no verdict", () => {
-    const { solvedBelow, failedAbove, ...open } = result;
-    expect([solvedBelow, failedAbove, verdict(open, result.models[0]!)]).toEqual([0.1, 0.5, undefined]);
-    expect(finding(open)).not.toMatch(/solved|Ours/);
+    expect(regression(result)).toBeUndefined();
   });
 
   test("study.json holds the best of the committed results, and every task has its plot", () => {

@@ -58,26 +58,6 @@ export const ARCHITECTURES: readonly Architecture[] = json.architectures.map((a)
 export const TASKS = json.tasks as readonly TaskResult[];
 export const TRAINING: Training = json.board;
 
-/** What was found on a task, in sentences made of its numbers. */
-export function finding(result: TaskResult): string {
-  const { measure, last, models, baselines } = result;
-  const over = last > 1 ? `over the last ${last} answers` : "of the last answer";
-  const sentences = [
-    `${capital(measure)} ${over}: ${list(models.map((m) => `${titleOf(m.name)} ${number(m.final)}${mark(result, m)}`))}.`,
-  ];
-  if (baselines.length > 0)
-    sentences.push(`Without training: ${list(baselines.map((b) => `${b.name} ${number(b.final)}`))}.`);
-  const paper = Object.entries(result.paper);
-  if (paper.length > 0) {
-    sentences.push(`The paper: ${list(paper.map(([name, verdict]) => `${titleOf(name)} ${verdict}`))}.`);
-    sentences.push(comparison(result));
-  }
-  if (result.withinFrom !== undefined) sentences.push(regression(result.withinFrom, models));
-  const short = models.filter((m) => m.short).map((m) => m.steps ?? 0);
-  if (short.length > 0) sentences.push(`Short trainings: ${steps(short)} steps; the paper's had 500,000.`);
-  return sentences.filter((s) => s !== "").join(" ");
-}
-
 /** Where the study draws a line: "solved", "failed" or "neither". */
 export function verdict({ solvedBelow, failedAbove }: TaskResult, { final }: Score): string | undefined {
   if (solvedBelow === undefined || failedAbove === undefined) return undefined;
@@ -102,49 +82,6 @@ export function titleOf(name: string): string {
   return TITLES[name] ?? name;
 }
 
-function mark(result: TaskResult, score: Score): string {
-  const found = verdict(result, score);
-  return found === undefined ? "" : found === "neither" ? " (neither solved nor failed)" : ` (${found})`;
-}
-
-const EXPECTED: Readonly<Record<string, string>> = { ok: "solved", fails: "failed" };
-
-function comparison(result: TaskResult): string {
-  const judged = result.models.flatMap((m) => {
-    const [ours, theirs] = [verdict(result, m), EXPECTED[result.paper[m.name] ?? ""]];
-    return ours === undefined || theirs === undefined ? [] : [{ title: titleOf(m.name), same: ours === theirs }];
-  });
-  if (judged.length === 0) return "";
-  const other = judged.filter(({ same }) => !same).map(({ title }) => title);
-  if (other.length === 0) return "Ours come out the same.";
-  return other.length === judged.length ? "Ours come out differently." : `Ours differ for ${list(other)}.`;
-}
-
-/** Who is as good as least squares, and from how many examples on. */
-function regression(from: Readonly<Record<string, number>>, models: readonly Score[]): string {
-  const counts = [...new Set(Object.values(from))].sort((a, b) => a - b);
-  const solved = counts.map((n) => {
-    const names = models.filter(({ name }) => from[name] === n).map(({ name }) => titleOf(name));
-    return `${list(names)} from ${n} examples on`;
-  });
-  const never = models.filter(({ name }) => from[name] === undefined).map(({ name }) => titleOf(name));
-  const told = [...solved, ...(never.length > 0 ? [`${list(never)} never`] : [])];
-  return `Within 1.3 times least squares' error + 0.02: ${told.join("; ")}.`;
-}
-
-function steps(counts: readonly number[]): string {
-  const [least, most] = [Math.min(...counts), Math.max(...counts)].map((n) => n.toLocaleString("en"));
-  return least === most ? least! : `${least} to ${most}`;
-}
-
-function number(value: number): string {
-  return value.toFixed(3).replace("-", "−");
-}
-
 export function list(parts: readonly string[]): string {
   return parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
-}
-
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
