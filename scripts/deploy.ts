@@ -15,6 +15,7 @@ import {
   checkScript,
   type DeployConfig,
   DeployError,
+  tally,
   type Wrangler,
 } from "./lib/deploy-checks.ts";
 import { checkDefaultModel, checkPackages, licencesOf, warningsOf } from "./lib/deploy-packages.ts";
@@ -39,6 +40,9 @@ await runCommand({
   positionals: { min: 0, max: 0 },
   async run(_, { "dry-run": dryRun, models, config: file = "wrangler.toml" }) {
     const config = String(file);
+    if (process.env.npm_config_dry_run === "true" && dryRun !== true) {
+      throw new UsageError("npm kept --dry-run for itself: write npm run deploy -- --dry-run");
+    }
     if (models === "") throw new UsageError("--models is empty: name packages, with commas between");
     // The build that wrangler runs has it from there.
     if (typeof models === "string") process.env[ONLY_MODELS] = models;
@@ -56,17 +60,18 @@ await runCommand({
         ...(await checkScript(outdir)),
         ...(dryRun === true ? [] : await checkAccount(wrangler)),
       ];
-      for (const { what, problem } of checks) {
-        process.stdout.write(problem === undefined ? `ok       ${what}\n` : `MISSING  ${what}\n         ${problem}\n`);
+      for (const { what, problem, unknown } of checks) {
+        const state = problem === undefined ? "ok     " : unknown ? "UNKNOWN" : "MISSING";
+        process.stdout.write(`${state}  ${what}\n${problem === undefined ? "" : `         ${problem}\n`}`);
       }
       for (const licence of await licencesOf(assets.directory)) process.stdout.write(`licence  ${licence}\n`);
       for (const warning of await warningsOf(assets.directory)) process.stderr.write(`warning: ${warning}\n`);
       process.stdout.write(
         "It takes a paid Workers plan: the free one's 10 ms of CPU a request cannot run a language model.\n",
       );
-      const missing = checks.filter(({ problem }) => problem !== undefined).length;
-      if (missing > 0) {
-        process.stderr.write(`nothing was deployed: ${missing} of ${checks.length} are missing\n`);
+      const lacking = tally(checks);
+      if (lacking !== undefined) {
+        process.stderr.write(`nothing was deployed: ${lacking}\n`);
         process.exitCode = 1;
       } else if (dryRun === true) {
         const how = `npm run deploy${typeof models === "string" ? ` -- --models ${models}` : ""}`;

@@ -1,5 +1,6 @@
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import { SingleBar } from "cli-progress";
+import { nearName } from "../../worker/edge/http/near-name.ts";
 
 /** A mistake in how a command was called: the message is printed with a hint at --help, without a stack. */
 export class UsageError extends Error {
@@ -44,7 +45,17 @@ export async function runCommand<T extends ParseArgsOptionsConfig>(command: Comm
   }
 }
 
+/** @throws UsageError */
 function parse(options: ParseArgsOptionsConfig): { positionals: string[]; values: Values } {
+  const names = Object.keys(options);
+  for (const token of parseArgs({ options, strict: false, tokens: true }).tokens) {
+    if (token.kind !== "option" || names.includes(token.name)) continue;
+    const meant = nearName(token.name, names);
+    throw new UsageError(
+      `there is no option ${token.rawName}${meant === undefined ? "" : `, perhaps --${meant} is meant`}: ` +
+        `there ${names.length === 1 ? "is" : "are"} ${names.map((name) => `--${name}`).join(", ")}`,
+    );
+  }
   try {
     return parseArgs({ options, allowPositionals: true }) as { positionals: string[]; values: Values };
   } catch (error) {

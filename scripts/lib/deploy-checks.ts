@@ -18,6 +18,19 @@ export class DeployError extends Error {
 export interface Check {
   readonly what: string;
   readonly problem?: string | undefined;
+  /** it could not be looked at: the problem says why. */
+  readonly unknown?: true | undefined;
+}
+
+/** How much is missing or unknown, in words; undefined where nothing is. */
+export function tally(checks: readonly Check[]): string | undefined {
+  const unknown = checks.filter((check) => check.unknown).length;
+  const missing = checks.filter(({ problem }) => problem !== undefined).length - unknown;
+  if (missing + unknown === 0) return undefined;
+  const verb = (count: number): string => (count === 1 ? "is" : "are");
+  const of = `of ${checks.length}`;
+  if (missing === 0) return `${unknown} ${of} ${verb(unknown)} unknown`;
+  return `${missing} ${of} ${verb(missing)} missing${unknown === 0 ? "" : `, ${unknown} ${verb(unknown)} unknown`}`;
 }
 
 /** The parts of wrangler.toml that are looked at. */
@@ -101,7 +114,7 @@ export async function checkAccount(wrangler: Wrangler): Promise<Check[]> {
     const how = "run `npx wrangler login`, or set CLOUDFLARE_API_TOKEN (and CLOUDFLARE_ACCOUNT_ID) where no browser is";
     return [
       { what: login, problem: `wrangler has no login that works: ${how}` },
-      { what: keys, problem: "that shows only after the login" },
+      { what: keys, problem: "that shows only after the login", unknown: true },
     ];
   }
   const secrets = await wrangler("secret", "list", "--format", "json");
@@ -113,6 +126,7 @@ export async function checkAccount(wrangler: Wrangler): Promise<Check[]> {
     { what: login },
     {
       what: keys,
+      unknown: unknown || undefined,
       problem: unknown
         ? `wrangler cannot list the secrets: ${secrets.stderr.trim()}`
         : set

@@ -104,7 +104,6 @@ describe("predict", () => {
       ["--backend", "cuda"],
       /--backend must be one of reference, wasm, webgpu, is "cuda"/,
     ],
-    ["an unknown option", prompts, ["--fast"], /--fast/],
   ];
   test.each(bad)("%s ends with a message", async (_, stdin, args, message) => {
     const { code, stdout, stderr } = await run("predict", [checkpoint(), ...args], stdin);
@@ -175,6 +174,20 @@ describe("eval", () => {
 
 test("a command without its argument says how many it takes", async () => {
   expect((await run("convert", [])).stderr).toBe("error: expected 1 argument, got 0\nsee --help\n");
+});
+
+test.each([
+  [
+    "convert",
+    ["x", "--outs", "y"],
+    "--outs, perhaps --out is meant: there are --out, --quant, --name, --calibrate, --calibrate-tokens, --help",
+  ],
+  ["deploy", ["--dryrun"], "--dryrun, perhaps --dry-run is meant: there are --dry-run, --models, --config, --help"],
+  ["predict", ["x", "--fast=1"], "--fast: there are --backend, --quant, --help"],
+  ["eval", ["-x"], "-x: there are --text, --backend, --quant, --window, --limit, --json, --help"],
+])("%s %j: an option that is not there is told those that are", async (script, args, told) => {
+  const { code, stdout, stderr } = await run(script, args);
+  expect([code, stdout, stderr]).toEqual([1, "", `error: there is no option ${told}\nsee --help\n`]);
 });
 
 test.each([

@@ -1,20 +1,13 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { buildAssets } from "../../scripts/build-assets.ts";
-import {
-  type Check,
-  checkAccount,
-  checkAssets,
-  checkConfig,
-  checkScript,
-  type Wrangler,
-} from "../../scripts/lib/deploy-checks.ts";
+import { type Check, checkScript } from "../../scripts/lib/deploy-checks.ts";
 import { checkDefaultModel, checkPackages, licencesOf, warningsOf } from "../../scripts/lib/deploy-packages.ts";
 import { licenceOf } from "../../scripts/lib/licence.ts";
 import { openBackend } from "../../scripts/lib/open-model.ts";
@@ -32,73 +25,6 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "mamba-edge-deploy-test-"));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-describe("the configuration", () => {
-  const assets = { directory: "dist/assets", runWorkerFirst: ["/v1/*"] };
-  const rows: [what: string, vars: Record<string, unknown>, first: string[] | boolean, problem: RegExp][] = [
-    ["is fine as it comes", {}, ["/v1/*"], /^$/],
-    ["may guard the weights", { PRIVATE_WEIGHTS: "1" }, ["/v1/*", "/weights/*"], /^$/],
-    ["may guard everything", { PRIVATE_WEIGHTS: 1 }, true, /^$/],
-    [
-      "guards nothing that the CDN answers",
-      { PRIVATE_WEIGHTS: "1" },
-      ["/v1/*"],
-      /add "\/weights\/\*" to run_worker_first/,
-    ],
-    ["is clear about the weights", { PRIVATE_WEIGHTS: "yes" }, true, /PRIVATE_WEIGHTS is "yes": it must be 0 or 1/],
-    ["has numbers where they belong", { MAX_TOKENS: "many" }, [], /MAX_TOKENS is "many"/],
-    [
-      "has every number where it belongs",
-      { RATE_LIMIT_PER_MINUTE: "0" },
-      [],
-      /RATE_LIMIT_PER_MINUTE is "0": it must be a number/,
-    ],
-    ["has no variable that nothing reads", { MAX_TOKEN: 5 }, [], /nothing reads MAX_TOKEN, .*known are .*MAX_TOKENS,/],
-    ["has none of Object's", { toString: 5 }, [], /nothing reads toString,/],
-    ["has a level of the log", { LOG_LEVEL: "debug" }, [], /LOG_LEVEL is "debug": it must be info or error/],
-    ["may name origins", { CORS_ORIGINS: "https://a.example, http://localhost:3000" }, [], /^$/],
-    [
-      "names them as browsers do",
-      { CORS_ORIGINS: "https://a.example/" },
-      [],
-      /holds "https:\/\/a\.example\/": .*without a path/,
-    ],
-    [
-      "has numbers, and no lists or switches, where numbers belong",
-      { MEMORY_BUDGET_MB: true, RATE_LIMIT_PER_MINUTE: [5], PRIVATE_WEIGHTS: [] },
-      [],
-      /^variable MEMORY_BUDGET_MB is true: .*\nvariable RATE_LIMIT_PER_MINUTE is \[5\]: .*\nvariable PRIVATE_WEIGHTS is \[\]: it must be 0/,
-    ],
-    [
-      "counts in whole numbers",
-      { MAX_SEQUENCES: 1.5, MAX_TOKENS: "2.5", MAX_PROMPT_TOKENS: "1e3" },
-      [],
-      /^variable MAX_SEQUENCES is 1\.5: it must be a whole .*\nvariable MAX_TOKENS is "2\.5": it must be a whole number above 0$/,
-    ],
-    ["names a model in words", { DEFAULT_MODEL: 7 }, [], /DEFAULT_MODEL is 7: it must be a text/],
-    [
-      "is told all that is wrong at once",
-      { MEMORY_BUDGET_MB: "lots", PREFIX_STORE: "no", LOG_LEVEL: "error" },
-      [],
-      /^variable MEMORY_BUDGET_MB is "lots": .*\nvariable PREFIX_STORE is "no": it must be on or off$/,
-    ],
-    ["keeps keys a secret", { API_KEYS: "k" }, [], /run `npx wrangler secret put API_KEYS`/],
-  ];
-  test.each(rows)("%s", (_, vars, runWorkerFirst, problem) => {
-    expect(problems(checkConfig({ vars, assets: { ...assets, runWorkerFirst } }))).toMatch(problem);
-  });
-});
-
-test("an asset above the CDN's 25 MiB is named with its size", async () => {
-  const directory = join(folder, "large");
-  await mkdir(directory);
-  await writeFile(join(directory, "fits.bin"), "");
-  await truncate(join(directory, "fits.bin"), 25 * 2 ** 20);
-  expect(problems(await checkAssets(directory))).toBe("");
-  await writeFile(join(directory, "shard.bin"), "");
-  await truncate(join(directory, "shard.bin"), 26 * 2 ** 20);
-  expect(problems(await checkAssets(directory))).toMatch(/large.shard\.bin has 26\.0 MiB: an asset may have 25/);
-});
 
 test("packages must be there, and fit the isolate's memory", async () => {
   const backend = await openBackend("wasm");
@@ -153,23 +79,6 @@ test.each<[card: string, licence: string | undefined]>([
   expect(licenceOf(card)).toBe(licence);
 });
 
-describe("the account", () => {
-  const wrangler =
-    (answers: Record<string, { code?: number; stdout?: string; stderr?: string }>): Wrangler =>
-    async (command) => ({ code: 0, stdout: "", stderr: "", ...answers[command!] });
-  const rows: [what: string, wrangler: Wrangler, problem: RegExp][] = [
-    ["no login", wrangler({ whoami: { code: 1 } }), /run `npx wrangler login`, or set CLOUDFLARE_API_TOKEN/],
-    ["no keys", wrangler({ secret: { stdout: "[]" } }), /run `npx wrangler secret put API_KEYS`/],
-    ["other secrets", wrangler({ secret: { stdout: '[{"name":"OTHER","type":"secret_text"}]' } }), /has no API_KEYS/],
-    ["no Worker yet", wrangler({ secret: { code: 1, stderr: "Worker not found [code: 10007]" } }), /has no API_KEYS/],
-    ["no answer", wrangler({ secret: { code: 1, stderr: "fetch failed" } }), /cannot list the secrets: fetch failed/],
-    ["all there", wrangler({ secret: { stdout: '[{"name":"API_KEYS","type":"secret_text"}]' } }), /^$/],
-  ];
-  test.each(rows)("%s", async (_, wrangler, problem) => {
-    expect(problems(await checkAccount(wrangler))).toMatch(problem);
-  });
-});
-
 test("npm run deploy -- --dry-run bundles this tree's Worker and checks it, its assets and its packages; dist/assets stays as it is", async () => {
   const served = async (): Promise<unknown> => {
     const names = ["index.html", "client.js", "weights/index.json"];
@@ -195,10 +104,11 @@ test("npm run deploy -- --dry-run bundles this tree's Worker and checks it, its 
   expect(existsSync(join(root, "dist/deploy"))).toBe(false);
 });
 
-/** Runs a dry run with a configuration beside this tree's, whose assets have a folder of their own. */
-async function dryRun(
+/** Runs the command with a configuration beside this tree's, whose assets have a folder of their own. */
+async function deploy(
   edit: (toml: string) => string,
-  ...args: string[]
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const own = await mkdtemp(join(root, "dist/deploy-test-"));
   const config = join(own, "wrangler.toml");
@@ -208,8 +118,9 @@ async function dryRun(
     .replace('"./dist/assets"', '"./assets"');
   await writeFile(config, edit(toml));
   try {
-    return await run(process.execPath, ["scripts/deploy.ts", "--dry-run", "--config", config, ...args], {
+    return await run(process.execPath, ["scripts/deploy.ts", "--config", config, ...args], {
       cwd: root,
+      env: { ...process.env, ...env },
     }).then(
       (out) => ({ code: 0, ...out }),
       ({ code, stdout, stderr }) => ({ code, stdout, stderr }),
@@ -218,6 +129,9 @@ async function dryRun(
     await rm(own, { recursive: true });
   }
 }
+
+const dryRun = (edit: (toml: string) => string, ...args: string[]): ReturnType<typeof deploy> =>
+  deploy(edit, ["--dry-run", ...args]);
 
 test("a configuration that lacks something deploys nothing, and says what, all at once", async () => {
   const vars = '[vars]\nPRIVATE_WEIGHTS = "1"\nMEMORY_BUDGET_MB = "lots"\nMAX_TOKEN = 5\nDEFAULT_MODEL = "fable"\n';
@@ -231,6 +145,20 @@ test("a configuration that lacks something deploys nothing, and says what, all a
   ]);
   expect(stdout).not.toContain("nothing is missing");
   expect(stderr).toMatch(/^nothing was deployed: 4 of \d+ are missing\n$/);
+});
+
+test("without a login the keys are unknown, and not missing; the --dry-run that npm kept for itself is no deployment", async () => {
+  // Nobody's login, and a variable that lets nothing out whoever runs this.
+  const env = { HOME: folder, XDG_CONFIG_HOME: folder, CLOUDFLARE_API_TOKEN: "", CLOUDFLARE_API_KEY: "" };
+  const edit = (toml: string): string => `${toml}\n[vars]\nMAX_TOKEN = 5\n`;
+  const { code, stdout, stderr } = await deploy(edit, ["--models", "icl-linear-mamba"], env);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^nothing was deployed: 2 of \d+ are missing, 1 is unknown\n$/);
+  expect(stdout).toMatch(/^MISSING {2}logged in at Cloudflare\n/m);
+  expect(stdout).toMatch(/^UNKNOWN {2}API_KEYS are set\n {9}that shows only after the login\n/m);
+  const kept = await deploy(edit, [], { ...env, npm_config_dry_run: "true" });
+  expect([kept.code, kept.stdout]).toEqual([1, ""]);
+  expect(kept.stderr).toMatch(/^error: npm kept --dry-run for itself: write npm run deploy -- --dry-run\n/);
 });
 
 test("--models says which packages go out; one that is not there is named with those that are", async () => {
