@@ -5,6 +5,8 @@ import { TextTokenizer } from "../../worker/engine/tokenizer.ts";
 
 /** Rows of an embedding that are padding have no token: published models have up to some 450 of them. */
 const MOST_PADDING = 512;
+/** Of state-spaces' models, whose repositories in original layout have no tokenizer: the -hf ones have it with them. */
+const STATE_SPACES_ROWS = 50_280;
 
 /**
  * Whether text can be given to a checkpoint's package.
@@ -16,13 +18,14 @@ export function checkTokenizer(
   { architecture, hyperparameters }: Pick<PackageOutline, "architecture" | "hyperparameters">,
 ): string | undefined {
   if (inputOf(architecture) !== "tokens") return undefined;
+  const rows = blocksOf(architecture, hyperparameters).find((b) => b.kind === "embedding")?.vocab ?? 0;
   if (json === undefined) {
+    const whose = rows === STATE_SPACES_ROWS ? " (state-spaces' models have EleutherAI/gpt-neox-20b's)" : "";
     return (
       "there is no tokenizer.json beside the checkpoint: the package takes token ids only (/v2), and completions, chats, responses and " +
-      "sessions will refuse it; put the model's tokenizer.json there and convert again"
+      `sessions will refuse it; put the model's tokenizer.json${whose} there and convert again`
     );
   }
-  const rows = blocksOf(architecture, hyperparameters).find((b) => b.kind === "embedding")?.vocab ?? 0;
   const tokens = tokenizerOf(json).vocab;
   const what = `tokenizer.json has ${tokens} tokens, the embedding ${rows} rows`;
   if (tokens > rows) {

@@ -136,6 +136,12 @@ describe("a tokenizer", () => {
     expect(stderr).toMatch(/^warning: there is no tokenizer\.json .*token ids only.*will refuse it.*convert again\n$/);
   });
 
+  test("of state-spaces' models that is missing is told where it is; of others not", () => {
+    const told = /put the model's tokenizer\.json \(state-spaces' models have EleutherAI\/gpt-neox-20b's\) there and/;
+    expect(convertOther({ vocab: 50280 }).stderr).toMatch(told);
+    expect(convertOther({ vocab: 50288 }).stderr).toMatch(/put the model's tokenizer\.json there and/);
+  });
+
   test("with fewer tokens than the embedding has rows, beyond padding, is warned of", () => {
     expect(convertOther({ vocab: 257 + 512 }, byteTokenizer()).stderr).toBe("");
     expect(convertOther({ vocab: 257 + 520 }, byteTokenizer()).stderr).toMatch(
