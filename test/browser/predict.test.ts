@@ -50,6 +50,40 @@ function close(a: PredictionResult, b: PredictionResult): void {
   for (const [i, v] of numbers(a).entries()) expect(Math.abs(v - numbers(b)[i]!) / largest).toBeLessThan(1e-4);
 }
 
+test("data of another scale are standardized in the browser as at the edge, and what does not fit is named", async () => {
+  const page = await blankPage(browser.current);
+  const given = Array.from({ length: 7 }, (_, i) => {
+    const [a, b] = [(5 * i) % 7, (i * i) % 5];
+    return { x: [a, b], y: 100 + 30 * a - 20 * b };
+  });
+  const asked = [[3, 3]];
+  const seen = await page.evaluate(
+    async ([examples, queries]) => {
+      const url = "/weights/icl-mamba-linear";
+      const found: Partial<Record<"wasm" | "rest", PredictionResult>> = {};
+      let fault = "";
+      for (const backend of ["wasm", "rest"] as const) {
+        const model = await loadModel(url, { backend });
+        found[backend] = await model.predict(examples, queries, { standardize: true });
+        fault = await model.predict(examples.slice(0, 1), queries, { standardize: true }).then(String, String);
+        await model.dispose();
+      }
+      const body = JSON.stringify({ model: "icl-mamba-linear", examples, query: queries, standardize: true });
+      const reply = await (await fetch("/v1/icl/predictions", { method: "POST", body })).json();
+      return { ...found, edge: reply as { predictions: number[]; before: number[] }, fault };
+    },
+    [given, asked] as const,
+  );
+  await page.context().close();
+  for (const { predictions, before } of [seen.wasm!, seen.rest!]) {
+    expect(predictions.flat()[0]).toBeCloseTo(seen.edge.predictions[0]!, 2);
+    expect(before.flat()[6]).toBeCloseTo(seen.edge.before[6]!, 2);
+  }
+  // In y's units, and not about 0.
+  expect(seen.edge.predictions[0]!).toBeGreaterThan(20);
+  expect(seen.fault).toMatch(/^ParameterError: standardize takes the mean .* two at least, here are 1/);
+});
+
 describe.each([
   ["icl-gpt2-linear", undefined, undefined],
   ["icl-mamba-linear", 5, expect.stringMatching(/^icl-mamba-linear was trained with up to 5 examples .* has 6: /)],

@@ -16,6 +16,12 @@ import type {
 
 /** What the page and its Web Worker say to each other. Handles are numbers that the Web Worker gave. */
 
+export interface WirePrediction {
+  readonly examples: readonly Example[];
+  readonly queries: readonly (readonly number[])[];
+  readonly standardize?: boolean | undefined;
+}
+
 export type WireOptions = Omit<GenerateOptions, "signal">;
 
 export type WireClassifyOptions = Omit<ClassifyOptions, "signal">;
@@ -49,7 +55,7 @@ export interface Calls {
   push: [{ session: number; id: string | undefined }, string];
   pull: [{ session: number; id: string }, SessionHandle];
   release: [{ session: number }, undefined];
-  predict: [{ examples: readonly Example[]; queries: readonly (readonly number[])[] }, PredictionResult];
+  predict: [WirePrediction, PredictionResult];
   setApiKey: [{ apiKey: string | undefined }, undefined];
   dispose: [undefined, undefined];
 }

@@ -158,6 +158,11 @@ export interface Example {
 }
 
 export interface PredictOptions {
+  /**
+   * Brings data of any scale, of up to as many numbers an x as the model takes, to what models of linear regression were trained on, and
+   * predictions back. It takes two examples or more, with a number for each y. Default false.
+   */
+  readonly standardize?: boolean;
   /** Ends the call: it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }

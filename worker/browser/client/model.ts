@@ -36,9 +36,9 @@ export function createModel(channel: Channel, { info, ...chosen }: Loaded): Brow
     predict: async (examples, queries, given) => {
       checkExamples(examples);
       checkQueries(queries);
-      const { signal } = optionsOf("predict", given);
+      const { signal, standardize } = optionsOf("predict", given);
       signal?.throwIfAborted();
-      return channel.call("predict", { examples, queries }, { signal });
+      return channel.call("predict", { examples, queries, standardize }, { signal });
     },
     async setApiKey(apiKey) {
       if (apiKey !== undefined) check("apiKey", apiKey, text, ", or undefined for none");

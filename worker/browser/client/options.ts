@@ -47,7 +47,7 @@ const GENERATE: Kinds<GenerateOptions> = {
   signal,
 };
 
-const PREDICT: Kinds<PredictOptions> = { signal };
+const PREDICT: Kinds<PredictOptions> = { standardize: flag, signal };
 const CLASSIFY: Kinds<ClassifyOptions> = { topK: number, observe: number, signal };
 
 export const KNOWN = {

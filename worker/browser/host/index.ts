@@ -8,6 +8,7 @@ import type { HostImageModel } from "./images/image-model.ts";
 import { openImageModel } from "./images/open.ts";
 import { openModel } from "./open.ts";
 import { packageUrl } from "./package-url.ts";
+import { predictAsked } from "./prediction.ts";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const running = new Map<number, AbortController>();
@@ -124,7 +125,7 @@ const calls: { [K in keyof Calls]: (args: Calls[K][0], id: number, signal: Abort
     sessions.delete(handle);
     return undefined;
   },
-  predict: ({ examples, queries }, _, signal) => loaded().predict(examples, queries, signal),
+  predict: (asked, _, signal) => predictAsked(loaded(), asked, signal),
   async setApiKey({ apiKey }) {
     edge?.setApiKey(apiKey);
     return undefined;
