@@ -9,6 +9,7 @@ import { imagePeers } from "./bench/image-peers.ts";
 import { images } from "./bench/images.ts";
 import { madd } from "./bench/madd.ts";
 import { peers } from "./bench/peers.ts";
+import { served } from "./bench/served.ts";
 import { snapshots } from "./bench/snapshots.ts";
 import { throughput } from "./bench/throughput.ts";
 import { runCommand, UsageError } from "./lib/cli.ts";
@@ -21,6 +22,7 @@ Measures on this machine, one thread, with everything that is compared measured 
 throughput  decode and prefill in tokens/s, f32, q8 and q4, of the built-in model and of a mamba-130m shape with random weights; the bytes of
             weights that decoding reads over what a plain read of the same memory reads; relaxed against baseline SIMD
 madd        what it costs to do without relaxed_madd, whose bits differ between hosts
+served      tokens a second of one stream and of four over HTTP, in the local edge runtime, beside decoding alone in Node
 cold-start  from nothing to the first token: in Node with its parts, and of the Worker in the local edge runtime
 snapshots   bytes, and milliseconds to take, encode, decode and restore
 context     decode speed after 0, 1,000, 10,000 and 100,000 tokens
@@ -41,6 +43,7 @@ images      one image through VMamba-T's shape with random weights, q8 and f32: 
 const parts: Readonly<Record<string, () => Promise<Row[]>>> = {
   throughput,
   madd,
+  served,
   "cold-start": coldStart,
   snapshots,
   context: contextLength,
