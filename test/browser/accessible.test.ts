@@ -69,9 +69,12 @@ test.each([
     await look(tab);
   }
   await page.goto(`${site.url}/docs`);
-  await page.waitForSelector("details");
+  const endpoint = page.locator(".endpoint", { has: page.getByText("POST /v1/chat/completions", { exact: true }) });
+  await endpoint.locator(":scope > summary").click();
+  await endpoint.locator(".fields summary").first().click();
   const { faults } = await audit(page);
   expect(faults, "docs").toEqual([]);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
   await page.context().close();
 });
 

@@ -37,6 +37,38 @@ describe("without a key", () => {
   });
 });
 
+test("/openapi.json says of every field of a request what it is", async () => {
+  interface Schema {
+    readonly $ref?: string;
+    readonly anyOf?: readonly Schema[];
+    readonly properties?: Readonly<Record<string, { readonly description?: string }>>;
+  }
+  interface Operation {
+    readonly parameters?: readonly { readonly in: string; readonly name: string; readonly description?: string }[];
+    readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
+  }
+  const { paths, components } = await (await call("GET", "/openapi.json")).json<{
+    paths: Record<string, Record<string, Operation>>;
+    components: { schemas: Record<string, Schema> };
+  }>();
+  const named = (schema: Schema): Schema => components.schemas[schema.$ref?.split("/").at(-1) ?? ""] ?? schema;
+  const fields = Object.entries(paths).flatMap(([path, item]) =>
+    Object.values(item).flatMap(({ parameters = [], requestBody }) => {
+      const bodies = Object.values(requestBody?.content ?? {}).flatMap(({ schema }) => schema.anyOf ?? [schema]);
+      return [
+        ...parameters
+          .filter((each) => each.in === "query")
+          .map((each): [string, unknown] => [each.name, each.description]),
+        ...bodies.flatMap((body) =>
+          Object.entries(named(body).properties ?? {}).map(([n, f]): [string, unknown] => [n, f.description]),
+        ),
+      ].map(([name, description]) => [`${path} ${name}`, description] as const);
+    }),
+  );
+  expect(fields.length).toBeGreaterThan(100);
+  expect(fields.filter(([, description]) => !description).map(([name]) => name)).toEqual([]);
+});
+
 describe("keys", () => {
   const keys = { API_KEYS: "first-key, second-key" };
   const list = "/v1/models";

@@ -25,9 +25,20 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   const app = new OpenAPIHono<AppEnv>();
   const file = z.string().openapi({ format: "binary" });
   const fields = {
-    model: z.string().optional(),
-    top_k: z.coerce.number().int().min(1).max(1000).optional(),
-    observe: z.coerce.number().int().min(1).optional(),
+    model: z.string().optional().openapi({ description: "An image model's name, or its id. Default the first one." }),
+    top_k: z.coerce
+      .number()
+      .int()
+      .min(1)
+      .max(1000)
+      .optional()
+      .openapi({ description: "How many classes, the best first.", default: 5 }),
+    observe: z.coerce
+      .number()
+      .int()
+      .min(1)
+      .optional()
+      .openapi({ description: "Number of a stage: asks how strongly each of its four scans responded." }),
   };
   app.openAPIRegistry.registerPath({
     method: "post",
@@ -39,7 +50,12 @@ export function imageRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
         required: true,
         content: {
           "image/*": { schema: file },
-          "multipart/form-data": { schema: z.object({ ...fields, image: z.array(file).min(1).max(8) }) },
+          "multipart/form-data": {
+            schema: z.object({
+              ...fields,
+              image: z.array(file).min(1).max(8).openapi({ description: "JPEG, PNG or WebP." }),
+            }),
+          },
         },
       },
     },

@@ -43,7 +43,12 @@ export function sessionStateRoutes({ catalog, pool }: Services): OpenAPIHono<App
     summary: "Replace the session's state by a snapshot from anywhere",
     request: {
       params,
-      query: z.object({ allow_other_quantization: z.enum(["true", "false"]).optional() }),
+      query: z.object({
+        allow_other_quantization: z.enum(["true", "false"]).optional().openapi({
+          description: "true takes a state that the same model made at another quantization.",
+          default: "false",
+        }),
+      }),
       body: { required: true, content: bytes },
     },
     responses: {

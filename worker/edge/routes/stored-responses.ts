@@ -28,7 +28,15 @@ export function storedResponsesRoutes(): OpenAPIHono<AppEnv> {
     method: "get",
     path: "/responses/{id}",
     summary: "A stored response",
-    request: { params, query: z.object({ stream: z.enum(["true", "false"]).optional() }) },
+    request: {
+      params,
+      query: z.object({
+        stream: z
+          .enum(["true", "false"])
+          .optional()
+          .openapi({ description: "true gives it as server-sent events.", default: "false" }),
+      }),
+    },
     responses: { 200: json(ResponseObject, "The response; with stream, its events"), ...errorReplies, ...notFound },
   });
   app.openAPIRegistry.registerPath({

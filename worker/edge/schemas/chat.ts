@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { Timings, Usage } from "./completion.ts";
-import { absent, boolean, emptyList, integer, NO_TOOLS, only, text, toolChoice } from "./fields.ts";
+import { absent, boolean, emptyList, integer, NO_TOOLS, NOT_USED, only, text, toolChoice } from "./fields.ts";
 import { formatFields } from "./format.ts";
 import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
 
@@ -53,7 +53,11 @@ export const ChatRequest = z
       messages: z
         .array(Message, { error: "a list of at least one message" })
         .min(1, { error: "a list of at least one message" })
-        .max(MOST_MESSAGES, { error: `a list of at most ${MOST_MESSAGES} messages` }),
+        .max(MOST_MESSAGES, { error: `a list of at most ${MOST_MESSAGES} messages` })
+        .openapi({
+          description: "The whole conversation; developer is the same as system.",
+          example: [{ role: "user", content: "Tell me a story." }],
+        }),
       ...sampling,
       max_completion_tokens: integer(0).nullish().openapi({ description: "Another name of max_tokens." }),
       logprobs: boolean.nullish().openapi({ description: "Report each token's log-probability." }),
@@ -61,18 +65,21 @@ export const ChatRequest = z
         description: "And those of this many most probable ones; needs logprobs.",
       }),
       n: integer(1, MOST_CHOICES).nullish().openapi({
-        description: "Choices, one after another from one prefill; choice i is drawn with seed + i. Default 1.",
+        description: "Choices, one after another from one prefill; choice i is drawn with seed + i.",
+        default: 1,
       }),
       ...ignoredFields,
       store: boolean.nullish().openapi({
-        description: "false keeps no state of this conversation, and looks for none. Default true.",
+        description: "false keeps no state of this conversation, and looks for none.",
+        default: true,
       }),
-      prompt_cache_retention: text.nullish(),
-      parallel_tool_calls: boolean.nullish(),
+      prompt_cache_retention: text.nullish().openapi(NOT_USED),
+      parallel_tool_calls: boolean.nullish().openapi(NOT_USED),
       ...formatFields,
       modalities: z
         .array(z.literal("text", { error: '"text": the models write text only' }), { error: '["text"]' })
-        .nullish(),
+        .nullish()
+        .openapi({ description: "Only text is written." }),
       tools: emptyList(NO_TOOLS),
       tool_choice: toolChoice,
       functions: emptyList(NO_TOOLS),

@@ -27,17 +27,20 @@ export const CompletionRequest = z
       ...formatFields,
       ...ignoredFields,
       store: boolean.nullish().openapi({
-        description: "false keeps no states of this text, and looks for none. Default true.",
+        description: "false keeps no states of this text, and looks for none.",
+        default: true,
       }),
       n: integer(1, MOST_CHOICES).nullish().openapi({
-        description: "Choices of each prompt, one after another; the i-th is drawn with seed + i. Default 1.",
+        description: "Choices of each prompt, one after another; the i-th is drawn with seed + i.",
+        default: 1,
       }),
       best_of: integer(1, MOST_CHOICES).nullish().openapi({
         description:
           "Generates so many choices of each prompt and gives the n with the highest log-probability a token.",
       }),
       echo: boolean.nullish().openapi({
-        description: "The text begins with the prompt, and with logprobs its tokens are scored. Default false.",
+        description: "The text begins with the prompt, and with logprobs its tokens are scored.",
+        default: false,
       }),
       suffix: only("", "text cannot be inserted before another, leave it out"),
     },

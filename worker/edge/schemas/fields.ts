@@ -23,22 +23,36 @@ export const tokenList = z
 
 /** A field of OpenAI's that has one supported value. */
 export function only<T extends number | boolean | string>(value: T, why: string) {
-  return z.literal(value, { error: `${JSON.stringify(value)}: ${why}` }).nullish();
+  const description = `Only ${JSON.stringify(value)}: ${why}.`;
+  return z
+    .literal(value, { error: `${JSON.stringify(value)}: ${why}` })
+    .nullish()
+    .openapi({ description });
 }
 
 /** A field of OpenAI's that is not supported: clients may say that they leave it out. */
 export function absent(why: string) {
-  return z.null({ error: `null: ${why}, leave it out` }).optional();
+  return z
+    .null({ error: `null: ${why}, leave it out` })
+    .optional()
+    .openapi({ description: `To be left out: ${why}.` });
 }
 
 /** A list that has to be empty, or left out. */
 export function emptyList(why?: string) {
   const error = why === undefined ? "an empty list" : `an empty list: ${why}, leave it out`;
-  return z.array(z.unknown(), { error }).max(0, { error }).nullish();
+  const description = why === undefined ? "Empty." : `Empty: ${why}.`;
+  return z.array(z.unknown(), { error }).max(0, { error }).nullish().openapi({ description });
 }
 
 /** Why a request may have no tools but none. */
 export const NO_TOOLS = "no tools are called here";
 
 /** Which tool is to be called: where there are none, what clients say of that. */
-export const toolChoice = z.enum(["auto", "none"], { error: `"auto" or "none": ${NO_TOOLS}` }).nullish();
+export const toolChoice = z
+  .enum(["auto", "none"], { error: `"auto" or "none": ${NO_TOOLS}` })
+  .nullish()
+  .openapi({ description: `Without effect: ${NO_TOOLS}.` });
+
+/** What the description of a field says that cannot change the text. */
+export const NOT_USED = { description: "Accepted, not used: it cannot change the text." };

@@ -14,7 +14,7 @@ const [SEEN, ASKED] = [
 const Example = z
   .strictObject(
     {
-      x: vector.openapi({ example: SEEN }),
+      x: vector.openapi({ description: "As many numbers as the model takes.", example: SEEN }),
       y: z
         .union([real, vector], { error: "a number, or a list of numbers" })
         .openapi({ description: "A list where what is predicted is a vector, of its length." }),
@@ -36,7 +36,7 @@ export const IclRequest = z
       examples: z
         .array(Example, { error: "a list of examples: {x, y}" })
         .nullish()
-        .openapi({ example: [{ x: SEEN, y: 1 }] }),
+        .openapi({ description: "What there is to learn from, in this order.", example: [{ x: SEEN, y: 1 }] }),
       query: z
         .array(vector, { error: "a list of vectors" })
         .nullish()

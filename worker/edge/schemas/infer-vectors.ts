@@ -21,29 +21,33 @@ export const VectorRequest = z
           },
           { error: objectMessage("an object") },
         )
-        .optional(),
-      inputs: z.tuple(
-        [
-          z.strictObject(
-            {
-              name: z.literal("vectors", { error: '"vectors": this model is fed vectors' }),
-              datatype: z.enum(["FP32", "FP64"], { error: '"FP32" or "FP64"' }),
-              shape: z
-                .array(integer(1), { error: shapeWhat })
-                .min(2, { error: shapeWhat })
-                .max(3, { error: `${shapeWhat}: one sequence a request` }),
-              data: z.union([row, z.array(row), z.array(z.array(row)).length(1)], { error: rowsWhat }),
-            },
-            { error: objectMessage("a tensor: {name, datatype, shape, data}") },
-          ),
-        ],
-        { error: 'a list with the tensor "vectors"' },
-      ),
+        .optional()
+        .openapi({ description: "Of which positions there are outputs." }),
+      inputs: z
+        .tuple(
+          [
+            z.strictObject(
+              {
+                name: z.literal("vectors", { error: '"vectors": this model is fed vectors' }),
+                datatype: z.enum(["FP32", "FP64"], { error: '"FP32" or "FP64"' }),
+                shape: z
+                  .array(integer(1), { error: shapeWhat })
+                  .min(2, { error: shapeWhat })
+                  .max(3, { error: `${shapeWhat}: one sequence a request` }),
+                data: z.union([row, z.array(row), z.array(z.array(row)).length(1)], { error: rowsWhat }),
+              },
+              { error: objectMessage("a tensor: {name, datatype, shape, data}") },
+            ),
+          ],
+          { error: 'a list with the tensor "vectors"' },
+        )
+        .openapi({ description: '"vectors" are all that is fed.' }),
       outputs: z
         .tuple([z.strictObject({ name: z.literal("outputs", { error: '"outputs"' }) })], {
           error: 'a list with {name: "outputs"}, or absent',
         })
-        .optional(),
+        .optional()
+        .openapi({ description: "Which outputs to give: there is one." }),
     },
     { error: objectMessage("a JSON object") },
   )

@@ -39,7 +39,8 @@ export const InferRequest = z
           },
           { error: objectMessage("an object") },
         )
-        .optional(),
+        .optional()
+        .openapi({ description: "Of which positions there are outputs." }),
       inputs: z
         .array(TokenTensor, { error: "a list of tensors" })
         .min(1, { error: 'a list with the tensor "tokens"' })

@@ -25,9 +25,12 @@ export const pageParameters = z.object({
     .min(1)
     .max(MOST)
     .optional()
-    .openapi({ description: `Default ${DEFAULT}.` }),
+    .openapi({ description: "How many, at most.", default: DEFAULT }),
   after: z.string().optional().openapi({ description: "The id that the page begins after." }),
-  order: z.enum(["asc", "desc"]).optional().openapi({ description: "By time. Default desc, the newest first." }),
+  order: z
+    .enum(["asc", "desc"])
+    .optional()
+    .openapi({ description: "By time; desc has the newest first.", default: "desc" }),
 });
 
 export interface PageQuery {

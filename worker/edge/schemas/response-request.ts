@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { absent, boolean, emptyList, integer, NO_TOOLS, only, text, toolChoice } from "./fields.ts";
+import { absent, boolean, emptyList, integer, NO_TOOLS, NOT_USED, only, text, toolChoice } from "./fields.ts";
 import { TextFormat } from "./format.ts";
 import { generationFields, ignoredFields, objectMessage } from "./generation.ts";
 
@@ -97,7 +97,8 @@ export const ResponseRequest = z
         description: "The stored response that this one goes on from. Several may go on from the same one.",
       }),
       max_output_tokens: integer(1).nullish().openapi({
-        description: "Most tokens to generate. Default 128. The limit follows from the model's cost.",
+        description: "Most tokens to generate. The limit follows from the model's cost.",
+        default: 128,
         example: 64,
       }),
       ...sampling,
@@ -107,7 +108,8 @@ export const ResponseRequest = z
           { include_obfuscation: boolean.nullish() },
           { error: objectMessage("an object such as {include_obfuscation: false}") },
         )
-        .nullish(),
+        .nullish()
+        .openapi(NOT_USED),
       include: z
         .array(
           z.enum(
@@ -145,12 +147,13 @@ export const ResponseRequest = z
         .openapi({ description: "Nothing is ever truncated: the models have no window." }),
       ...ignoredFields,
       store: boolean.nullish().openapi({
-        description: "false keeps nothing of this response. Default true, where the deployment keeps anything.",
+        description: "false keeps nothing of this response; a deployment may be set to keep nothing at all.",
+        default: true,
       }),
       metadata: metadata.nullish().openapi({ description: "Given back with the response." }),
-      prompt_cache_retention: text.nullish(),
-      parallel_tool_calls: boolean.nullish(),
-      max_tool_calls: integer(1).nullish(),
+      prompt_cache_retention: text.nullish().openapi(NOT_USED),
+      parallel_tool_calls: boolean.nullish().openapi(NOT_USED),
+      max_tool_calls: integer(1).nullish().openapi(NOT_USED),
       background: only(false, "responses are made while the client waits"),
       tools: emptyList(NO_TOOLS),
       tool_choice: toolChoice,
@@ -161,7 +164,8 @@ export const ResponseRequest = z
           { effort: only("none", noReasoning), summary: absent(noReasoning), generate_summary: absent(noReasoning) },
           { error: objectMessage(`null: ${noReasoning}, leave it out`) },
         )
-        .nullish(),
+        .nullish()
+        .openapi({ description: `To be left out: ${noReasoning}.` }),
       context_management: absent("it is not supported"),
       moderation: absent("it is not supported"),
     },

@@ -6,7 +6,13 @@ import { pageOf } from "./page.ts";
 
 export const SessionRequest = z
   .strictObject(
-    { model: text.nullish(), metadata: ignoredFields.metadata, user: ignoredFields.user },
+    {
+      model: text.nullish().openapi({
+        description: "A model's name, or its id (name@hash), of text or in-context. Default the first one of text.",
+      }),
+      metadata: ignoredFields.metadata,
+      user: ignoredFields.user,
+    },
     { error: objectMessage("a JSON object") },
   )
   .openapi("SessionRequest");
@@ -14,8 +20,11 @@ export const SessionRequest = z
 export const AppendRequest = z
   .strictObject(
     {
-      text: text.min(1, { error: "a text of at least one character; leave it out to go on" }).nullish(),
-      tokens: tokenList.nullish(),
+      text: text
+        .min(1, { error: "a text of at least one character; leave it out to go on" })
+        .nullish()
+        .openapi({ description: "What goes first. Special tokens spelled in it stay text." }),
+      tokens: tokenList.nullish().openapi({ description: "The same as token ids. Not together with text." }),
       snapshot: text.nullish().openapi({
         description:
           "The retained snapshot to go on from. When it is not the latest one, the result is a session of its own. Default the latest.",
@@ -32,7 +41,8 @@ export const AppendRequest = z
         }),
       on_disconnect: z.enum(["discard", "keep"], { error: '"discard" or "keep"' }).nullish().openapi({
         description:
-          "What becomes of an append whose client goes away: nothing of it is stored, the default, or all that was generated until then.",
+          "What becomes of an append whose client goes away: nothing of it is stored, or (keep) all that was generated until then.",
+        default: "discard",
       }),
       ...ignoredFields,
     },
