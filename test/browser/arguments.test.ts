@@ -104,6 +104,7 @@ const WRONG: readonly (readonly [call: string, message: string])[] = [
   ],
   ["learner.predict([{ x, y: 1 }], [x], 5)", "the last argument of predict is 5: it must be an object of options"],
   ["learner.predict([], [x], { signal: true })", `signal is true: ${SIGNAL}`],
+  ["learner.predict([], [x], { standardize: 1 })", "standardize is 1: it must be true or false"],
   ["images.classify()", "picture is missing: it must be a Blob or File of a picture"],
   ["images.classify(document.createElement('img'))", "picture is a HTMLImageElement: it must be a Blob or File .*"],
   ["images.classify(new Blob(), { topK: '1' })", 'topK is "1": it must be a number'],

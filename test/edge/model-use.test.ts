@@ -1,5 +1,8 @@
+import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import type { IndexEntry } from "../../worker/edge/models/index-file.ts";
 import { call, errorOf } from "./support/client.ts";
+import { intercept, separate } from "./support/separate.ts";
 
 const messages = [{ role: "user", content: "a" }];
 const query = [[1, 2, 3, 4, 5]];
@@ -70,4 +73,17 @@ describe("a model of another kind is a 400 that says where it is asked, and what
     expect(error.message).toMatch(new RegExp(`^${model}@`));
     expect(error.message).toContain(message);
   });
+});
+
+test("a language model without a tokenizer is a 400 that says where it takes token ids", async () => {
+  const index: IndexEntry[] = await (await env.ASSETS.fetch("https://assets.local/weights/index.json")).json();
+  const [tiny, other] = ["tiny", "other"].map((name) => index.find((entry) => entry.name === name)!);
+  const serving = (...entries: readonly unknown[]) =>
+    separate({ ASSETS: intercept((file, fetch) => (file === "index.json" ? Response.json(entries) : fetch())) });
+  const mute = { ...tiny, tokenizer: false };
+  const why = `${tiny!.id} has no tokenizer, so it takes and writes no text: give it token ids through POST /v2/models/tiny/infer`;
+  const body = { model: "tiny", prompt: "a" };
+  const beside = await errorOf(await serving(mute, other).post(body));
+  expect(beside).toMatchObject({ status: 400, param: "model", message: `${why}; here use ${other!.id}` });
+  expect((await errorOf(await serving(mute).post(body))).message).toBe(why);
 });
