@@ -234,7 +234,7 @@ test("an option that there is not is refused with those that there are, and chan
     `chat has no option "top_p": there are ${generating}`,
     `append has no option "maxtokens": there are ${generating}`,
     `generate has no option "onToken": there are ${generating}`,
-    'predict has no option "timeout": there are signal$',
+    'predict has no option "timeout": there are standardize, signal$',
     'classify has no option "top_k": there are topK, observe, signal$',
     'loadModel has no option "cache": there are backend, onProgress, .*, store$',
     'loadImageModel has no option "cache": there are backend, .*, store$',

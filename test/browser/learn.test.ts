@@ -78,12 +78,14 @@ test("points are drawn, dragged, moved by keys and removed; the curves are the m
   const seen = await ys("m1");
   for (const [i, y] of reply.predictions.entries()) expect(seen[i]).toBeCloseTo(y, 1);
 
+  const number = (text?: string) => Number(text?.replace(/\D/g, ""));
+  // Attention's answer comes by itself: of two examples it would be 4096.
+  await expect.poll(async () => number((await cells(page, 1))[0])).toBe(6144);
   // With fewer examples attention remembers less, Mamba the same.
   const [attention, mamba] = [await cells(page, 1), await cells(page, 2)];
   await page.focus("#learn-seen");
   await page.keyboard.press("ArrowLeft");
   expect(await page.textContent("#learn-seen-label")).toBe("Examples seen: 2 of 3");
-  const number = (text?: string) => Number(text?.replace(/\D/g, ""));
   await expect.poll(async () => number((await cells(page, 1))[0])).toBe((number(attention[0]) * 2) / 3);
   expect((await cells(page, 2))[0]).toBe(mamba[0]);
   expect((await cells(page, 0))[1]).toMatch(/^\d+\.\d{3}$/);
