@@ -10,6 +10,20 @@ export interface PackageSource {
   open(file: string, signal?: AbortSignal): Promise<ReadableStream<Uint8Array>>;
 }
 
+/** The same files, with what `open` throws as `told` has it. */
+export function withErrors(source: PackageSource, told: (error: unknown) => unknown): PackageSource {
+  return {
+    description: source.description,
+    async open(file, signal) {
+      try {
+        return await source.open(file, signal);
+      } catch (error) {
+        throw told(error);
+      }
+    },
+  };
+}
+
 /** Where a package is written to. Nothing of it is visible before `commit`. */
 export interface PackageSink {
   /** for messages. */

@@ -1,9 +1,5 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
-import { readManifest } from "../../weights/loader.ts";
-import { folderSource } from "../../weights/node/folder.ts";
 import { features } from "../../worker/browser/page/learn/features.ts";
 import { cells, openLearn } from "./learn-page.ts";
 import { useBrowser } from "./visit.ts";
@@ -175,65 +171,6 @@ test("the models compute in this browser unless the edge is chosen, and say the 
   await page.context().close();
 });
 
-test("a session at the edge is told each example once; another past begins another, and what is left behind is deleted", async () => {
-  const page = await open();
-  const asked: { path: string; body: { examples?: unknown[]; session?: string } | undefined }[] = [];
-  page.on("request", (request) => {
-    const path = new URL(request.url()).pathname;
-    if (path.startsWith("/v1/"))
-      asked.push({ path: `${request.method()} ${path}`, body: request.postDataJSON() ?? undefined });
-  });
-  for (const name of ["icl-gpt2-linear"]) await page.uncheck(`tr:has-text("${name}") input`);
-  await page.selectOption("#learn-where", "session");
-  const time = async () => (await cells(page, 2))[2];
-  await expect.poll(time).toMatch(/^\d+ ms, session: \+12, 0 kept$/);
-  const whole = await cells(page, 2);
-  await page.locator(".board").click({ position: { x: 20, y: 20 } });
-  await expect.poll(time).toMatch(/\+1, 12 kept$/);
-  // Without the new one: a past that the session does not have.
-  await page.click("#learn-last");
-  await expect.poll(time).toMatch(/\+12, 0 kept$/);
-  expect((await cells(page, 2)).slice(0, 2)).toEqual(whole.slice(0, 2));
-  const sent = asked.filter(({ path }) => path.endsWith("/icl/predictions")).map(({ body }) => body!);
-  expect(sent.map(({ examples }) => examples!.length)).toEqual([12, 1, 12]);
-  expect(sent[0]!.session).toBe(sent[1]!.session);
-  expect(sent[2]!.session).not.toBe(sent[0]!.session);
-  await page.selectOption("#learn-where", "wasm");
-  await expect
-    .poll(() => asked.filter(({ path }) => path.startsWith("DELETE")).map(({ path }) => path.split("/").at(-1)))
-    .toEqual([sent[0]!.session, sent[2]!.session]);
-  await page.context().close();
-});
-
-test("a session that is still being made when another place is chosen is deleted too", async () => {
-  const page = await open();
-  const deleted: string[] = [];
-  page.on("request", (request) => {
-    if (request.method() === "DELETE") deleted.push(new URL(request.url()).pathname);
-  });
-  const asked = Promise.withResolvers<void>();
-  const chosen = Promise.withResolvers<void>();
-  const made: string[] = [];
-  await page.route("**/v1/sessions", async (route) => {
-    asked.resolve();
-    await chosen.promise;
-    const response = await route.fetch();
-    made.push(((await response.json()) as { id: string }).id);
-    await route.fulfill({ response });
-  });
-  await page.waitForSelector(".curve.m1");
-  await page.uncheck('tr:has-text("icl-gpt2-linear") input');
-  await page.selectOption("#learn-where", "session");
-  await asked.promise;
-  await page.selectOption("#learn-where", "wasm");
-  chosen.resolve();
-  await expect.poll(() => deleted).toEqual([expect.stringMatching(/^\/v1\/sessions\/sess_/)]);
-  expect(deleted).toEqual(made.map((id) => `/v1/sessions/${id}`));
-  await expect.poll(async () => (await cells(page, 2))[2]).toMatch(/^\d+ ms, WASM$/);
-  expect(await page.textContent("#learn-status")).toBe("");
-  await page.context().close();
-});
-
 test("another API key leaves no Web Worker of the last one, and loads nothing anew that computes here", async () => {
   const page = await open();
   await page.waitForSelector(".curve.m1");
@@ -278,39 +215,4 @@ test("without an in-context model it says so, and what to do; what the Worker re
     .poll(() => refused.textContent("#learn-status"))
     .toMatch(/^icl-gpt2-linear: too many requests: come back in 3 s\. icl-mamba-linear: too many .* 3 s\.$/);
   await refused.context().close();
-});
-
-test("a hidden rule: the shipped models say each light before they see it, and are right in the last row", async () => {
-  const shipped = "weights/models/icl-sparse-parity-mamba";
-  const manifest = await readManifest(folderSource(shipped));
-  const entry = { id: manifest.id, name: "icl-sparse-parity-mamba", inputs: 10, outputs: 1 };
-  const page = await open(async (page) => {
-    await page.route("**/weights/index.json", (route) => route.fulfill({ json: [entry] }));
-    await page.route(`**/weights/${manifest.id}/*`, (route) =>
-      route.fulfill({ body: readFileSync(join(shipped, route.request().url().split("/").at(-1)!)) }),
-    );
-  });
-  const errors: string[] = [];
-  page.on("pageerror", (error) => errors.push(error.message));
-  await page.waitForSelector(".strip");
-  expect(await page.isVisible("#learn")).toBe(false);
-  expect(await page.isVisible("#learn-none")).toBe(true);
-  for (let round = 0; round < 3; round++) {
-    expect(await page.textContent("#rule-rows li > :last-child")).toBe("Wrong in the last row: 0 of 20");
-    expect(await page.locator(".strip rect").count()).toBe(60);
-    expect(await page.locator(".strip rect.right").count()).toBeGreaterThan(40);
-    const before = await page.locator(".strip").elementHandle();
-    await page.click("#rule-new");
-    await page.waitForFunction((strip) => !strip!.isConnected, before);
-  }
-  expect(await page.textContent("#rule-is")).toMatch(/^This one: the light follows switches \d+ and \d+\.$/);
-  expect(errors).toEqual([]);
-  await page.context().close();
-});
-
-test("a rule's model that cannot be loaded is said", async () => {
-  const entry = { id: "icl-sparse-parity-x@000000000000", name: "icl-sparse-parity-x", inputs: 10, outputs: 1 };
-  const page = await open((page) => page.route("**/weights/index.json", (route) => route.fulfill({ json: [entry] })));
-  await expect.poll(() => page.textContent("#rule-status")).toMatch(/^icl-sparse-parity-x: .+/);
-  await page.context().close();
 });

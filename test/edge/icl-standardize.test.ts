@@ -17,7 +17,7 @@ const model = "icl-mamba";
 describe("POST /v1/icl/predictions with standardize", () => {
   test.each([9, 6])("predicts what it says of the scaled examples, in y's units (%i examples)", async (count) => {
     const given = examples.slice(0, count);
-    const scaled = standardize(given, query, 5);
+    const scaled = standardize(given, query, { inputs: 5, outputs: 1 });
     const plain = await predicted({ model, examples: scaled.examples, query: scaled.queries });
     const { predictions, before, standardized, usage } = await predicted({
       model,

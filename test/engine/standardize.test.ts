@@ -6,6 +6,7 @@ import { Sequence } from "../../worker/engine/sequence.ts";
 import { standardize } from "../../worker/engine/standardize.ts";
 
 const PROMPTS = 12;
+const LINEAR = { inputs: 20, outputs: 1 };
 
 /** y = w·x + c in units far from the models': x about -40 to 40 with deviations of 0.1 to 10, c about 50. */
 function ordinary(seed: number, width: number, count: number): Example[] {
@@ -32,7 +33,7 @@ async function relativeError(name: string, width: number, count: number): Promis
   for (let prompt = 0; prompt < PROMPTS; prompt++) {
     const drawn = ordinary(prompt, width, count + 1);
     const { x, y } = drawn[count]! as { x: number[]; y: number };
-    const { examples, queries, restore, y: known } = standardize(drawn.slice(0, count), [x], model.inputs);
+    const { examples, queries, restore, y: known } = standardize(drawn.slice(0, count), [x], model);
     const sequence = new Sequence(model);
     await observe(sequence, examples);
     const [output] = await predict(sequence, queries);
@@ -63,7 +64,7 @@ describe("standardize", () => {
   test("x and y have mean 0; y the deviation that its numbers give it; predictions come back in y's units", () => {
     for (const count of [12, 26]) {
       const given = ordinary(7, 3, count);
-      const { examples: laid, rest, restore, y } = standardize(given, [given[3]!.x], 20);
+      const { examples: laid, rest, restore, y } = standardize(given, [given[3]!.x], LINEAR);
       expect(rest).toBe(count > 25 ? "noise" : "spread");
       const ys = laid.map((e) => e.y as number);
       expect(ys.reduce((a, b) => a + b, 0)).toBeCloseTo(0, 9);
@@ -75,7 +76,7 @@ describe("standardize", () => {
   });
 
   test("along directions at right angles lengths are kept; a query is laid as its example", () => {
-    const { examples: laid, queries, x } = standardize(examples, [examples[4]!.x], 20);
+    const { examples: laid, queries, x } = standardize(examples, [examples[4]!.x], LINEAR);
     const standard = examples[4]!.x.map((v, j) => (v - x[j]!.mean) / x[j]!.deviation);
     expect(flat(laid[4]!.x)).toBeCloseTo(flat(standard), 9);
     expect(queries[0]).toEqual(laid[4]!.x);
@@ -83,8 +84,8 @@ describe("standardize", () => {
 
   test("noise beside x is the same each time, and as N(0, 1)", () => {
     const given = ordinary(1, 2, 40);
-    const { examples: laid } = standardize(given, [], 20);
-    expect(standardize(given, [], 20).examples).toEqual(laid);
+    const { examples: laid } = standardize(given, [], LINEAR);
+    expect(standardize(given, [], LINEAR).examples).toEqual(laid);
     const noise = laid.flatMap(({ x }) => x.slice(2));
     expect(flat(noise) / noise.length).toBeGreaterThan(0.85);
     expect(flat(noise) / noise.length).toBeLessThan(1.15);
@@ -92,21 +93,25 @@ describe("standardize", () => {
 
   test("what is the same in every example is not used, and a y that never changes is the answer", () => {
     const same = examples.map(({ x, y }) => ({ x: [...x, 0.1], y }));
-    const { examples: laid, x } = standardize(same, [], 20);
+    const { examples: laid, x } = standardize(same, [], LINEAR);
     expect(x[3]).toEqual({ mean: expect.closeTo(0.1), deviation: 0 });
-    expect(laid).toEqual(standardize(examples, [], 20).examples);
+    expect(laid).toEqual(standardize(examples, [], LINEAR).examples);
     const constant = standardize(
       examples.map(({ x }) => ({ x, y: 4 })),
       [],
-      20,
+      LINEAR,
     );
     expect(constant.restore(0.7)).toBe(4);
   });
 
   test("numbers beyond the square root of what f64 holds", () => {
     const huge = examples.map(({ x, y }) => ({ x: x.map((v) => v * 1e200), y }));
-    const laid = standardize(huge, [], 20).examples;
-    expect(laid[2]!.x[7]).toBeCloseTo(standardize(examples, [], 20).examples[2]!.x[7]!, 9);
+    const laid = standardize(huge, [], LINEAR).examples;
+    expect(laid[2]!.x[7]).toBeCloseTo(standardize(examples, [], LINEAR).examples[2]!.x[7]!, 9);
+  });
+
+  test("a model that predicts more than a number", () => {
+    expect(() => standardize(examples, [], { inputs: 20, outputs: 2 })).toThrow(/one number, this one predicts 2$/);
   });
 
   test.each([
@@ -118,7 +123,7 @@ describe("standardize", () => {
     [[examples[0]!, { x: [1, 2, 3], y: [1, 2] }], [], "examples[1].y", "must be a number"],
     [[examples[0]!, { x: [1, 2, 3], y: Number.POSITIVE_INFINITY }], [], "examples[1].y", "is Infinity"],
   ] as const)("what does not fit is named (%#)", (given, queries, param, message) => {
-    expect(() => standardize(given as readonly Example[], queries as readonly (readonly number[])[], 20)).toThrow(
+    expect(() => standardize(given as readonly Example[], queries as readonly (readonly number[])[], LINEAR)).toThrow(
       expect.objectContaining({ name: "ParameterError", param, message: expect.stringContaining(message) }),
     );
   });

@@ -1,5 +1,6 @@
 import { ParameterError } from "./errors.ts";
 import type { Example } from "./in-context.ts";
+import type { Model } from "./model.ts";
 import { draw } from "./random.ts";
 
 export interface Moments {
@@ -35,14 +36,19 @@ const SEED = 20;
  * of 1, 2 and 5 numbers): 0.0016 to 0.011 by noise after 30 and 40 examples, where spreading gives Mamba up to 1.1; by spreading 0.0024 to
  * 0.11 after 20, where noise gives 0.03 to 0.11, and 0.006 to 0.07 after 10, where noise gives 0.6, as least squares must.
  *
- * @param inputs numbers of an x of the model
- * @throws ParameterError naming the x, y or query that does not fit, or too few examples
+ * @throws ParameterError naming the x, y or query that does not fit, on too few examples, and on a model of more outputs than one
  */
 export function standardize(
   examples: readonly Example[],
   queries: readonly (readonly number[])[],
-  inputs: number,
+  { inputs, outputs }: Pick<Model, "inputs" | "outputs">,
 ): Standardized {
+  if (outputs !== 1) {
+    throw new ParameterError(
+      `standardize is for models that predict one number, this one predicts ${outputs}`,
+      "standardize",
+    );
+  }
   if (examples.length < 2) {
     throw new ParameterError(
       `standardize takes the mean and deviation of the examples given with it: two at least, here are ${examples.length}`,

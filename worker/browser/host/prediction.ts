@@ -1,4 +1,3 @@
-import { ParameterError } from "../../engine/errors.ts";
 import { standardize } from "../../engine/standardize.ts";
 import type { PredictionResult } from "../client/api.ts";
 import type { WirePrediction } from "../protocol.ts";
@@ -11,14 +10,9 @@ export async function predictAsked(
   signal: AbortSignal,
 ): Promise<PredictionResult> {
   const { examples, queries } = asked;
-  const { inputs, outputs, name } = model.info;
   // A language model says itself what it is.
-  if (asked.standardize !== true || outputs === 0) return model.predict(examples, queries, signal);
-  if (outputs !== 1) {
-    const message = `${name} predicts ${outputs} numbers: standardize is for models that predict one`;
-    throw new ParameterError(message, "standardize");
-  }
-  const scaled = standardize(examples, queries, inputs);
+  if (asked.standardize !== true || model.info.outputs === 0) return model.predict(examples, queries, signal);
+  const scaled = standardize(examples, queries, model.info);
   const result = await model.predict(scaled.examples, scaled.queries, signal);
   const restored = (rows: PredictionResult["before"]) => rows.map((row) => row.map(scaled.restore));
   return { ...result, predictions: restored(result.predictions), before: restored(result.before) };

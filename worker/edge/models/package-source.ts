@@ -1,7 +1,7 @@
 import { assetsSource } from "../../../weights/assets.ts";
 import { PackageError } from "../../../weights/errors.ts";
 import { r2Source } from "../../../weights/r2.ts";
-import type { PackageSource } from "../../../weights/source.ts";
+import { type PackageSource, withErrors } from "../../../weights/source.ts";
 import type { Env } from "../env.ts";
 import type { CatalogEntry } from "./catalog.ts";
 
@@ -13,17 +13,10 @@ export function packageSource(env: Env, entry: Pick<CatalogEntry, "id" | "store"
     entry.store === "r2" && env.WEIGHTS !== undefined
       ? r2Source(env.WEIGHTS, entry.id)
       : assetsSource(env.ASSETS, `https://assets.local/weights/${entry.id}`);
-  return {
-    description: source.description,
-    async open(file, signal) {
-      try {
-        return await source.open(file, signal);
-      } catch (error) {
-        if (error instanceof PackageError) unavailable.add(error);
-        throw error;
-      }
-    },
-  };
+  return withErrors(source, (error) => {
+    if (error instanceof PackageError) unavailable.add(error);
+    return error;
+  });
 }
 
 /** Whether a file could not be had at all, rather than being damaged. */

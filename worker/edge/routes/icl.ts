@@ -64,7 +64,7 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
     try {
       const { model } = lease;
       checkWithin(model, limits, examples.length, query.length);
-      const scaled = body.standardize === true ? standardize(examples, query, requireOne(model).inputs) : undefined;
+      const scaled = body.standardize === true ? standardize(examples, query, model) : undefined;
       sequence =
         stored === undefined ? new Sequence(model) : restoreSnapshot(model, stored, { otherQuantization: true });
       const cached = sequence.consumed;
@@ -111,15 +111,6 @@ export function iclRoutes({ catalog, pool }: Services): OpenAPIHono<AppEnv> {
   });
   app.all("/icl/predictions", methodNotAllowed("POST"));
   return app;
-}
-
-/** @throws ApiError 400 where the model predicts more than a number */
-function requireOne(model: Model): Model {
-  if (model.outputs === 1) return model;
-  throw badValue(
-    "standardize",
-    `${model.manifest.id} predicts ${model.outputs} numbers: standardize is for models that predict one`,
-  );
 }
 
 /** @throws ApiError 400 with the limit and the number seen */
